@@ -4,16 +4,18 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any, TypeVar
 
+from dexexec.api.query import BadValueError, Parameter, choice, problem_of
 from dexexec.domain.cancellation import Pair, Selection
 from dexexec.domain.token import Tokens, looks_like_mint
 from dexexec.errors import FieldProblem, InvalidQueryError
 from dexexec.intake.order_fields import SHOWN, unknown_name
+from dexexec.intake.order_terms import TAG as TAG_FIELD
 
-PARAMETERS = ("status", "pair", "tag")
-TAG = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+T = TypeVar("T")
 
 _PAIR = 'the mints of inputMint and outputMint, or their symbols: "SOL/USDC"'
 _STATUS = '"waiting" for orders that rest, or "open" for all orders that have not ended'
@@ -26,25 +28,58 @@ class Which(StrEnum):
     OPEN = "open"
 
 
+def _parse_pair(text: str) -> list[str]:
+    names = text.split("/")
+    if len(names) != 2:
+        raise BadValueError("is not a pair")
+    return names
+
+
+def _parse_tag(text: str) -> str:
+    if not re.fullmatch(TAG_FIELD.pattern, text):
+        raise BadValueError("is not a tag")
+    return text
+
+
+STATUS: Parameter[Which | None] = Parameter(
+    name="status",
+    description="`waiting`: orders that rest, or were triggered and are tried now. `open`: these, and all other orders"
+    " that have not ended.",
+    rule={"type": "string", "enum": [which.value for which in Which]},
+    parse=choice({which.value: which for which in Which}, "is not a status to cancel"),
+    expected=_STATUS,
+    required=True,
+)
+PAIR = Parameter(
+    name="pair",
+    description="Only orders with this inputMint and outputMint, as mints or as symbols of configured tokens.",
+    rule={"type": "string", "format": "pair", "examples": ["SOL/USDC"]},
+    expected=_PAIR,
+    parse=_parse_pair,
+)
+TAG = Parameter(
+    name="tag",
+    description="Only orders with this tag.",
+    rule=TAG_FIELD.rule(),
+    expected=TAG_FIELD.expected,
+    parse=_parse_tag,
+)
+PARAMETERS: tuple[Parameter[Any], ...] = (STATUS, PAIR, TAG)
+
+
 def read_selection(given: Mapping[str, object], tokens: Tokens) -> Selection:
     """The selection in the parameters. Raises `InvalidQueryError` with every bad one."""
     problems: list[FieldProblem] = []
+    names = [parameter.name for parameter in PARAMETERS]
     for name in given:
-        if name not in PARAMETERS and len(problems) < SHOWN:
-            problems.append(unknown_name(name, PARAMETERS, "is not a parameter of cancelling orders"))
-    which = given.get("status")
-    if which not in tuple(Which):
-        problems.append(FieldProblem("status", _problem("status", given, "is not a status to cancel"), _STATUS))
-    pair = None
-    if "pair" in given:
-        pair = _read_pair(given, tokens, problems)
-    tag = given.get("tag")
-    if "tag" in given and not (isinstance(tag, str) and TAG.fullmatch(tag)):
-        expected = "1 to 64 letters, digits and . _ : -"
-        problems.append(FieldProblem("tag", _problem("tag", given, "is not a tag"), expected))
+        if name not in names and len(problems) < SHOWN:
+            problems.append(unknown_name(name, names, "is not a parameter of cancelling orders"))
+    which = _read(STATUS, given, problems)
+    pair = _known_pair(_read(PAIR, given, problems), tokens, problems)
+    tag = _read(TAG, given, problems)
     if problems:
         raise InvalidQueryError(problems)
-    return Selection(all_open=which == Which.OPEN, pair=pair, tag=str(tag) if tag is not None else None)
+    return Selection(all_open=which == Which.OPEN, pair=pair, tag=tag)
 
 
 def query_values(arguments: Mapping[str, list[bytes]]) -> dict[str, object]:
@@ -58,11 +93,22 @@ def query_values(arguments: Mapping[str, list[bytes]]) -> dict[str, object]:
     return {name: values[0].decode("utf-8", "replace") for name, values in arguments.items()}
 
 
-def _read_pair(given: Mapping[str, object], tokens: Tokens, problems: list[FieldProblem]) -> Pair | None:
-    value = given["pair"]
-    names = value.split("/") if isinstance(value, str) else ()
-    if len(names) != 2:
-        problems.append(FieldProblem("pair", _problem("pair", given, "is not a pair"), _PAIR))
+def _read(parameter: Parameter[T], given: Mapping[str, object], problems: list[FieldProblem]) -> T | None:
+    """The value of a parameter; None if it is missing or invalid."""
+    value = given.get(parameter.name)
+    if parameter.name not in given and not parameter.required:
+        return None
+    try:
+        if isinstance(value, str):
+            return parameter.parse(value)
+        raise BadValueError("is missing" if value is None else "is not a string")
+    except BadValueError as error:
+        problems.append(problem_of(parameter, error))
+        return None
+
+
+def _known_pair(names: Sequence[str] | None, tokens: Tokens, problems: list[FieldProblem]) -> Pair | None:
+    if names is None:
         return None
     mints = []
     for name in names:
@@ -85,10 +131,3 @@ def _mints(name: str, tokens: Tokens) -> list[str]:
     if looks_like_mint(name):
         return [name]
     return [token.mint for token in tokens if token.symbol.casefold() == name.casefold()]
-
-
-def _problem(name: str, given: Mapping[str, object], otherwise: str) -> str:
-    value = given.get(name)
-    if name not in given or value is None:
-        return "is missing"
-    return otherwise if isinstance(value, str) else "is not a string"

@@ -5,18 +5,66 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from dexexec.api.handler import ApiHandler
-from dexexec.errors import FieldProblem, InvalidQueryError
-from dexexec.intake.order_fields import SHOWN, unknown_name
+from dexexec.api.query import BadValueError, Parameter, Query
+from dexexec.errors import FieldProblem
+from dexexec.intake.field_types import TIME, Schema
 from dexexec.store import CostQuery, CostReport, GroupBy
 
-PARAMETERS = ("since", "until", "groupBy")
 EXPECTED_TIME = "a UTC day such as 2026-01-31, or a time with a zone such as 2026-01-31T12:00:00Z"
 EXPECTED_GROUPS = f"one or more of {', '.join(GroupBy)}, separated by commas"
 THE_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """The record has nothing from before."""
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_TIME = re.compile(TIME, re.ASCII)
+
+
+def _parse_time(text: str) -> datetime:
+    at = read_time(text)
+    if at is None:
+        raise BadValueError("is not a day or a time with a zone", _expected_time(text))
+    return at
+
+
+def _parse_groups(text: str) -> tuple[GroupBy, ...]:
+    found = tuple(key for part in text.split(",") for key in GroupBy if key == part)
+    if len(found) != len(text.split(",")):
+        raise BadValueError("is not a known group")
+    if len(set(found)) != len(found):
+        raise BadValueError("has a group twice")
+    return found
+
+
+_TIME_RULE: Schema = {
+    "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time", "pattern": TIME}]
+}
+SINCE = Parameter(
+    name="since",
+    description="Attempts that were proven from this UTC day or time on. By default from the beginning.",
+    rule=_TIME_RULE,
+    expected=EXPECTED_TIME,
+    parse=_parse_time,
+)
+UNTIL: Parameter[datetime | None] = Parameter(
+    name="until",
+    description="Attempts that were proven before this UTC day or time. By default until now.",
+    rule=_TIME_RULE,
+    expected=EXPECTED_TIME,
+    parse=_parse_time,
+)
+GROUP_BY = Parameter(
+    name="groupBy",
+    description="What the sums are grouped by, separated by commas. Without it, only `total`.",
+    rule={
+        "type": "array",
+        "items": {"type": "string", "enum": [key.value for key in GroupBy]},
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+    expected=EXPECTED_GROUPS,
+    parse=_parse_groups,
+)
+PARAMETERS = (SINCE, UNTIL, GROUP_BY)
 
 
 class CostsHandler(ApiHandler):
@@ -34,34 +82,12 @@ class CostsHandler(ApiHandler):
 
 def read_query(arguments: Mapping[str, Sequence[bytes]]) -> CostQuery:
     """The query of a request. Raises `InvalidQueryError` with every bad parameter."""
-    problems: list[FieldProblem] = []
-    since = THE_BEGINNING
-    until = None
-    group_by: tuple[GroupBy, ...] = ()
-    for name, values in arguments.items():
-        text = values[0].decode("utf-8", "replace")
-        if name not in PARAMETERS:
-            problems.append(unknown_name(name, PARAMETERS, "is not a parameter of costs"))
-        elif len(values) > 1:
-            problems.append(FieldProblem(name, "is given more than once", "each parameter once"))
-        elif name == "groupBy":
-            found = [key for part in text.split(",") for key in GroupBy if key == part]
-            group_by = tuple(found)
-            if len(found) != len(text.split(",")):
-                problems.append(FieldProblem(name, "is not a known group", EXPECTED_GROUPS))
-            elif len(set(found)) != len(found):
-                problems.append(FieldProblem(name, "has a group twice", EXPECTED_GROUPS))
-        elif (at := read_time(text)) is None:
-            problems.append(FieldProblem(name, "is not a day or a time with a zone", _expected_time(text)))
-        elif name == "since":
-            since = at
-        else:
-            until = at
-    if not problems and until is not None and until <= since:
-        problems.append(FieldProblem("until", "is not after since", "a later time than since"))
-    if problems:
-        raise InvalidQueryError(problems[:SHOWN])
-    return CostQuery(since=since, until=until, group_by=group_by)
+    query = Query(arguments, PARAMETERS, "is not a parameter of costs")
+    since, until = query.get(SINCE, THE_BEGINNING), query.get(UNTIL, None)
+    if not query.problems and until is not None and until <= since:
+        query.problems.append(FieldProblem("until", "is not after since", "a later time than since"))
+    query.check()
+    return CostQuery(since=since, until=until, group_by=query.get(GROUP_BY, ()))
 
 
 def read_time(text: str) -> datetime | None:

@@ -19,6 +19,7 @@ from dexexec.api.compression import SUFFIX
 from dexexec.api.explanation import explain
 from dexexec.api.handler import JSON, Api, ApiHandler, encode
 from dexexec.api.problems import MethodNotAllowedError
+from dexexec.api.query import BadValueError, Parameter, Query, choice
 from dexexec.domain.cancellation import CancelledAll, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
@@ -27,7 +28,6 @@ from dexexec.errors import (
     FieldProblem,
     InvalidIdempotencyKeyError,
     InvalidIfMatchError,
-    InvalidQueryError,
     OrderNotFoundError,
     PreconditionRequiredError,
     RequestError,
@@ -35,12 +35,10 @@ from dexexec.errors import (
     UnavailableError,
 )
 from dexexec.intake.order_body import require_json
-from dexexec.intake.order_fields import SHOWN, unknown_name
 from dexexec.store import Created, Cursor
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
-PARAMETERS = ("status", "limit", "cursor")
 NO_ORDER = "the path names no order: it takes the orderId that posting one answered"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -48,6 +46,44 @@ _ETAG = re.compile(r'"([0-9]{1,9})(-[0-9a-f]{12}(-gzip)?)?"')
 _KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = struct.Struct(">q16s")
+
+
+def _parse_limit(text: str) -> int:
+    limit = int(text) if re.fullmatch("[0-9]{1,3}", text) else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadValueError("is not a usable limit")
+    return limit
+
+
+def _parse_cursor(text: str) -> Cursor | None:
+    cursor = decode_cursor(text)
+    if cursor is None:
+        raise BadValueError("is not a cursor of this list")
+    return cursor
+
+
+STATUS: Parameter[Status | None] = Parameter(
+    name="status",
+    description="Only orders with this status.",
+    rule={"type": "string", "enum": [status.value for status in Status]},
+    parse=choice({s.value: s for s in Status}, "is not a status"),
+    expected=f"one of {', '.join(s.value for s in Status)}",
+)
+LIMIT = Parameter(
+    name="limit",
+    description="How many orders a page has at most.",
+    rule={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    expected=f"an integer from 1 to {MAX_LIMIT}",
+    parse=_parse_limit,
+)
+CURSOR = Parameter(
+    name="cursor",
+    description="`next` of the page before, unchanged.",
+    rule={"type": "string", "format": "cursor"},
+    expected="`next` of an answer, unchanged",
+    parse=_parse_cursor,
+)
+PARAMETERS = (STATUS, LIMIT, CURSOR)
 
 
 class ExecuteHandler(ApiHandler):
@@ -286,36 +322,9 @@ def read_if_match(headers: HTTPHeaders) -> frozenset[int] | None:
 
 def read_query(arguments: dict[str, list[bytes]]) -> tuple[int, Cursor | None, Status | None]:
     """Limit, cursor and status of a list request. Raises `InvalidQueryError` with every bad parameter."""
-    problems: list[FieldProblem] = []
-    limit = DEFAULT_LIMIT
-    before = None
-    status = None
-    for name, values in arguments.items():
-        if len(problems) == SHOWN:
-            break
-        try:
-            value = values[0].decode("ascii")
-        except UnicodeDecodeError:
-            value = ""
-        if name not in PARAMETERS:
-            problems.append(unknown_name(name, PARAMETERS, "is not a parameter of this list"))
-        elif len(values) > 1:
-            problems.append(FieldProblem(name, "is given more than once", "each parameter once"))
-        elif name == "status":
-            status = next((s for s in Status if s.value == value), None)
-            if status is None:
-                problems.append(FieldProblem(name, "is not a status", f"one of {', '.join(s.value for s in Status)}"))
-        elif name == "limit":
-            limit = int(value) if re.fullmatch("[0-9]{1,3}", value) else 0
-            if not 1 <= limit <= MAX_LIMIT:
-                problems.append(FieldProblem(name, "is not a usable limit", f"an integer from 1 to {MAX_LIMIT}"))
-        else:
-            before = decode_cursor(value)
-            if before is None:
-                problems.append(FieldProblem(name, "is not a cursor of this list", "`next` of an answer, unchanged"))
-    if problems:
-        raise InvalidQueryError(problems)
-    return limit, before, status
+    query = Query(arguments, PARAMETERS, "is not a parameter of this list")
+    query.check()
+    return query.get(LIMIT, DEFAULT_LIMIT), query.get(CURSOR, None), query.get(STATUS, None)
 
 
 def encode_cursor(cursor: Cursor) -> str:
@@ -329,5 +338,5 @@ def decode_cursor(text: str) -> Cursor | None:
     try:
         micros, order_id = _CURSOR.unpack(base64.b64decode(text, altchars=b"-_", validate=True))
         return Cursor(_EPOCH + timedelta(microseconds=micros), UUID(bytes=order_id))
-    except (Base64Error, struct.error, OverflowError):
+    except (Base64Error, struct.error, OverflowError, ValueError):  # ValueError: not ASCII
         return None

@@ -9,19 +9,50 @@ from uuid import UUID
 
 from dexexec.api.client_address import client_address
 from dexexec.api.handler import ApiHandler
+from dexexec.api.query import Parameter, Query
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import BPS
 from dexexec.errors import FieldProblem, InvalidOrderError, InvalidQueryError
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.quote_acceptance import impact_limit_ppm, within_impact
-from dexexec.intake.order_fields import SHOWN, unknown_name
+from dexexec.intake import order_body
+from dexexec.intake.field_types import DECIMAL, Field
+from dexexec.intake.order_fields import unknown_name
 from dexexec.venues.router import HARMLESS, Routing, VenueReport, net_amount
 
 A_NUMBER = 'a number of tokens such as "0.01"'
-PARAMETERS = ("inputMint", "outputMint", "amount", "side", "mode", "slippageBps", "maxPriceImpactBps")
-INTEGERS = {"slippageBps", "maxPriceImpactBps"}
 MOST_AMOUNTS = 10
 """Sizes that one request may name. Each is a round of quotes at every venue."""
+
+
+def _of_order(field: Field, description: str = "") -> Parameter[str]:
+    """A field of an order as a parameter. The reader of orders checks its text."""
+    about = description or field.description
+    return Parameter(name=field.name, description=about, rule=field.rule(), parse=str)
+
+
+AMOUNTS = Parameter(
+    name="amount",
+    description="A number of tokens, as in an order, or several sizes separated by commas, for a curve of the depth.",
+    rule={
+        "type": "array",
+        "items": {"type": "string", "format": "amount", "pattern": DECIMAL},
+        "minItems": 1,
+        "maxItems": MOST_AMOUNTS,
+    },
+    parse=str,
+    required=True,
+)
+PARAMETERS = (
+    _of_order(order_body.INPUT_MINT),
+    _of_order(order_body.OUTPUT_MINT),
+    AMOUNTS,
+    _of_order(order_body.SIDE, "`buy`, the default, spends `inputMint` for `outputMint`; `sell` is the reverse."),
+    _of_order(order_body.MODE),
+    _of_order(order_body.SLIPPAGE_BPS),
+    _of_order(order_body.MAX_PRICE_IMPACT_BPS),
+)
+INTEGERS = {order_body.SLIPPAGE_BPS.name, order_body.MAX_PRICE_IMPACT_BPS.name}
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,99})")
 _NO_ORDER = UUID(int=0)
@@ -85,22 +116,14 @@ def read_query(arguments: Mapping[str, Sequence[bytes]], read: ReadBody) -> list
 
     Values are checked by the reader of orders, so that a quote accepts exactly what an order accepts.
     """
-    problems: list[FieldProblem] = []
-    given: dict[str, str] = {}
-    for name, values in arguments.items():
-        if name not in PARAMETERS:
-            problems.append(unknown_name(name, PARAMETERS, "is not a parameter of a quote"))
-        elif len(values) > 1:
-            problems.append(FieldProblem(name, "is given more than once", "each parameter once"))
-        else:
-            given[name] = values[0].decode("utf-8", "replace")
-    amounts = given.pop("amount", "").split(",")
+    query = Query(arguments, PARAMETERS, "is not a parameter of a quote")
+    given = query.values()
+    amounts = str(given.pop(AMOUNTS.name, "")).split(",")
     if len(amounts) > MOST_AMOUNTS:
         expected = f"at most {MOST_AMOUNTS} amounts, separated by commas"
-        problems.append(FieldProblem("amount", f"has {len(amounts)} amounts", expected))
-    if problems:
-        raise InvalidQueryError(problems[:SHOWN])
-    body = {"side": "buy", **{name: _value(name, text) for name, text in given.items()}}
+        query.problems.append(FieldProblem(AMOUNTS.name, f"has {len(amounts)} amounts", expected))
+    query.check()
+    body = {"side": "buy", **{name: _value(name, str(text)) for name, text in given.items()}}
     try:
         orders = [read(json.dumps({**body, "amount": amount}).encode()) for amount in amounts]
         # A process that answers quotes has no wallet, and its nodes may be those of another one.
