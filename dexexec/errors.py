@@ -229,6 +229,22 @@ class IdempotencyInFlightError(RequestError):
     retry_after = 1.0
 
 
+class UnauthorizedError(RequestError):
+    """The request has no API key, or one that is unknown, revoked or expired."""
+
+    code = "unauthorized"
+    http_status = 401
+    title = "An API key is required"
+
+
+class ScopeMissingError(RequestError):
+    """The API key is valid, and does not allow this."""
+
+    code = "scope-missing"
+    http_status = 403
+    title = "The API key does not allow this"
+
+
 class OrderNotFoundError(RequestError):
     """The order does not exist."""
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from dexexec.api.handler import ApiHandler
@@ -72,7 +73,7 @@ class CostsHandler(ApiHandler):
 
     async def get(self) -> None:
         """The sums of a time, for each group and in all."""
-        query = read_query(self.request.query_arguments)
+        query = replace(read_query(self.request.query_arguments), owner=self.caller.sees)
         async with self.reading(self.api.lists):
             report = await self.api.history.costs(query)
         self.answer(costs_json(query, report))

@@ -18,6 +18,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
 from dexexec.api import cors, problems
+from dexexec.api.caller import OPEN, Caller
 from dexexec.api.client_address import client_address
 from dexexec.api.client_stream import ClientStream
 from dexexec.api.compression import LEAST_BYTES, compressed, gzip_wanted
@@ -74,10 +75,12 @@ class OrderIntake(Protocol):
 class OrderHistory(Protocol):
     """The part of `dexexec.store.Store` that is used here."""
 
-    async def order(self, order_id: UUID) -> dict[str, object] | None:
-        """One order with its events, quotes and attempts."""
+    async def order(self, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
+        """One order of `owner` (None: of all) with its events, quotes and attempts."""
 
-    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+    async def orders(
+        self, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
+    ) -> list[dict[str, object]]:
         """Summaries, newest first."""
 
     async def costs(self, query: CostQuery) -> CostReport:
@@ -87,8 +90,8 @@ class OrderHistory(Protocol):
 class OrderCancelling(Protocol):
     """The part of `dexexec.store.Store` that cancels orders."""
 
-    async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
-        """Cancel an order, if nothing was signed for it; None if it does not exist."""
+    async def cancel(self, order_id: UUID, owner: int | None = None) -> Cancelled | TooLate | None:
+        """Cancel an order, if nothing was signed for it; None if `owner` (None: any) has no such order."""
 
     async def cancel_all(self, selection: Selection) -> CancelledAll:
         """Cancel all orders of a selection. Raises `PartlyCancelledError`."""
@@ -97,8 +100,10 @@ class OrderCancelling(Protocol):
 class OrderAmending(Protocol):
     """The part of `dexexec.intake.amending.Amending` that handlers use."""
 
-    async def amend(self, order_id: UUID, body: bytes, versions: Collection[int] | None) -> Amended:
-        """Change an order that rests, if its version is one of `versions` (None: any)."""
+    async def amend(
+        self, order_id: UUID, body: bytes, versions: Collection[int] | None, owner: int | None = None
+    ) -> Amended:
+        """Change an order of `owner` (None: of all) that rests, if its version is one of `versions` (None: any)."""
 
 
 class QuoteSource(Protocol):
@@ -143,6 +148,7 @@ class ApiHandler(RequestHandler):
     ordinary: ClassVar[frozenset[int]] = frozenset({CLIENT_GONE})
     """Statuses over 400 that are ordinary answers, and not logged as refusals."""
     api: Api
+    caller: Caller = OPEN
     request_id = ""
     refusal: RequestError | None = None
     cors_headers: Mapping[str, str] = MappingProxyType({})

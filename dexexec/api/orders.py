@@ -6,6 +6,7 @@ import os
 import re
 import struct
 from binascii import Error as Base64Error
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
+from dexexec.api.caller import Caller
 from dexexec.api.cancel_selection import query_values, read_selection
 from dexexec.api.client_address import client_address
 from dexexec.api.compression import SUFFIX
@@ -20,6 +22,7 @@ from dexexec.api.explanation import explain
 from dexexec.api.handler import JSON, Api, ApiHandler, encode
 from dexexec.api.problems import MethodNotAllowedError
 from dexexec.api.query import BadValueError, Parameter, Query, choice
+from dexexec.domain.api_key import owned_name
 from dexexec.domain.cancellation import CancelledAll, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
@@ -109,7 +112,7 @@ class ExecuteHandler(ApiHandler):
         """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` if it was committed
         earlier."""
         try:
-            order = read_order(self.api, self.request, self.request_id)
+            order = read_order(self.api, self.request, self.request_id, self.caller)
         except RequestError:
             turn = self.api.refusals.turn(client_address(self.request, self.api.settings))
             if turn is not None:
@@ -155,7 +158,7 @@ class OrderLookup(ApiHandler):
         """The order of a path. Raises `OrderNotFoundError`."""
         order_id = read_order_id(name)
         async with self.reading(self.api.details):
-            order = await self.api.history.order(order_id)
+            order = await self.api.history.order(order_id, self.caller.sees)
         if order is None:
             raise OrderNotFoundError(NO_ORDER)
         return order
@@ -187,7 +190,7 @@ class OrderHandler(OrderLookup):
         require_json(self.request.headers.get("Content-Type"), self.request.headers.get("Content-Encoding"))
         versions = read_if_match(self.request.headers)
         async with self.reading(self.api.cancels):
-            answer = await self.api.amending.amend(amended_id, self.request.body, versions)
+            answer = await self.api.amending.amend(amended_id, self.request.body, versions, self.caller.sees)
         if answer.repeated:
             self.set_header("Idempotent-Replayed", "true")
         # The next change can be made under it without reading the order again.
@@ -200,7 +203,7 @@ class OrderHandler(OrderLookup):
         cancelled_id = read_order_id(order_id)
         async with self.reading(self.api.cancels):
             try:
-                answer = await self.api.cancelling.cancel(cancelled_id)
+                answer = await self.api.cancelling.cancel(cancelled_id, self.caller.sees)
             except UnavailableError as error:
                 # The statement may have committed although its answer was lost.
                 raise UnavailableError(f"the order may be cancelled: repeat the request ({error})") from error
@@ -230,7 +233,7 @@ class OrdersHandler(ApiHandler):
         """A page of orders, newest first, and the cursor of the next page (null on the last)."""
         limit, before, status = read_query(self.request.query_arguments)
         async with self.reading(self.api.lists):
-            rows = await self.api.history.orders(limit + 1, before, status)
+            rows = await self.api.history.orders(limit + 1, before, status, self.caller.sees)
         cursors = [row.pop("_cursor") for row in rows]
         following = None
         if len(rows) > limit:
@@ -248,7 +251,7 @@ class OrdersHandler(ApiHandler):
         selection = read_selection(query_values(self.request.query_arguments), self.api.settings.token_list())
         # It goes on if the client disconnects: it has asked for it, and may be in no position to ask again.
         async with self.reading(self.api.mass_cancels):
-            answer = await self.api.cancelling.cancel_all(selection)
+            answer = await self.api.cancelling.cancel_all(replace(selection, owner=self.caller.sees))
         self.answer(cancelled_all_json(answer))
 
 
@@ -275,17 +278,19 @@ def read_order_id(name: str) -> UUID:
     return UUID(name)
 
 
-def read_order(api: Api, request: HTTPServerRequest, request_id: str) -> NewOrder:
-    """The order of a request, with a new id. Raises `RequestError`."""
+def read_order(api: Api, request: HTTPServerRequest, request_id: str, caller: Caller) -> NewOrder:
+    """The order of a request, with a new id; it belongs to the key of `caller`. Raises `RequestError`."""
     headers = request.headers
     require_json(headers.get("Content-Type"), headers.get("Content-Encoding"))
-    return api.reader.read(
+    key = idempotency_key(headers)
+    order = api.reader.read(
         request.body,
         uuid7(api.clock.unix_ms(), os.urandom(RANDOM_BYTES)),
         client_address(request, api.settings),
-        idempotency_key(headers),
+        key if key is None else owned_name(caller.owner, key),
         request_id,
     )
+    return order if caller.owner is None else replace(order, owner=caller.owner)
 
 
 def idempotency_key(headers: HTTPHeaders) -> str | None:

@@ -27,10 +27,12 @@ from dexexec.errors import (
     QueueFullError,
     ReadsBusyError,
     RequestError,
+    ScopeMissingError,
     TooLateError,
     TooManyConnectionsError,
     TooManyOrdersError,
     TooManyReadsError,
+    UnauthorizedError,
     UnavailableError,
     UnsupportedMediaTypeError,
     VenuesUnavailableError,
@@ -134,6 +136,8 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             InvalidIfMatchError,
             IdempotencyMismatchError,
             IdempotencyInFlightError,
+            UnauthorizedError,
+            ScopeMissingError,
             OrderNotFoundError,
             ResourceNotFoundError,
             MethodNotAllowedError,
@@ -207,6 +211,8 @@ def headers(error: RequestError) -> dict[str, str]:
     fields = {"Content-Type": MEDIA_TYPE}
     if isinstance(error, UpgradeRequiredError):  # RFC 9110, section 15.5.22, and RFC 6455, section 4.4
         fields |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    if isinstance(error, UnauthorizedError):
+        fields["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         fields["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return fields

@@ -7,6 +7,7 @@ the peer: a socket that is too slow is closed, and its client resumes.
 import asyncio
 import socket
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from enum import IntEnum
 from uuid import UUID
 
@@ -238,7 +239,7 @@ class SocketHandler(ApiHandler):
     async def _cancel(self, order_id: UUID) -> None:
         """Cancel an order and answer. It goes on if the socket closes meanwhile: the client has asked for it."""
         try:
-            answer = await self.api.cancelling.cancel(order_id)
+            answer = await self.api.cancelling.cancel(order_id, self.caller.sees)
         except UnavailableError as error:
             text = f"the order may be cancelled: send it again ({error})"
             self._answer_error(BadMessageError(StreamErrorCode.UNAVAILABLE, text, order_id))
@@ -253,7 +254,8 @@ class SocketHandler(ApiHandler):
     async def _cancel_all(self, given: Mapping[str, object]) -> None:
         """Cancel all orders of a selection and answer. It goes on if the socket closes meanwhile."""
         try:
-            answer = await self.api.cancelling.cancel_all(read_selection(given, self.api.settings.token_list()))
+            selection = read_selection(given, self.api.settings.token_list())
+            answer = await self.api.cancelling.cancel_all(replace(selection, owner=self.caller.sees))
         except InvalidQueryError as error:
             problems = "; ".join(f"{one.field} {one.problem}: {one.expected}" for one in error.fields)
             self._answer_error(BadMessageError(StreamErrorCode.INVALID_SELECTION, problems))

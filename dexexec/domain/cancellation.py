@@ -38,11 +38,12 @@ class Pair:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """The orders that a client cancels together; None: any. Without `all_open` only those that rest, or rested before
-    the try that they are in; with it also those that are executed at once."""
+    the try that they are in; with it also those that are executed at once. `owner` is the key whose orders they are."""
 
     all_open: bool = False
     pair: Pair | None = None
     tag: str | None = None
+    owner: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

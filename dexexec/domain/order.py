@@ -32,9 +32,10 @@ class NewOrder:
     `amount_base` one token, until a round has read the balance. `deadline_ms` counts from acceptance. `bound` is the
     client's, and `bound_open` is true while the first quote can still fix or tighten it. Without `max_price_impact_bps`
     the worker's setting applies. `request_id` is that of the HTTP request; the first event has it. `terms` are None for
-    a plain market order. `tag` is the client's own name for a group of orders. `parent` is the order
-    that this one is a part of. `passed` names fields whose time has passed: such an order is not stored, but an earlier
-    one with its key is found.
+    a plain market order. `tag` is the client's own name for a group of orders. `parent` is the order that this one is a
+    part of. `owner` is the number of the key that posts it, `wallet` the name of the wallet that pays (None: the
+    default one). `passed` names fields whose time has passed: such an order is not stored, but an earlier one with its
+    key is found.
     """
 
     id: UUID
@@ -60,6 +61,8 @@ class NewOrder:
     dry_run: bool = False
     parent: UUID | None = None
     oco_group: str | None = None
+    owner: int | None = None
+    wallet: str | None = None
 
     @property
     def rests(self) -> bool:
@@ -118,6 +121,9 @@ class Order:
     triggered: bool = False
     high_water: Decimal | None = None
     rested: int = 0
+    owner: int | None = None
+    wallet: str | None = None
+    request_id: str | None = None
 
     @property
     def share_bps(self) -> int | None:

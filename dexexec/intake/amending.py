@@ -52,8 +52,8 @@ _NUMBERS = frozenset({"limitPrice", "triggerPrice", "amount", "minPrice", "maxPr
 class AmendableOrders(Protocol):
     """The part of `dexexec.store.Store` that changes orders."""
 
-    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
-        """The order as it is now; None if it does not exist."""
+    async def amendable(self, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
+        """The order as it is now; None if `owner` (None: any) has no such order."""
 
     async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
         """Write the change; the order's version then, or None if it does not rest at `version` any more."""
@@ -66,15 +66,17 @@ class Amending:
         self._orders = orders
         self._reader = reader
 
-    async def amend(self, order_id: UUID, body: bytes, versions: Collection[int] | None) -> Amended:
-        """Change the order, if its version is one of `versions` (None: any).
+    async def amend(
+        self, order_id: UUID, body: bytes, versions: Collection[int] | None, owner: int | None = None
+    ) -> Amended:
+        """Change the order of `owner` (None: of all), if its version is one of `versions` (None: any).
 
         Raises `MalformedBodyError`, `OrderNotFoundError`, `NotRestingError`, `VersionMismatchError`,
         `InvalidOrderError` with every bad field, and `UnavailableError`: the same request can be repeated then.
         """
         given = read_object(body)
         while True:
-            order = await self._orders.amendable(order_id)
+            order = await self._orders.amendable(order_id, owner)
             if order is None:
                 raise OrderNotFoundError("no order has this id")
             # Before the version: a client that read it again could still not change an order that does not rest.

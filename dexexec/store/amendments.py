@@ -14,19 +14,20 @@ from dexexec.domain.order import FOREVER_MS
 from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
+from dexexec.store.cancellations import OWNED
 from dexexec.store.database import Database
 from dexexec.store.rows import fetch_rows
 
-READ = """
+READ = f"""
 SELECT o.id, o.version, o.status, o.type, o.resting, o.finished_at IS NOT NULL AS ended,
        o.triggered_at IS NOT NULL AS triggered, o.side, o.mode, o.input_mint, o.output_mint, o.amount, o.terms,
        e.detail
 FROM orders o LEFT JOIN order_events e ON e.order_id = o.id AND e.seq = o.version
-WHERE o.id = %(id)s
+WHERE o.id = %(id)s AND {OWNED}
 UNION ALL
-SELECT id, version, status, type, false, true, false, side, mode, input_mint, output_mint, amount, terms, '{}'
-FROM archived_orders WHERE id = %(id)s
-"""
+SELECT id, version, status, type, false, true, false, side, mode, input_mint, output_mint, amount, terms, '{{}}'
+FROM archived_orders o WHERE id = %(id)s AND {OWNED}
+"""  # noqa: S608 - constants
 
 # A new price is a new order for the oracle: it is triggered at once if that price is there, without the pause that
 # followed the last try. The first quote and the best rate of a trailing stop were for the former amount: a larger one
@@ -58,10 +59,10 @@ SELECT version, at FROM u
 """
 
 
-async def read_amendable(database: Database, order_id: UUID) -> AmendableOrder | None:
-    """Return the order as it is now; None if it does not exist."""
+async def read_amendable(database: Database, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
+    """Return the order as it is now; None if `owner` (None: any) has no such order."""
     async with database.connection() as connection:
-        rows = await fetch_rows(connection, READ, {"id": order_id})
+        rows = await fetch_rows(connection, READ, {"id": order_id, "owner": owner})
     for row in rows:
         return AmendableOrder(
             id=row.id,

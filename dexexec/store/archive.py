@@ -64,11 +64,11 @@ INSERT INTO archived_orders (
     id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint, amount_base,
     slippage_bps, deadline_at, client, amount_in, amount_out, version, rounds, attempts, finished_at, finalized_at,
     min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, type, terms, tag, dry_run, parent, oco_group,
-    progress, events, tries)
+    progress, owner, wallet, request_id, events, tries)
 SELECT o.id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint,
        amount_base, slippage_bps, deadline_at, client, amount_in, amount_out, version, rounds, attempts, finished_at,
        finalized_at, min_out, max_in, quoted_in, quoted_out, max_price_impact_bps, type, terms, tag, dry_run, parent,
-       oco_group, progress, coalesce(ee.events, '[]'), coalesce(aa.tries, '[]')
+       oco_group, progress, owner, wallet, request_id, coalesce(ee.events, '[]'), coalesce(aa.tries, '[]')
 FROM o
 LEFT JOIN (SELECT order_id, json_agg(e ORDER BY seq) AS events FROM e GROUP BY 1) ee
     ON ee.order_id = o.id

@@ -22,7 +22,7 @@ SUMMARY = """
 """
 
 # None of these statements is prepared: planned with their values, they open only the partitions that they need.
-ORDER = "SELECT * FROM archived_orders WHERE id = %s"
+ORDER = "SELECT * FROM archived_orders WHERE id = %(id)s AND (%(owner)s::int IS NULL OR owner = %(owner)s)"
 
 EVENTS_AFTER = """
 SELECT o.id, e.seq, e.status, e.at, e.detail
@@ -46,10 +46,10 @@ ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 NEWEST_WITH_STATUS = NEWEST.replace("WHERE", "WHERE status = %(status)s AND")
 
 
-async def order(connection: Connection, order_id: UUID) -> DictRow | None:
+async def order(connection: Connection, order_id: UUID, owner: int | None) -> DictRow | None:
     """Return the row of an order, with `events` and `tries` as lists of dicts; None if it is not archived."""
     cursor = connection.cursor(row_factory=dict_row)
-    row = await (await cursor.execute(ORDER, (order_id,), prepare=False)).fetchone()
+    row = await (await cursor.execute(ORDER, {"id": order_id, "owner": owner}, prepare=False)).fetchone()
     if row is not None:
         # Times inside JSON are texts; readers expect the types of the main tables.
         for entry in (*row["events"], *row["tries"]):
@@ -72,9 +72,25 @@ async def versions(connection: Connection, order_ids: Sequence[UUID]) -> dict[UU
 
 
 async def newest(
-    connection: Connection, limit: int, since: datetime, before: tuple[datetime, UUID], status: Status | None
+    connection: Connection,
+    limit: int,
+    since: datetime,
+    before: tuple[datetime, UUID],
+    status: Status | None,
+    *,
+    owner: int | None,
 ) -> list[DictRow]:
     """Return the rows that were created from `since` on and come after `before` in the list, newest first."""
-    values = {"since": since, "created_at": before[0], "id": before[1], "limit": limit, "status": status}
+    values = {
+        "since": since,
+        "created_at": before[0],
+        "id": before[1],
+        "limit": limit,
+        "status": status,
+        "owner": owner,
+    }
+    statement = NEWEST_WITH_STATUS if status else NEWEST
+    if owner is not None:
+        statement = statement.replace("WHERE", "WHERE owner = %(owner)s AND")
     cursor = connection.cursor(row_factory=dict_row)
-    return await (await cursor.execute(NEWEST_WITH_STATUS if status else NEWEST, values, prepare=False)).fetchall()
+    return await (await cursor.execute(statement, values, prepare=False)).fetchall()

@@ -40,6 +40,8 @@ UNSIGNED = """
  AND (o.attempts = 0 OR o.rested_xid IS NOT NULL AND o.attempts = (
      SELECT count(*) FROM attempts p WHERE p.order_id = o.id AND p.outcome IN ('failed', 'expired', 'unsent'))))
 """
+OWNED = "(%(owner)s::int IS NULL OR o.owner = %(owner)s)"
+"""The orders that a caller sees: all, or those of its key."""
 CANCEL_SET = """
 status = 'cancelled', version = o.version + 1, claim = o.claim + 1, claims = 0, worker = NULL, waiting = NULL,
 failure_reason = NULL, resting = false, finished_at = now.at
@@ -48,7 +50,7 @@ CANCEL = f"""
 WITH u AS (
     UPDATE orders o SET {CANCEL_SET}
     FROM (SELECT clock_timestamp() AS at) now
-    WHERE o.id = %(id)s AND o.ended IS NULL AND {UNSIGNED} AND {COMPARED}
+    WHERE o.id = %(id)s AND o.ended IS NULL AND {OWNED} AND {UNSIGNED} AND {COMPARED}
     RETURNING o.id, o.version, now.at
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
@@ -62,26 +64,29 @@ SELECT o.status, o.version, o.finished_at IS NOT NULL AS ended, {UNSIGNED} AS un
 FROM orders o LEFT JOIN LATERAL (
     SELECT n, venue, signature, outcome FROM attempts WHERE order_id = o.id ORDER BY n DESC LIMIT 1
 ) a ON true
-WHERE o.id = %(id)s
+WHERE o.id = %(id)s AND {OWNED}
 UNION ALL
 SELECT status, version, true, false, true, (tries -> -1 ->> 'n')::int, tries -> -1 ->> 'venue',
        tries -> -1 ->> 'signature', tries -> -1 ->> 'outcome'
-FROM archived_orders WHERE id = %(id)s
+FROM archived_orders o WHERE id = %(id)s AND {OWNED}
 """  # noqa: S608
 
 
-async def cancel(database: Database, order_id: UUID) -> tuple[Cancelled | TooLate | None, Event | None]:
-    """Cancel the order, if nothing that was signed for it can land: the answer (None: no such order) and the new event.
+async def cancel(
+    database: Database, order_id: UUID, owner: int | None = None
+) -> tuple[Cancelled | TooLate | None, Event | None]:
+    """Cancel the order, if nothing that was signed for it can land: the answer (None: `owner`, or none, has no
+    such order) and the new event.
 
     Raises `UnavailableError` while the record is not compared with the chain.
     """
-    values = {"id": order_id, "detail": Jsonb(dict(DETAIL))}
+    values = {"id": order_id, "owner": owner, "detail": Jsonb(dict(DETAIL))}
     async with database.connection() as connection:
         while True:
             for row in await fetch_rows(connection, CANCEL, values):
                 event = Event(order_id=order_id, seq=row.version, status=Status.CANCELLED, at=row.at, detail=DETAIL)
                 return Cancelled(order_id=order_id, seq=row.version), event
-            rows = await fetch_rows(connection, STATE, {"id": order_id})
+            rows = await fetch_rows(connection, STATE, values)
             if not rows:
                 return None, None
             row = rows[0]

@@ -16,7 +16,7 @@ from dexexec.store.rows import fetch_rows, json_rows
 
 # A child may exist: it came back from the chain after the record had lost it together with its parent's follow-up
 # (docs/adr/0015). What restored it did not know its parent and group; with them, its end has its consequences.
-# `xmax = 0`: the row was inserted, and not there before.
+# A child is its parent's owner's, and paid by the same wallet. `xmax = 0`: the row was inserted, and not there before.
 INSERT = """
 WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(rows)s::json)
@@ -27,16 +27,20 @@ WITH t AS MATERIALIZED (
 ), o AS (
     INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
                         deadline_at, client, min_out, max_in, bound_open, max_price_impact_bps, type, terms, tag,
-                        dry_run, parent, oco_group, version, resting, rested_xid, due_at, wake_at)
-    SELECT id, side, amount, CASE WHEN rests THEN 'waiting' ELSE 'pending' END, mode, input_mint, output_mint,
+                        dry_run, parent, oco_group, version, resting, rested_xid, due_at, wake_at, owner, wallet,
+                        request_id)
+    SELECT t.id, side, amount, CASE WHEN rests THEN 'waiting' ELSE 'pending' END, mode, input_mint, output_mint,
            amount_base, slippage_bps, clock_timestamp() + deadline_in_ms * interval '1 ms', client, min_out, max_in,
            bound_open, max_price_impact_bps, type, terms, tag, dry_run, parent, oco_group, 1 + rests::int, rests,
            CASE WHEN rests THEN pg_current_xact_id() END,
            CASE WHEN rests THEN 'infinity' ELSE clock_timestamp() END,
-           CASE WHEN expires THEN clock_timestamp() + deadline_in_ms * interval '1 ms' END
-    FROM t WHERE NOT EXISTS (SELECT FROM archived_orders a WHERE a.id = t.id)
+           CASE WHEN expires THEN clock_timestamp() + deadline_in_ms * interval '1 ms' END,
+           p.owner, p.wallet, p.request_id
+    FROM t LEFT JOIN LATERAL (SELECT owner, wallet, request_id FROM orders WHERE id = t.parent OFFSET 0) p ON true
+    WHERE NOT EXISTS (SELECT FROM archived_orders a WHERE a.id = t.id)
     ON CONFLICT (id) DO UPDATE SET
         parent = excluded.parent, oco_group = excluded.oco_group, tag = excluded.tag,
+        owner = excluded.owner, wallet = excluded.wallet,
         terms = CASE WHEN excluded.terms ? 'slice' THEN excluded.terms ELSE orders.terms END
         WHERE orders.parent IS NULL
     RETURNING id, created_at, xmax = 0 AS is_new

@@ -44,7 +44,7 @@ c.fee, "baseFee", "priorityFee", "rentPaid", "rentReturned", "venueFee", "venueF
 # For orders whose attempts came back from the chain. Steps do the same for what they resolve (`step_writes.ADVANCE`).
 KEEP = f"""
 INSERT INTO attempt_costs
-SELECT order_id, n, resolved_at, a.venue, tag, outcome = 'landed', {COLUMNS}
+SELECT order_id, n, resolved_at, a.venue, tag, outcome = 'landed', {COLUMNS}, o.owner
 FROM attempts a JOIN orders o ON o.id = a.order_id CROSS JOIN {OF_PROOF} AND order_id = %(id)s
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - constants
@@ -94,7 +94,7 @@ SELECT (SELECT count(*) FROM (SELECT FROM s GROUP BY venue, day, tag) x) AS grou
        (SELECT json_agg(x) FROM (SELECT mint, {mints} FROM m GROUP BY mint ORDER BY mint LIMIT %(mints)s) x)
            AS total_mints
 """
-IN_TIME = "at >= %(since)s AND at < %(until)s"
+IN_TIME = "at >= %(since)s AND at < %(until)s AND (%(owner)s::int IS NULL OR owner = %(owner)s)"
 OF_CHILDREN = """
 order_id IN (SELECT id FROM orders WHERE parent = %(parent)s
              UNION ALL SELECT id FROM archived_orders WHERE parent = %(parent)s)
@@ -111,11 +111,12 @@ MINTS = ("venue_fees", "slippage", "venue_slippage")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostQuery:
     """Sums of attempts whose outcome was proven from `since` on and before `until` (None: now), for each combination of
-    `group_by`."""
+    `group_by`; only those of `owner`'s orders (None: of all)."""
 
     since: datetime
     until: datetime | None
     group_by: tuple[GroupBy, ...]
+    owner: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,7 @@ class CostReport:
 async def read_costs(database: Database, query: CostQuery, most: int = MOST_ATTEMPTS) -> CostReport:
     """Sum up at most `most` attempts."""
     values = {"since": query.since, "until": query.until, "most": most, "groups": MOST_GROUPS, "mints": MOST_MINTS + 1}
+    values["owner"] = query.owner
     statement = sums_statement(query.group_by)
     async with database.connection() as connection:
         ends = await fetch_row(connection, ENDS, values)

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from dexexec.domain.cancellation import Selection
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
-from dexexec.store.cancellations import CANCEL_SET, COMPARED, DETAIL, UNSIGNED
+from dexexec.store.cancellations import CANCEL_SET, COMPARED, DETAIL, OWNED, UNSIGNED
 from dexexec.store.database import Database
 from dexexec.store.rows import fetch_rows
 
@@ -26,9 +26,10 @@ LAST_ID = UUID(int=2**128 - 1)
 # Orders that come after the request are not meant by it, and the walk would never end while clients go on posting.
 BEGIN = "SELECT clock_timestamp() AS at"
 
-_MATCHES = """
+_MATCHES = f"""
 (%(input_mint)s::text IS NULL OR o.input_mint = %(input_mint)s AND o.output_mint = %(output_mint)s)
 AND (%(tag)s::text IS NULL OR o.tag = %(tag)s) AND (%(all_open)s OR o.rested_xid IS NOT NULL)
+AND {OWNED}
 """
 _BEFORE = "(o.created_at, o.id) < (%(at)s, %(id)s)"
 
@@ -114,6 +115,7 @@ class MassCancellation:
             "input_mint": pair.input_mint if pair else None,
             "output_mint": pair.output_mint if pair else None,
             "tag": selection.tag,
+            "owner": selection.owner,
             "all_open": selection.all_open,
             "detail": Jsonb(dict(DETAIL)),
         }

@@ -11,10 +11,13 @@ from dexexec.store.rows import fetch_row
 from dexexec.store.schema import MIGRATIONS, quoted, unusable_error
 
 RIGHTS = {
+    "api_key_secrets": "SELECT",
+    "api_keys": "SELECT, UPDATE",
     "archived_orders": "SELECT",
     "attempt_costs": "SELECT, INSERT",
     "attempts": "SELECT, INSERT, UPDATE",
     "chain_comparisons": "SELECT, INSERT, UPDATE",
+    "halts": "SELECT",
     "idempotency_keys": "SELECT, INSERT, DELETE",
     "installation": "SELECT",
     "oco_groups": "SELECT, INSERT, UPDATE",

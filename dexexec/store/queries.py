@@ -18,6 +18,7 @@ from dexexec.domain.status import TERMINAL, Status
 from dexexec.domain.terms import OrderType
 from dexexec.store import archive_queries
 from dexexec.store.archive_queries import SUMMARY
+from dexexec.store.cancellations import OWNED
 from dexexec.store.children import has_children, progress_of, read_children
 from dexexec.store.costs import read_costs_of_children
 from dexexec.store.database import Database
@@ -25,7 +26,7 @@ from dexexec.store.order_costs import order_cost
 from dexexec.store.rows import fetch_rows
 from dexexec.store.wait_reasons import waiting_for
 
-ORDER = f"SELECT {SUMMARY}, waiting FROM orders WHERE id = %s"  # noqa: S608 - the column list is ours
+ORDER = f"SELECT {SUMMARY}, waiting FROM orders o WHERE id = %(id)s AND {OWNED}"  # noqa: S608 - the column list is ours
 
 NEWEST_EVENTS = 200
 """How many events of an order one request returns, besides the first and those of transactions. An order that retries
@@ -106,17 +107,17 @@ ENDS = TERMINAL | {Status.CONFIRMED}
 OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
-async def read_order(database: Database, order_id: UUID) -> dict[str, object] | None:
-    """Return an order as clients see it, with its events, quotes and attempts; None if it does not exist. Of a long
-    history only some events are read (`NEWEST_EVENTS`); `eventsOmitted` is how many are not."""
+async def read_order(database: Database, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
+    """Return an order as clients see it, with its events, quotes and attempts; None if `owner` (None: any) has no
+    such order. Of a long history only some events are read (`NEWEST_EVENTS`); `eventsOmitted` is how many are not."""
     async with database.connection() as connection, connection.transaction():
         # One snapshot for all statements: otherwise an event between them would contradict the row, or the order could
         # move to the archive and be found in neither place.
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor = connection.cursor(row_factory=dict_row)
-        row = await (await cursor.execute(ORDER, (order_id,))).fetchone()
+        row = await (await cursor.execute(ORDER, {"id": order_id, "owner": owner})).fetchone()
         if row is None:
-            row = await archive_queries.order(connection, order_id)
+            row = await archive_queries.order(connection, order_id, owner)
             if row is None:
                 return None
             first = row["version"] - NEWEST_EVENTS
@@ -151,9 +152,9 @@ async def read_order(database: Database, order_id: UUID) -> dict[str, object] | 
 
 
 async def read_orders(
-    database: Database, limit: int, before: Cursor | None, status: Status | None
+    database: Database, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
 ) -> list[dict[str, object]]:
-    """Return summaries of orders, newest first; each has its `Cursor` as `_cursor`."""
+    """Return summaries of orders (of `owner`, or of all), newest first; each has its `Cursor` as `_cursor`."""
     statement = NEWEST
     if status is Status.CONFIRMED:
         statement = NEWEST_CONFIRMED
@@ -161,15 +162,20 @@ async def read_orders(
         statement = NEWEST_WAITING
     elif status is not None:
         statement = NEWEST_FINISHED if status in TERMINAL else NEWEST_LIVE
+    if owner is not None:
+        statement = statement.replace("WHERE", "WHERE owner = %(owner)s AND")
     before = before or NEWEST_OF_ALL
     values = {"created_at": before.created_at, "id": before.id, "limit": limit, "status": status and status.value}
+    values["owner"] = owner
     async with database.connection() as connection:
         cursor = connection.cursor(row_factory=dict_row)
         # Not prepared with a status: a plan for any status would search the whole list for a rare one.
         rows = await (await cursor.execute(statement, values, prepare=None if status is None else False)).fetchall()
         if status is None or status in ENDS:
             since = rows[-1]["created_at"] if len(rows) == limit else OLDEST
-            older = await archive_queries.newest(connection, limit, since, (before.created_at, before.id), status)
+            older = await archive_queries.newest(
+                connection, limit, since, (before.created_at, before.id), status, owner=owner
+            )
             merged = {row["id"]: row for row in (*older, *rows)}  # an order that was archived in between is in both
             rows = sorted(merged.values(), key=lambda row: (row["created_at"], row["id"].int), reverse=True)[:limit]
     return [{**_summary(row), "_cursor": Cursor(row["created_at"], row["id"])} for row in rows]

@@ -66,7 +66,7 @@ WITH t AS MATERIALIZED (
       -- The last guard of a dry run: without a recorded attempt nothing is sent, whatever a worker does.
       AND NOT (o.dry_run AND t.attempts > 0)
       AND (t.written_to IS NULL OR t.written_to = (SELECT record_identity()))
-    RETURNING o.id, t.version AS base, o.tag, now.at
+    RETURNING o.id, t.version AS base, o.tag, o.owner, now.at
 ), a AS (
     INSERT INTO attempts (order_id, n, venue, signature, payload, last_valid_height, quote, network, genesis, wallet,
                           spends)
@@ -81,10 +81,10 @@ WITH t AS MATERIALIZED (
         resolved_at = CASE WHEN r.outcome IS NOT NULL THEN u.at END
     FROM json_to_recordset(%t::json) AS r(id uuid, n int, outcome text, proof jsonb, corrects bool) JOIN u USING (id)
     WHERE a.order_id = r.id AND a.n = r.n AND (coalesce(a.outcome, '') = '' OR r.corrects)
-    RETURNING a.order_id, a.n, a.venue, u.tag, u.at, a.outcome, a.proof
+    RETURNING a.order_id, a.n, a.venue, u.tag, u.owner, u.at, a.outcome, a.proof
 ), c AS (
     INSERT INTO attempt_costs
-    SELECT order_id, n, at, venue, tag, outcome = 'landed', {costs.COLUMNS} FROM r CROSS JOIN {costs.OF_PROOF}
+    SELECT order_id, n, at, venue, tag, outcome = 'landed', {costs.COLUMNS}, owner FROM r CROSS JOIN {costs.OF_PROOF}
     ON CONFLICT DO NOTHING
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)

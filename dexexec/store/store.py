@@ -165,10 +165,10 @@ class Store(RestingOrders):
         # The worker's session has ended meanwhile: its claims are void, so intake must put the orders on the queue.
         return [replace(answer, taken=False) if isinstance(answer, Created) else answer for answer in stored.answers]
 
-    async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
-        """Cancel an order, if nothing was signed for it; None if it does not exist. Raises `UnavailableError`: the
-        order may be cancelled then, and the same call can be repeated."""
-        answer, event = await self._bounded(cancellations.cancel(self._for_orders, order_id))
+    async def cancel(self, order_id: UUID, owner: int | None = None) -> Cancelled | TooLate | None:
+        """Cancel an order, if nothing was signed for it; None if `owner` (None: any) has no such order. Raises
+        `UnavailableError`: the order may be cancelled then, and the same call can be repeated."""
+        answer, event = await self._bounded(cancellations.cancel(self._for_orders, order_id, owner))
         if event is not None:
             self._announce([event])
         if isinstance(answer, Cancelled):
@@ -208,9 +208,9 @@ class Store(RestingOrders):
             raise PartlyCancelledError(cancelled, cancellations.NOT_COMPARED)
         return CancelledAll(cancelled=cancelled, too_late=left.too_late)
 
-    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
-        """Return an order as its client wants to change it; None if it does not exist."""
-        return await self._bounded(amendments.read_amendable(self._for_orders, order_id))
+    async def amendable(self, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
+        """Return an order as its client wants to change it; None if `owner` (None: any) has no such order."""
+        return await self._bounded(amendments.read_amendable(self._for_orders, order_id, owner))
 
     async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
         """Change an order that rests at `version`, and return its version then; None if it does not. Raises
@@ -223,13 +223,16 @@ class Store(RestingOrders):
 
     # Reading
 
-    async def order(self, order_id: UUID) -> dict[str, object] | None:
-        """Return an order with its events, quotes and attempts, as JSON values; None if it does not exist."""
-        return await self._bounded(queries.read_order(self._for_reads, order_id))
+    async def order(self, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
+        """Return an order with its events, quotes and attempts, as JSON values; None if `owner` (None: any) has no
+        such order."""
+        return await self._bounded(queries.read_order(self._for_reads, order_id, owner))
 
-    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
-        """Return summaries of orders, newest first, each with its `Cursor` as `_cursor`."""
-        return await self._bounded(queries.read_orders(self._for_reads, limit, before, status))
+    async def orders(
+        self, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
+    ) -> list[dict[str, object]]:
+        """Return summaries of orders (of `owner`, or of all), newest first, each with its `Cursor` as `_cursor`."""
+        return await self._bounded(queries.read_orders(self._for_reads, limit, before, status, owner))
 
     async def costs(self, query: CostQuery) -> CostReport:
         """Return the sums of what attempts cost in a time."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -32,9 +33,11 @@ LANDED = AttemptCost(
 )
 
 
-async def failed_then_filled(store: Store, worker: WorkerSession, name: str, tag: str | None = None) -> UUID:
+async def failed_then_filled(
+    store: Store, worker: WorkerSession, name: str, tag: str | None = None, **more: Any
+) -> UUID:
     """An order whose first attempt failed on the chain and whose second one landed for good."""
-    order_id = (await store.create(replace(new_order(), tag=tag))).order_id
+    order_id = (await store.create(replace(new_order(), tag=tag, **more))).order_id
     claimed = await claimed_by(store, worker, order_id)
     await submitted(store, claimed, f"{name} 1")
     proof = {"slot": 7, "fee": "5700", "cost": FAILED.detail()}

@@ -85,17 +85,17 @@ class MemoryStore:
         self.created.append(order)
         return Created(order.id, replayed=False, taken=self.takes)
 
-    async def order(self, order_id: UUID) -> dict[str, object] | None:
+    async def order(self, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
         await self.switch.passed()
         known = any(order.id == order_id for order in self.created)
         return {"orderId": str(order_id), "seq": 1, "waitingFor": self.waiting_for, "events": []} if known else None
 
-    async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
+    async def cancel(self, order_id: UUID, owner: int | None = None) -> Cancelled | TooLate | None:
         await self.switch.passed()
         self.cancels.append(order_id)
         return self.cancel_answer
 
-    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
+    async def amendable(self, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
         await self.switch.passed()
         return self.amendable_order
 
@@ -110,7 +110,9 @@ class MemoryStore:
             raise self.cancel_all_answer
         return self.cancel_all_answer
 
-    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+    async def orders(
+        self, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
+    ) -> list[dict[str, object]]:
         self.listed += 1
         await self.switch.passed()
         await self.list_switch.passed()

@@ -163,7 +163,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (follow_ups.JOINING, {"orders_joining"}),
         (follow_ups.CANCEL_LATE, {"orders_pkey", "attempts_pkey", "oco_groups_pkey"}),
         (follow_ups.JOINED, {"orders_pkey", "oco_groups_pkey"}),
-        (child_orders.INSERT, set()),
+        (child_orders.INSERT, {"orders_pkey"}),
     ],
     ids=[
         *(

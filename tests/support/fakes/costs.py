@@ -15,6 +15,8 @@ def read_costs(database: MemoryDatabase, query: CostQuery) -> CostReport:
     total = CostSum()
     groups: dict[tuple[tuple[GroupBy, str | None], ...], CostSum] = {}
     for row in database.orders.values():
+        if query.owner not in (None, row.new.owner):
+            continue
         for attempt in row.attempts:
             if attempt.resolved_at is None or not query.since <= moment(attempt.resolved_at) < until:
                 continue

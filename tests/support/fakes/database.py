@@ -125,6 +125,9 @@ class MemoryDatabase:
             raise UniqueViolation("orders_pkey")
         if order.idempotency_key is not None:
             self.keys[order.idempotency_key] = (order.body_hash, order.id)
+        if order.parent in self.orders:
+            parent = self.orders[order.parent].new
+            order = replace(order, owner=parent.owner, wallet=parent.wallet, request_id=parent.request_id)
         now = self.now()
         event = Event(order_id=order.id, seq=1, status=Status.PENDING, at=moment(now), detail=first_detail(order))
         row = OrderRow(
@@ -284,10 +287,15 @@ class MemoryDatabase:
         row.claim_of += [step.claim] * len(events)
         return events
 
-    def cancel(self, order_id: UUID) -> tuple[Cancelled | TooLate | None, Event | None]:
+    def order_of(self, order_id: UUID, owner: int | None) -> OrderRow | None:
+        """The order, if `owner` (None: any) has it."""
+        row = self.orders.get(order_id)
+        return row if row is not None and owner in (None, row.new.owner) else None
+
+    def cancel(self, order_id: UUID, owner: int | None = None) -> tuple[Cancelled | TooLate | None, Event | None]:
         """The answer to a client that cancels, and the new event. Raises `UnavailableError` while the record is not
         compared."""
-        row = self.orders.get(order_id)
+        row = self.order_of(order_id, owner)
         if row is None:
             return None, None
         if row.status is Status.CANCELLED:
@@ -307,9 +315,9 @@ class MemoryDatabase:
         row.claim_of.append(row.claim)
         return Cancelled(order_id=order_id, seq=row.version), event
 
-    def amendable(self, order_id: UUID) -> AmendableOrder | None:
+    def amendable(self, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
         """The order as its client wants to change it."""
-        row = self.orders.get(order_id)
+        row = self.order_of(order_id, owner)
         if row is None:
             return None
         new = row.new
@@ -602,4 +610,5 @@ def _selected(row: OrderRow, selection: Selection) -> bool:
         and (selection.all_open or row.new.rests)
         and selection.pair in (None, pair)
         and selection.tag in (None, row.new.tag)
+        and selection.owner in (None, row.new.owner)
     )

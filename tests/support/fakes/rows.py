@@ -167,6 +167,9 @@ def read_claimed(row: OrderRow, now: int, group_signatures: tuple[str, ...] = ()
         oco_group=new.oco_group,
         triggered=row.triggered,
         rested=row.rests,
+        owner=new.owner,
+        wallet=new.wallet,
+        request_id=new.request_id,
     )
     signatures = tuple(one.attempt.signed.signature for one in row.attempts)
     detail = row.events[-1].detail

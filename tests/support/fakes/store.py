@@ -155,11 +155,11 @@ class MemoryStore:
             return replace(created, taken=False)
         return created
 
-    async def cancel(self, order_id: UUID) -> Cancelled | TooLate | None:
+    async def cancel(self, order_id: UUID, owner: int | None = None) -> Cancelled | TooLate | None:
         """As the real one."""
 
         def commit() -> Cancelled | TooLate | None:
-            answer, event = self.database.cancel(order_id)
+            answer, event = self.database.cancel(order_id, owner)
             if event is not None:
                 self._announce([event])
             self._announce(self.database.cancel_slices([order_id]))
@@ -167,9 +167,9 @@ class MemoryStore:
 
         return await self._wire.call("cancel", commit)
 
-    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
+    async def amendable(self, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
         """The order as it is now."""
-        return await self._wire.call("amendable", lambda: self.database.amendable(order_id))
+        return await self._wire.call("amendable", lambda: self.database.amendable(order_id, owner))
 
     async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
         """Change it, if it rests at that version."""
@@ -194,9 +194,9 @@ class MemoryStore:
 
         return await self._wire.call("cancel_all", commit)
 
-    async def order(self, order_id: UUID) -> dict[str, object] | None:
+    async def order(self, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
         """The parts of the real one's answer that tests look at: summary, events, attempts."""
-        row = await self._wire.call("order", lambda: self.database.orders.get(order_id))
+        row = await self._wire.call("order", lambda: self.database.order_of(order_id, owner))
         if row is None:
             return None
         messages = [event.message() for event in row.events]
@@ -217,7 +217,9 @@ class MemoryStore:
             ],
         }
 
-    async def orders(self, limit: int, before: Cursor | None, status: Status | None) -> list[dict[str, object]]:
+    async def orders(
+        self, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
+    ) -> list[dict[str, object]]:
         """Summaries, newest first."""
 
         def read() -> list[dict[str, object]]:
@@ -227,6 +229,7 @@ class MemoryStore:
                 {**_summary(row), "_cursor": cursor}
                 for row, cursor in listed
                 if status in (None, row.status)
+                and owner in (None, row.new.owner)
                 and (before is None or (cursor.created_at, cursor.id) < (before.created_at, before.id))
             ]
             return wanted[:limit]

@@ -59,7 +59,7 @@ class Orders:
         self.written: list[Amendment] = []
         self.up = True
 
-    async def amendable(self, order_id: UUID) -> AmendableOrder | None:
+    async def amendable(self, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
         assert order_id == ID
         return self.order
 
