@@ -14,6 +14,7 @@ from tornado.web import Application, RequestHandler
 
 from dexexec.api import front_page, request_head
 from dexexec.api.body_limit import BodyLimit
+from dexexec.api.certificate import Certificate
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.costs import CostsHandler
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
@@ -100,6 +101,8 @@ def make_server(
     body_seconds: float = BODY_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     answer_seconds: float = ANSWER_SECONDS,
+    *,
+    certificate: Certificate | None = None,
 ) -> LimitedServer:
     """A server for `app`, not yet listening. Time limits of a client: `idle_seconds` between two requests,
     `HEADER_SECONDS` for the headers, `body_seconds` for a body, and `answer_seconds` to read the answer; then its
@@ -131,6 +134,7 @@ def make_server(
     server = LimitedServer(
         limit,
         table=table,
+        certificate=certificate,
         network=settings,
         observer=api.observer,
         max_body_size=MAX_BODY_BYTES,

@@ -8,11 +8,13 @@ reading the request.
 import asyncio
 import select
 import socket
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Protocol
 
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
 
 _ENDED = select.POLLHUP | select.POLLERR
 _PEER_CLOSED = getattr(select, "POLLRDHUP", 0)  # only Linux has it
@@ -25,19 +27,33 @@ BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 class Phase(Enum):
     """What a connection currently waits for."""
 
+    HANDSHAKE = "the end of a TLS handshake"
     REQUEST = "headers of a request"
     BODY = "the body of a request"
     ANSWER = "the client to take its answer"
     DETACHED = "nothing: it became a WebSocket, which has limits of its own"
 
 
-class StreamOwner(Protocol):
-    """The part of `ConnectionTable` that a stream uses."""
+class Connection(Protocol):
+    """The part of a connection that `ConnectionTable` uses."""
 
-    def moved(self, stream: "ClientStream") -> None:
+    client: str
+    phase: Phase
+    since: float
+    first_byte_at: float
+    unread: int
+
+    def close(self) -> None:
+        """End it now."""
+
+
+class StreamOwner(Protocol):
+    """The part of `ConnectionTable` that a connection uses."""
+
+    def moved(self, stream: Connection) -> None:
         """A connection has entered another phase."""
 
-    def closed(self, stream: "ClientStream") -> None:
+    def closed(self, stream: Connection) -> None:
         """A connection has been closed, and its descriptor is free."""
 
 
@@ -126,3 +142,23 @@ class ClientStream(IOStream):
         callback, self._on_answered = self._on_answered, None
         if callback is not None:
             callback()
+
+
+class SecureStream(ClientStream, SSLIOStream):
+    """A `ClientStream` over TLS, whose handshake is over."""
+
+    def close_fd(self) -> None:
+        """Called by Tornado once. Announces the end, without which the client could not tell it from an attack."""
+        with suppress(OSError, ValueError):
+            self.socket.unwrap()
+        super().close_fd()
+
+
+def end_writing(stream: IOStream) -> None:
+    """Close the sending half of a connection. Raises `OSError`."""
+    if isinstance(stream, SSLIOStream):
+        # `shutdown` would end the decryption of what the client still sends.
+        with suppress(ssl.SSLWantReadError):  # the client's own end is not awaited
+            stream.socket.unwrap()
+    else:
+        stream.socket.shutdown(socket.SHUT_WR)

@@ -9,7 +9,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dexexec.api.client_stream import ClientStream, Phase
+from dexexec.api.client_stream import Connection, Phase
 
 STALLED_SECONDS = 2.0
 """At the limit, a connection is closed if its client has read nothing of an answer for this long (s)."""
@@ -31,20 +31,20 @@ class ConnectionLimits:
 
 
 class ConnectionTable:
-    """All `ClientStream`s of the process."""
+    """All connections of the process."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
-        self._open: dict[str, set[ClientStream]] = defaultdict(set)  # by client
-        self._idle: dict[str, OrderedDict[ClientStream, None]] = {}  # may be closed, the longest wait first
-        self._timed: set[ClientStream] = set()  # have a time limit here: not thousands of WebSockets
+        self._open: dict[str, set[Connection]] = defaultdict(set)  # by client
+        self._idle: dict[str, OrderedDict[Connection, None]] = {}  # may be closed, the longest wait first
+        self._timed: set[Connection] = set()  # have a time limit here: not thousands of WebSockets
         self._count = 0
         self._next_check: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[ClientStream]:
+    def __iter__(self) -> Iterator[Connection]:
         return (stream for streams in self._open.values() for stream in streams)
 
     def make_room(self, client: str, *, limited: bool = True) -> bool:
@@ -58,7 +58,7 @@ class ConnectionTable:
             return most is not None and self._close_idle(most)
         return True
 
-    def add(self, stream: ClientStream) -> None:
+    def add(self, stream: Connection) -> None:
         """A connection was accepted."""
         self._open[stream.client].add(stream)
         self._count += 1
@@ -67,16 +67,16 @@ class ConnectionTable:
         if self._next_check is None:
             self._schedule_check()
 
-    def moved(self, stream: ClientStream) -> None:
+    def moved(self, stream: Connection) -> None:
         """A connection has entered another phase."""
-        if stream.phase is Phase.REQUEST:
+        if stream.phase in {Phase.HANDSHAKE, Phase.REQUEST}:
             self._idle.setdefault(stream.client, OrderedDict())[stream] = None
         elif stream.phase is not Phase.BODY:  # a client that sends a body slowly may still be a slow-loris attack
             self._not_idle(stream)
         if stream.phase is Phase.DETACHED:
             self._timed.discard(stream)
 
-    def closed(self, stream: ClientStream) -> None:
+    def closed(self, stream: Connection) -> None:
         """A connection has been closed, and its descriptor is free."""
         self._not_idle(stream)
         self._timed.discard(stream)
@@ -86,7 +86,7 @@ class ConnectionTable:
             del self._open[stream.client]
         self._count -= 1
 
-    def _not_idle(self, stream: ClientStream) -> None:
+    def _not_idle(self, stream: Connection) -> None:
         idle = self._idle.get(stream.client)
         if idle is not None:
             idle.pop(stream, None)
@@ -121,7 +121,7 @@ class ConnectionTable:
         if self._timed:
             self._schedule_check()
 
-    def is_late(self, stream: ClientStream, now: float) -> bool:
+    def is_late(self, stream: Connection, now: float) -> bool:
         """Whether its client is past the time limit."""
         limits = self.limits
         waited = now - stream.since
@@ -129,6 +129,8 @@ class ConnectionTable:
             case Phase.REQUEST:
                 slow = stream.first_byte_at and now - stream.first_byte_at > limits.header_seconds
                 return bool(slow) or waited > limits.idle_seconds
+            case Phase.HANDSHAKE:
+                return waited > limits.header_seconds
             case Phase.BODY:
                 return waited > limits.body_seconds
             case Phase.ANSWER:

@@ -7,6 +7,7 @@ traceback each time, and it accepts any number of connections in one turn.
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -17,11 +18,14 @@ from tornado.httputil import HTTPHeaders, HTTPServerConnectionDelegate
 from tornado.ioloop import IOLoop
 
 from dexexec.api import problems
+from dexexec.api.certificate import Certificate
 from dexexec.api.client_address import client_key, is_proxy
-from dexexec.api.client_stream import ClientStream, Phase
+from dexexec.api.client_stream import ClientStream, Phase, SecureStream
 from dexexec.api.connection_table import ConnectionTable
 from dexexec.api.handler import common_headers, encode, request_id
 from dexexec.api.problems import UnreadableRequestError
+from dexexec.api.request_pacer import Pacer
+from dexexec.api.tls_handshake import HANDSHAKES_PER_TURN, Handshake
 from dexexec.config.client_connections import ConnectionSettings
 from dexexec.errors import RequestError, TooManyConnectionsError
 from dexexec.observe.observer import Observer
@@ -41,13 +45,14 @@ read."""
 
 
 class LimitedServer(HTTPServer):
-    """Accepts connections while `table` (public for tests) has room. Only plain HTTP: TLS ends at the proxy."""
+    """Accepts connections while `table` has room: over TLS with a `certificate`, else plain HTTP (public for tests)."""
 
     def initialize(  # type: ignore[override]
         self,
         application: HTTPServerConnectionDelegate,
         *,
         table: ConnectionTable,
+        certificate: Certificate | None,
         network: ConnectionSettings,
         observer: Observer,
         **parameters: Any,
@@ -55,6 +60,9 @@ class LimitedServer(HTTPServer):
         """Called by Tornado in place of a constructor."""
         super().initialize(application, max_buffer_size=READ_BUFFER, chunk_size=READ_CHUNK, **parameters)
         self.table = table
+        self.certificate = certificate
+        self._handshakes = Pacer(HANDSHAKES_PER_TURN)
+        self._handshakes_failed = 0
         self._network = network
         self._observer = observer
         self._listeners: list[socket.socket] = []
@@ -85,6 +93,8 @@ class LimitedServer(HTTPServer):
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        for connection in [one for one in self.table if isinstance(one, Handshake)]:
+            connection.close()
 
     def _listen(self) -> None:
         self._resuming = None
@@ -124,39 +134,69 @@ class LimitedServer(HTTPServer):
         peer = str(address[0])
         client = client_key(peer)
         # A proxy opens the connections of all its clients, so there is no limit per address for one.
-        proxied = is_proxy(peer, self._network)
-        if self.table.make_room(client, limited=not proxied):
-            stream = ClientStream(
-                connection,
-                self.table,
-                client,
-                proxied=proxied,
-                refusal=self._unreadable,
-                buffer=READ_BUFFER,
-                chunk=READ_CHUNK,
-            )
-            self.table.add(stream)
-            self.handle_stream(stream, address)
-        else:
+        if not self.table.make_room(client, limited=not is_proxy(peer, self._network)):
             self._refuse(connection)
+        elif self.certificate is None:
+            self._serve(connection, address, client, ClientStream)
+        else:
+            handshake = Handshake(
+                connection, self.table, client, certificate=self.certificate, pacer=self._handshakes, end=self
+            )
+            self.table.add(handshake)
+            handshake.begin()
+
+    def _serve(self, connection: socket.socket, address: Any, client: str, kind: type[ClientStream]) -> None:
+        """Read the requests of a connection."""
+        stream = kind(
+            connection,
+            self.table,
+            client,
+            proxied=is_proxy(str(address[0]), self._network),
+            refusal=self._unreadable,
+            buffer=READ_BUFFER,
+            chunk=READ_CHUNK,
+        )
+        self.table.add(stream)
+        self.handle_stream(stream, address)
+
+    # How a handshake ends
+
+    def secured(self, handshake: Handshake, connection: ssl.SSLSocket) -> None:
+        """Called by the handshake: the connection is encrypted."""
+        try:
+            address = connection.getpeername()
+        except OSError:  # the client has left
+            connection.close()
+        else:
+            self._serve(connection, address, handshake.client, SecureStream)
+
+    def not_tls(self, connection: socket.socket) -> None:
+        """Called by the handshake: most likely the client used http:// where https:// is right, so answer that."""
+        error = UnreadableRequestError("this port takes TLS only: use https://, and wss:// for the stream")
+        _send_and_close(connection, whole_answer(error))
+
+    def failed(self, handshake: Handshake, why: str) -> None:
+        """Called by the handshake: count it for a line in the log."""
+        if not self._handshakes_failed:
+            asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_handshakes, why, handshake.client)
+        self._handshakes_failed += 1
+
+    def _log_handshakes(self, why: str, client: str) -> None:
+        self._observer.handshakes_failed(self._handshakes_failed, why, client)
+        self._handshakes_failed = 0
+
+    # Refusals
 
     def _refuse(self, connection: socket.socket) -> None:
-        """Send a refusal without waiting for a request, or for its delivery."""
+        """Refuse a connection without waiting for a request."""
         if not self._refused:
             asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_refusals)
         self._refused += 1
-        answer = whole_answer(TooManyConnectionsError("all connections are taken, and each is in use"))
-        # Written without Tornado and without waiting: a flood of refused clients must cost no memory and no time.
-        with connection:
-            connection.setblocking(False)
-            try:
-                connection.recv(READ_CHUNK)  # the kernel discards the answer if unread data remains at the close
-            except OSError:
-                pass
-            try:
-                connection.send(answer)
-            except OSError:
-                pass
+        if self.certificate is None:
+            answer = whole_answer(TooManyConnectionsError("all connections are taken, and each is in use"))
+            _send_and_close(connection, answer)
+        else:
+            connection.close()  # an answer would need a handshake, which costs more than most requests
 
     def _unreadable(self, stream: ClientStream) -> bytes:
         """The answer to a request that Tornado cannot parse."""
@@ -177,3 +217,17 @@ def whole_answer(error: RequestError) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     status = f"{error.http_status} {HTTPStatus(error.http_status).phrase}"
     return f"HTTP/1.1 {status}\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _send_and_close(connection: socket.socket, answer: bytes) -> None:
+    """Written without Tornado and without waiting: a flood of refused clients must cost no memory and no time."""
+    with connection:
+        connection.setblocking(False)
+        try:
+            connection.recv(READ_CHUNK)  # the kernel discards the answer if unread data remains at the close
+        except OSError:
+            pass
+        try:
+            connection.send(answer)
+        except OSError:
+            pass

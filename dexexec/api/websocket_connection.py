@@ -6,7 +6,6 @@ happens here, a small piece per turn of the event loop, so no peer can keep the 
 
 import asyncio
 from contextlib import suppress
-from socket import SHUT_WR
 from typing import Protocol
 
 from tornado.httputil import HTTPServerRequest
@@ -18,6 +17,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
+from dexexec.api.client_stream import end_writing
 from dexexec.api.problems import UnreadableRequestError, UpgradeRequiredError
 from dexexec.api.request_pacer import Pacer
 from dexexec.errors import RequestError
@@ -196,7 +196,7 @@ class WebSocket:
         the peer still sends, it would be reset, and the peer might lose the close frame."""
         if not self._stream.closed():
             with suppress(OSError):
-                self._stream.socket.shutdown(SHUT_WR)
+                end_writing(self._stream)
 
     def _cut_later(self) -> None:
         if self._cut is None:

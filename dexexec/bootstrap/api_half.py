@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tornado.httpserver import HTTPServer
 
 from dexexec.api.app import make_app, make_server
+from dexexec.api.certificate import Certificate
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api, QuoteSource
 from dexexec.api.readiness import Readiness
@@ -12,10 +13,12 @@ from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import enabled_venues
+from dexexec.config.settings import Settings
 from dexexec.feed.feed import Feed
 from dexexec.intake.amending import Amending
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
+from dexexec.observe.observer import Observer
 from dexexec.store import Dispatcher
 
 
@@ -67,4 +70,14 @@ def make_api_half(
         venues=quoting,
     )
     app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
-    return ApiHalf(make_server(app, api), sockets, intake, [store.run, feed.run])
+    certificate = _certificate(settings, observer)
+    server = make_server(app, api, certificate=certificate)
+    background = [store.run, feed.run, *([certificate.watch] if certificate else [])]
+    return ApiHalf(server, sockets, intake, background)
+
+
+def _certificate(settings: Settings, observer: Observer) -> Certificate | None:
+    """The certificate of the settings. Raises `StartupError`."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key, observer)

@@ -22,7 +22,7 @@ def banner(settings: Settings, servers: Servers, url: str, localnet: str | None 
     }
     lines = {
         "Orders": f"POST {url}/api/orders/execute",
-        "Stream": f"{urlsplit(url)._replace(scheme='ws').geturl()}/api/orders/execute",
+        "Stream": f"{urlsplit(url)._replace(scheme='wss' if settings.tls_cert else 'ws').geturl()}/api/orders/execute",
         "Health": f"{url}/readyz",
         "Venues": ", ".join(settings.adapters),
         **places,

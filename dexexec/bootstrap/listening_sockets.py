@@ -45,11 +45,13 @@ def reserved(settings: Settings) -> Iterator[int]:
         yield int(addresses[0][1][1])
 
 
-def reachable(host: str, port: int) -> str:
-    """The URL under which a client on this machine reaches a server that listens on `host`."""
+def reachable(settings: Settings, port: int) -> str:
+    """The URL under which a client on this machine reaches the service, which listens on `port`."""
+    host = settings.host
+    scheme = "https" if settings.tls_cert else "http"
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _refusal(settings: Settings, error: OSError) -> StartupError:

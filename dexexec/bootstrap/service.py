@@ -105,7 +105,7 @@ async def _run(
         if api:
             sockets = listen()
             api.server.add_sockets(sockets)
-            url = reachable(settings.host, sockets[0].getsockname()[1])
+            url = reachable(settings, sockets[0].getsockname()[1])
             text = banner(settings, servers, url, half.localnet_url if half else None)
         up(text)
         await wait_for_stop(stop, tasks)

@@ -85,7 +85,7 @@ async def _parent(
 
             def up() -> None:
                 if port is not None:
-                    say(banner(settings, servers, listening_sockets.reachable(settings.host, port), localnet_url))
+                    say(banner(settings, servers, listening_sockets.reachable(settings, port), localnet_url))
 
             supervisor = ChildSupervisor(
                 [] if role is Role.ALL else [role],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from dexexec.domain.wait_reason import Waiting, WaitsFor
+from dexexec.observe.connection_events import ConnectionEvents
 from dexexec.observe.log import Logger, make_logger
 from dexexec.observe.metrics import NO_METRICS, Metrics
 from dexexec.observe.resting_events import RestingEvents
@@ -16,7 +17,7 @@ from dexexec.observe.venue_events import VenueEvents
 __all__ = ["Logger", "Observer", "make_logger"]
 
 
-class Observer(RestingEvents, VenueEvents):
+class Observer(RestingEvents, VenueEvents, ConnectionEvents):
     """Logs the events of one process, and counts them. `metrics` also has what is counted without a line in the log."""
 
     def __init__(self, log: Logger, metrics: Metrics = NO_METRICS) -> None:
@@ -290,15 +291,6 @@ class Observer(RestingEvents, VenueEvents):
         self.log.warning("archive busy: a partition is dropped later", partition=partition)
 
     # The API
-
-    def accepting_paused(self, why: str, connections: int) -> None:
-        """Accepting is paused, because the system has no file descriptor or memory for a new connection."""
-        self.log.warning("connections not accepted for now", why=why, open=connections)
-
-    def connections_refused(self, count: int) -> None:
-        """The number of connections refused since the last such line: the limit is reached, and none is idle."""
-        self.log.warning("connections refused: too many are open", count=count)
-        self.metrics.connections_refused(count)
 
     def request_served(self, method: str, path: str, status: int, ms: float) -> None:
         """A request succeeded."""

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from structlog.testing import CapturingLogger
@@ -14,6 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketHandler
 
 from dexexec.api.app import EXECUTE, make_app, make_server
+from dexexec.api.certificate import Certificate
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api
 from dexexec.api.readiness import Readiness
@@ -143,9 +145,10 @@ async def running_service(
     idle_seconds: float = 60.0,
     answer_seconds: float = 30.0,
     venues: Sequence[AnyVenue] = (),
+    certificate: tuple[Path, Path] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Service]:
-    """An API with its neighbours in memory."""
+    """An API with its neighbours in memory. `certificate`: the files of one, to serve TLS."""
     configured = Settings(_env_file=None, **settings)
     clock, queue, limiter, log = SystemClock(), MemoryQueue(), MemoryLimiter(), CapturingLogger()
     store, observer = MemoryStore(clock), Observer(log)
@@ -165,7 +168,8 @@ async def running_service(
         sites=SiteCheck(configured),
         venues=WorkerQuoting(router, quotes_router(router, configured, clock, observer)),
     )
-    server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds)
+    tls = Certificate(*certificate, observer) if certificate else None
+    server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds, certificate=tls)
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, api, log, router)

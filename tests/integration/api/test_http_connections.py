@@ -14,7 +14,7 @@ import pytest
 
 from dexexec.api import read_gate
 from dexexec.api.body_limit import BodyLimit
-from dexexec.api.client_stream import Phase
+from dexexec.api.client_stream import ClientStream, Phase
 from dexexec.api.request_pacer import Pacer
 from tests.support.raw_websocket import RawClient
 from tests.support.running_api import GOOD, HEAD, Service, problem, running_service
@@ -191,6 +191,7 @@ async def test_few_bytes_are_read_ahead_of_a_request_in_progress() -> None:
         for _ in range(100):
             await asyncio.sleep(0)
         (stream,) = service.server.table
+        assert isinstance(stream, ClientStream)
         assert stream.phase is Phase.ANSWER
         assert stream._read_buffer_size <= 16_384
         service.store.switch.go_on.set()

@@ -1,4 +1,4 @@
-"""The command that the banner shows runs in a second terminal."""
+"""The banner: its addresses, and the command that it shows runs in a second terminal."""
 
 import subprocess
 import sys
@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dexexec.bootstrap.banner import dexexec_command
+from dexexec.bootstrap.banner import banner, dexexec_command
+from dexexec.bootstrap.listening_sockets import reachable
+from dexexec.bootstrap.servers import Servers
+from dexexec.config.settings import Settings
+from dexexec.store import Address
 
 
 @pytest.fixture
@@ -50,3 +54,12 @@ def test_without_a_script_the_interpreter_runs_the_module(venv: Path) -> None:
 def test_the_command_of_this_installation_runs() -> None:
     done = subprocess.run(["sh", "-c", f"{dexexec_command()} --version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("dexexec ")
+
+
+def test_with_a_certificate_the_banner_has_https_and_wss() -> None:
+    settings = Settings(_env_file=None, tls_cert=Path("/a.pem"), tls_key=Path("/b.pem"))
+    servers = Servers(Address(host="db"), "redis://cache", ())
+    text = banner(settings, servers, reachable(settings, 3000))
+    for line in ("POST https://127.0.0.1:3000/", "wss://127.0.0.1:3000/", "https://127.0.0.1:3000/readyz"):
+        assert line in text
+    assert "http://" not in text

@@ -33,11 +33,12 @@ def answers(host: str, port: int) -> bool:
     ("host", "at"), [("::", {"127.0.0.1", "::1"}), (ALL, {"127.0.0.1"}), ("::1", {"::1"}), ("127.0.0.1", {"127.0.0.1"})]
 )
 def test_it_listens_on_the_configured_address_and_the_url_that_is_shown_answers(host: str, at: set[str]) -> None:
-    sockets = listen(Settings(_env_file=None, host=host, port=0))
+    settings = Settings(_env_file=None, host=host, port=0)
+    sockets = listen(settings)
     try:
         port = sockets[0].getsockname()[1]
         assert {one for one in ("127.0.0.1", "::1") if answers(one, port)} == at
-        shown = urlsplit(reachable(host, port))
+        shown = urlsplit(reachable(settings, port))
         assert answers(str(shown.hostname), int(shown.port or 0))
     finally:
         for one in sockets:
