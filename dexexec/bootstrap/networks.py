@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dexexec.settlement.solana.wallet import Wallet
 
 WALLET_FILE = "localnet-wallet.json"
+DEFAULT_WALLET = "default"
 EXTRA = {"solders"}
 """Modules that come with the extra `solana`."""
 MAINNET = "mainnet-beta"
@@ -270,8 +271,10 @@ class _Solana:
         from dexexec.recovery.own_transactions import read_own  # noqa: PLC0415
         from dexexec.settlement.solana.checker import SwapChecker  # noqa: PLC0415
         from dexexec.settlement.solana.guard.message_rules import GuardRules  # noqa: PLC0415
+        from dexexec.settlement.solana.limited_signer import LimitedSigner  # noqa: PLC0415
         from dexexec.settlement.solana.priority_fee import PriorityFeeEstimator  # noqa: PLC0415
         from dexexec.settlement.solana.sealer import SolanaSealer  # noqa: PLC0415
+        from dexexec.settlement.solana.signer import LocalSigner  # noqa: PLC0415
 
         networks = self.networks
         settings = self.settings
@@ -299,7 +302,16 @@ class _Solana:
             )
             networks.simulators[name] = checker
             if payer.wallet is not None:
-                networks.sealers[name] = SolanaSealer(checker, payer.wallet)
+                networks.sealers[name] = SolanaSealer(
+                    checker,
+                    LimitedSigner(
+                        LocalSigner(payer.wallet),
+                        DEFAULT_WALLET,
+                        seconds=10,
+                        clock=self.clock,
+                        observer=self.observer,
+                    ),
+                )
             networks.payers[name] = WalletOnChain(
                 genesis=genesis, address=payer.address, chain=chain, read_own=read_own
             )

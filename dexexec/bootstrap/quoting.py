@@ -11,6 +11,7 @@ from dexexec.bootstrap.networks import Networks, Purpose, open_networks
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import close_venues, prepare_venues
 from dexexec.clock import Clock
+from dexexec.concurrency.circuit_breaker import Breaker
 from dexexec.config.environment import environment
 from dexexec.config.settings import Settings
 from dexexec.domain.quote import SwapRequest
@@ -19,7 +20,6 @@ from dexexec.observe.observer import Observer
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.venue import AnyVenue
 from dexexec.venues import registry
-from dexexec.venues.circuit_breaker import Breaker
 from dexexec.venues.router import Answer, Router, Routing, VenueReport
 
 NEVER = 10**9

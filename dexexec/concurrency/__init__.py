@@ -1,1 +1,1 @@
-"""Group commit, and cancelling tasks: helpers for every room."""
+"""Group commit, cancelling tasks, and circuit breakers: helpers for every room."""

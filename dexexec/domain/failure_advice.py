@@ -31,6 +31,7 @@ ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.PROGRAM_ERROR: "Read the detail, and look the transaction up in an explorer.",
         FailureReason.ATTEMPT_EXPIRED: "Post it again; a higher DEXEXEC_MAX_COMPUTE_PRICE helps it to land.",
         FailureReason.GUARD: "Do not post it again: report the broken rule to the author of the venue's adapter.",
+        FailureReason.SIGNER: "Check the signer of the order's wallet, and the log, then post it again.",
         FailureReason.POISONED: "Look at the log for the crash, report it, and post the order again after an update.",
         FailureReason.RECORD_LOST: "Nothing was swapped: post the order again.",
         FailureReason.DUPLICATE: "Nothing is to be done: the order in duplicateOf has the swap.",

@@ -35,6 +35,7 @@ class FailureReason(StrEnum):
     ATTEMPT_EXPIRED = "attempt-expired"
     GUARD = "guard"  # it must not be signed
     # The service.
+    SIGNER = "signer"  # the wallet's signer gave no signature
     POISONED = "poisoned"  # too many workers crashed while they executed the order
     RECORD_LOST = "record-lost"  # Postgres lost the order, and nothing was swapped
     DUPLICATE = "duplicate"  # an order that Postgres had lost has the same Idempotency-Key

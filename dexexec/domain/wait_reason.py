@@ -13,6 +13,7 @@ class WaitsFor(StrEnum):
 
     WORKER = "worker"  # accepted, and no worker has claimed it yet
     FUNDS = "funds"  # other orders in flight may spend what it needs of the wallet
+    SIGNER = "signer"  # its wallet's signer gives no signature
     LANDING = "landing"  # its transaction is sent, and may still land
     NODE = "node"  # no node reports the outcome of its transaction
     PROOF = "proof"  # its transaction has probably expired, and no node proves that

@@ -78,9 +78,9 @@ class AttemptRecorder:
         self._failpoints = failpoints
 
     async def record(self, job: Job, choice: ChosenQuote) -> Attempt:
-        """The choice as a recorded attempt. Raises `VenueError` and `GroupHeldError`, with the events of the choice
-        written; for an order that spends a share of the balance also `FundsReservedError`, if others take some of
-        it."""
+        """The choice as a recorded attempt. Raises `VenueError`, `SignerError` and `GroupHeldError`, with the events of
+        the choice written; for an order that spends a share of the balance also `FundsReservedError`, if others take
+        some of it."""
         pause = FIRST_FUNDS_PAUSE
         while True:
             try:
@@ -123,8 +123,8 @@ class AttemptRecorder:
             pause = min(2 * pause, LONGEST_FUNDS_PAUSE)
 
     async def _build(self, job: Job, choice: ChosenQuote) -> tuple[Sealed, Unwritten]:
-        """The signed transaction, and the events that are still to be written. Raises `VenueError`, with all events
-        written."""
+        """The signed transaction, and the events that are still to be written. Raises `VenueError` and
+        `SignerError`, with all events written."""
         venue = self._venues[choice.quote.venue]
         attempt_id = AttemptId(job.order.id, job.attempts + 1, job.order.key_digest)
         building = asyncio.create_task(

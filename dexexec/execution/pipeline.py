@@ -31,6 +31,7 @@ from dexexec.execution.retry_policy import (
     RetryPolicy,
     failed_round_of,
     group_held,
+    no_signature,
     nothing_built,
 )
 from dexexec.execution.share_amounts import ShareAmounts
@@ -42,6 +43,7 @@ from dexexec.observe.observer import Observer
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
 from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.settlement import Settlement
+from dexexec.settlement.signer_errors import SignerError
 from dexexec.store import Attempt, Claimed, Release, Resolution, Store
 from dexexec.venue import AnyVenue, VenueError
 from dexexec.venues.router import Answer, Router, Routing
@@ -192,6 +194,9 @@ class Pipeline:
 
     async def _start_round(self, job: Job) -> RetryAfter | None:
         """Collect quotes and execute the best one that the order accepts."""
+        # Without a signer, quotes and simulations would only cost the nodes requests, and this order its place.
+        if not job.dry and (trouble := self._settlement.signer_trouble()) is not None:
+            return await self._wait_for_signer(job, no_signature(trouble))
         job.rounds += 1
         try:
             share = await self._shares.fix(job)
@@ -263,6 +268,8 @@ class Pipeline:
             except VenueError as error:
                 failures.append(Answer.of(quote.venue, error))
                 continue
+            except SignerError as error:
+                return await self._wait_for_signer(job, no_signature(error))
             except FundsReservedError as error:
                 return await self._failures.retry_or_end(job, self._outrun(error))
             except GroupHeldError as error:
@@ -270,6 +277,14 @@ class Pipeline:
             await self._failpoints.reach(Failpoint.RECORDED)
             return await self._settle(job, attempt, resumed=False)
         return await self._failures.retry_or_end(job, nothing_built(failures, routing.answers))
+
+    async def _wait_for_signer(self, job: Job, failed: FailedRound) -> RetryAfter | None:
+        """Let the order wait until the signer of its wallet answers. No venue is blamed."""
+        waits = await self._failures.retry_or_end(job, failed)
+        if waits is not None:
+            # After the step, which removes what the order waited for before.
+            await self._notes.report(job, Waiting(WaitsFor.SIGNER, failed.detail))
+        return waits
 
     def _outrun(self, error: FundsReservedError) -> FailedRound:
         """The round of an order for a share of the balance, of which another order took some since it was read."""

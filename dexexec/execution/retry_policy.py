@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.settlement.signer_errors import SignerError
 from dexexec.venues.router import Answer
 
 LAST_ROUND_MS = 1_000.0
@@ -35,6 +36,7 @@ class Retry(IntEnum):
     NEVER = 0  # the answers are about the order and cannot change
     FEW_TIMES = 1  # they are about the order and rarely change: as many rounds as there are attempts
     UNTIL_DEADLINE = 2  # the trouble is temporary
+    AFTER_OUTAGE = 3  # it has nothing to do with the order or a venue: only the deadline limits the rounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,8 @@ class RetryPolicy:
         signed in it."""
         if failed.retry is Retry.NEVER:
             return True
+        if failed.retry is Retry.AFTER_OUTAGE:
+            return False
         if signed and attempts >= self.attempts:
             return True
         if failed.retry is Retry.FEW_TIMES and refusals >= self.attempts:
@@ -131,6 +135,17 @@ def group_held(detail: str) -> FailedRound:
     """A round that ended since another order of the group was filled, or may still be. Only that order's end shows
     which of the two, and if it is filled, this order is cancelled."""
     return FailedRound(reason=FailureReason.GROUP_HELD, detail=detail, retry=Retry.UNTIL_DEADLINE)
+
+
+def no_signature(error: SignerError, quotes: Detail | None = None) -> FailedRound:
+    """A round that ended since the wallet's signer gave no signature. It costs the order no try."""
+    return FailedRound(
+        reason=FailureReason.SIGNER,
+        detail=str(error),
+        retry=Retry.AFTER_OUTAGE,
+        quotes=quotes,
+        breakers_open_ms=error.retry_in_ms,
+    )
 
 
 def _report_order(code: str) -> int:

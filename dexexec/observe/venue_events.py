@@ -6,7 +6,7 @@ from dexexec.observe.metrics import Metrics
 
 
 class VenueEvents:
-    """Logs and counts what happens with adapters, the guard, breakers, nodes and priority fees."""
+    """Logs and counts what happens with adapters, the guard, signers, breakers, nodes and priority fees."""
 
     log: Logger
     metrics: Metrics
@@ -23,6 +23,14 @@ class VenueEvents:
         """The guard rejected a transaction of a venue; it was not signed."""
         self.log.error("the guard refused a transaction", venue=venue, request=request, why=why)
         self.metrics.transaction_rejected(venue)
+
+    def signer_failed(self, wallet: str, address: str, trouble: str, why: str) -> None:
+        """The signer of a wallet gave no usable signature; its orders wait."""
+        self.log.warning("no signature", wallet=wallet, address=address, trouble=trouble, why=why)
+
+    def signer_recovered(self, wallet: str, address: str) -> None:
+        """The signer of a wallet answers again."""
+        self.log.info("the signer answers again", wallet=wallet, address=address)
 
     def explanation_failed(self, venue: str, signature: str, error: BaseException) -> None:
         """An adapter failed to explain a failed transaction. The chain's own error is reported instead."""

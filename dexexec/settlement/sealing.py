@@ -1,10 +1,11 @@
 """Sealing: turns what an adapter built into signed bytes, which are recorded before they are sent.
 
-There is one sealer per network: `dexexec.settlement.solana.sealer` and `dexexec.settlement.simulated.sealer`. A dry run
-does the same checks and ends before the signature.
+Each wallet has a sealer per network: `dexexec.settlement.solana.sealer` or `dexexec.settlement.simulated.sealer`. The
+check and the signature are two steps, because the key may be elsewhere. A dry run ends before the signature.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dexexec.domain.attempt_id import AttemptId
@@ -12,8 +13,26 @@ from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.closing import Closing
 from dexexec.domain.funds import PriorityFee, Spending
 from dexexec.domain.quote import Fill, Quote
-from dexexec.domain.swap import SignedSwap
+from dexexec.domain.swap import Blockhash, SignedSwap
+from dexexec.settlement.signer_errors import SignerError
 from dexexec.venue import AnyVenue, InsufficientFunds, Unsigned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A message that the guard allows to sign, and that only lacks the wallet's signature.
+
+    `signers` are the addresses that sign it, in the order of their signatures; `cosigned` has the signatures of the
+    others, verified. The other fields are as in `Sealed`.
+    """
+
+    message: bytes
+    blockhash: Blockhash
+    signers: tuple[str, ...] = ()
+    cosigned: Mapping[str, bytes] = field(default_factory=dict)
+    priority_fee: PriorityFee | None = None
+    spending: Spending | None = None
+    closing: Closing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,26 @@ class SwapSimulator(Protocol):
 class Sealer(SwapSimulator, Protocol):
     """Signs swaps with one wallet."""
 
+    async def check(
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: Unsigned,
+        deadline: float,
+        attempt: AttemptId,
+        *,
+        close_account: bool = False,
+    ) -> Checked:
+        """Returns the message to sign, from what `venue` built from `quote`. `deadline` is monotonic seconds; `attempt`
+        names the transaction on the chain. `close_account`: the token account that the swap empties is closed. Raises
+        `VenueError`, which includes `GuardError`. Other exceptions of an adapter pass through."""
+
+    async def sign(self, checked: Checked) -> Sealed:
+        """Signs what was checked, and sends nothing. Raises `SignerError`."""
+
+    def trouble(self) -> SignerError | None:
+        """The outage because of which the signer is not tried now, or None."""
+
     async def seal(
         self,
         venue: AnyVenue,
@@ -69,6 +108,5 @@ class Sealer(SwapSimulator, Protocol):
         *,
         close_account: bool = False,
     ) -> Sealed:
-        """Signs what `venue` built from `quote`, and sends nothing. `deadline` is monotonic seconds; `attempt` names
-        the transaction on the chain. `close_account`: the token account that the swap empties is closed. Raises
-        `VenueError`, which includes `GuardError`. Other exceptions of an adapter pass through."""
+        """`check` and `sign` in one step. Raises as they do."""
+        return await self.sign(await self.check(venue, quote, unsigned, deadline, attempt, close_account=close_account))

@@ -23,6 +23,7 @@ from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.finality import ConfirmedSwap, Verdict
 from dexexec.settlement.finality_lookup import FinalityLookup
 from dexexec.settlement.sealing import Sealed, Sealer, SwapSimulator
+from dexexec.settlement.signer_errors import SignerError
 from dexexec.settlement.status_lookup import StatusLookup
 from dexexec.settlement.swap_builder import SwapBuilder
 from dexexec.settlement.waiting import WaitingCallback, ignore_waiting
@@ -45,6 +46,7 @@ class Settlement:
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self._chains = chains
+        self._sealers = sealers
         self._genesis = genesis
         self._clock = clock
         self._observer = observer
@@ -84,6 +86,11 @@ class Settlement:
         """Returns what the wallet on `network` can spend of `mint` now. Raises `VenueError`."""
         return await self._simulators[network].spendable(mint)
 
+    def signer_trouble(self) -> SignerError | None:
+        """Returns the outage of the wallet's signer because of which nothing can be signed now, or None."""
+        troubles = [sealer.trouble() for sealer in self._sealers.values()]
+        return next(iter(troubles), None) if all(troubles) else None
+
     async def prepare(
         self,
         venue: AnyVenue,
@@ -96,7 +103,7 @@ class Settlement:
     ) -> Sealed:
         """Builds and seals `quote` as `attempt`, and sends nothing. `deadline` is monotonic seconds; `bound` is the
         order's. With `close_account` the token account that it empties is closed. Raises `VenueError`, also when the
-        deadline passes on the way."""
+        deadline passes on the way, and `SignerError`."""
         return await self._builder.build(venue, quote, deadline, attempt, bound, close_account=close_account)
 
     async def simulate(

@@ -15,11 +15,15 @@ from dexexec.errors import UnavailableError
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
 from dexexec.settlement.guard_errors import GuardError, Rule
-from dexexec.settlement.sealing import Sealed, Sealer, SwapSimulator
+from dexexec.settlement.sealing import Checked, Sealed, Sealer, SwapSimulator
+from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 from dexexec.settlement.status_lookup import CALL_TIMEOUT
 from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Slippage, Timeout, Unsigned, VenueError
 
 ResultT = TypeVar("ResultT")
+
+OLDEST_SECONDS = 30.0
+"""How old a message may be when it is recorded: half of the time (150 slots) for which its blockhash is valid."""
 
 
 class SwapBuilder:
@@ -53,20 +57,26 @@ class SwapBuilder:
         *,
         close_account: bool = False,
     ) -> Sealed:
-        """Returns the sealed swap of `quote`. Every failure is raised as `VenueError`; it is a `GuardError` if the
-        quote is looser than `bound`, the order's own. `close_account` is as in `Sealer.seal`."""
+        """Returns the sealed swap of `quote`. Every failure of the venue is raised as `VenueError`; it is a
+        `GuardError` if the quote is looser than `bound`, the order's own. `close_account` is as in `Sealer.check`.
+        Raises `SignerError` if the wallet's signer fails."""
 
-        async def seal() -> Sealed:
+        async def check() -> tuple[Sealer, str, Checked]:
             # Within the guard: what a venue states about itself may be anything.
             network = venue.capabilities.network
             sealer = self._sealers[network]
             unsigned = await self._unsigned(venue, quote, deadline, bound, network=network, simulator=sealer)
-            sealed = await sealer.seal(venue, quote, unsigned, deadline, attempt, close_account=close_account)
-            # Recorded with the bytes, so that no other chain is ever searched for them.
-            signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
-            return replace(sealed, signed=signed)
+            checked = await sealer.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
+            return sealer, network, checked
 
-        return await self._guarded(venue, quote, seal())
+        begun = self._clock.monotonic()
+        sealer, network, checked = await self._guarded(venue, quote, check())
+        # Outside of the guard, which is about the venue: the signer has a time limit and errors of its own.
+        sealed = await sealer.sign(checked)
+        self._check_age(begun, deadline)
+        # Recorded with the bytes, so that no other chain is ever searched for them.
+        signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
+        return replace(sealed, signed=signed)
 
     async def simulate(
         self,
@@ -88,6 +98,17 @@ class SwapBuilder:
             return await simulator.simulate(venue, quote, unsigned, deadline, attempt, close_account=close_account)
 
         return await self._guarded(venue, quote, simulate())
+
+    def _check_age(self, begun: float, deadline: float) -> None:
+        """Raises an error for bytes that were signed too late to be recorded: they are thrown away, and never sent."""
+        now = self._clock.monotonic()
+        if now >= deadline:
+            raise QuoteExpired("the order's deadline passed while the swap was signed")
+        # The blockhash is younger than this. What is left of its life must be enough to land.
+        if now - begun > OLDEST_SECONDS:
+            raise SignerError(
+                SignerTrouble.TOO_LATE, f"the signature came {now - begun:.0f} s after the swap was begun: too late"
+            )
 
     async def _guarded(self, venue: AnyVenue, quote: Quote, building: Awaitable[ResultT]) -> ResultT:
         """Returns the result of `building`, and raises every failure as `VenueError`."""

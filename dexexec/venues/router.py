@@ -2,7 +2,7 @@
 
 The best quote receives most for an exact input, or pays least for an exact output, after the venue's fee and the
 network's cost. A venue that hangs, fails or answers nonsense does not affect the others; one that keeps failing is
-skipped for a while (`dexexec.venues.circuit_breaker`). Every answer is returned, with the reason if it was rejected.
+skipped for a while (by a circuit breaker). Every answer is returned, with the reason if it was rejected.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from functools import partial
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception, raise_if_cancelled
+from dexexec.concurrency.circuit_breaker import Breaker
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL
@@ -28,7 +29,6 @@ from dexexec.venue import (
     Unsupported,
     VenueError,
 )
-from dexexec.venues.circuit_breaker import Breaker
 from dexexec.venues.quote_check import checked, refusal_of
 from dexexec.venues.statistics import VenueAnswer, VenueFigures, VenueStatistics
 

@@ -20,7 +20,7 @@ from dexexec.errors import UnavailableError
 from dexexec.observe.observer import Observer
 from dexexec.recovery.chain_comparison import Comparison, Venues, WalletOnChain
 from dexexec.recovery.signing_permission import ComparedRecord
-from dexexec.settlement.sealing import Sealed
+from dexexec.settlement.sealing import Checked
 from dexexec.settlement.simulated.chain import FINALITY, SLOT_MS
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
@@ -38,7 +38,7 @@ WALLET = (GENESIS, PAYER)
 class MemoSealer(SimulatedSealer):
     """The memo of an attempt is its swap's nonce: so it is among the bytes that are signed."""
 
-    async def seal(
+    async def check(
         self,
         venue: AnyVenue,
         quote: Quote,
@@ -47,15 +47,15 @@ class MemoSealer(SimulatedSealer):
         attempt: AttemptId,
         *,
         close_account: bool = False,
-    ) -> Sealed:
-        """Sign, with the memo."""
+    ) -> Checked:
+        """Check, with the memo."""
         if isinstance(unsigned, UnsignedSwap):
             try:
                 swap = SimulatedSwap.decode(unsigned.message)
                 unsigned = replace(unsigned, message=replace(swap, nonce=attempt.memo(RECORD)).encode())
             except (ValueError, TypeError):
                 pass  # it is refused for what it is
-        return await super().seal(venue, quote, unsigned, deadline, attempt, close_account=close_account)
+        return await super().check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
 
 
 def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | None:

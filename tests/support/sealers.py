@@ -3,13 +3,26 @@
 from typing import Any
 
 from dexexec.clock import Clock
+from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.solana.checker import SwapChecker
 from dexexec.settlement.solana.guard.message_rules import GuardRules
+from dexexec.settlement.solana.limited_signer import LimitedSigner
 from dexexec.settlement.solana.sealer import SolanaSealer
+from dexexec.settlement.solana.signer import LocalSigner, Signer
 from dexexec.settlement.solana.wallet import Wallet
 from dexexec.venue import SolanaChain
 
+SIGN_SECONDS = 10.0
 
-def solana_sealer(chain: SolanaChain, wallet: Wallet, rules: GuardRules, clock: Clock, **options: Any) -> SolanaSealer:
+
+def limited(signer: Signer, clock: Clock, *, seconds: float = SIGN_SECONDS) -> LimitedSigner:
+    """The signer with the engine's limits, for a wallet named `desk`."""
+    return LimitedSigner(signer, "desk", seconds=seconds, clock=clock, observer=Observer(make_logger("critical")))
+
+
+def solana_sealer(
+    chain: SolanaChain, wallet: Wallet | Signer, rules: GuardRules, clock: Clock, **options: Any
+) -> SolanaSealer:
     """Signs with `wallet` what `rules` allow; `options` are those of `SwapChecker`."""
-    return SolanaSealer(SwapChecker(chain, wallet.address, rules, clock, **options), wallet)
+    signer = LocalSigner(wallet) if isinstance(wallet, Wallet) else wallet
+    return SolanaSealer(SwapChecker(chain, signer.address, rules, clock, **options), limited(signer, clock))

@@ -10,7 +10,8 @@ from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import FailedOnChain, UnsignedSwap, fill_of
 from dexexec.settlement.guard_errors import GuardError, Rule
-from dexexec.settlement.sealing import Sealed
+from dexexec.settlement.sealing import Checked, Sealed, Sealer
+from dexexec.settlement.signer_errors import SignerError
 from dexexec.settlement.simulated.chain import VALID_FOR, read_swap
 from dexexec.settlement.simulated.signer import Signer
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Slippage, Unsigned, Unsupported
@@ -21,7 +22,7 @@ NO_BALANCES = (
 )
 
 
-class SimulatedSealer:
+class SimulatedSealer(Sealer):
     """Signs for the simulated chain. Without `guarded` it signs everything, so that a test of an adapter sees what that
     does on the chain."""
 
@@ -34,7 +35,7 @@ class SimulatedSealer:
         """The wallet's public key, base58."""
         return self._signer.payer
 
-    async def seal(
+    async def check(
         self,
         venue: AnyVenue,
         quote: Quote,
@@ -43,8 +44,8 @@ class SimulatedSealer:
         attempt: AttemptId,
         *,
         close_account: bool = False,
-    ) -> Sealed:
-        """Signs the message. Raises `BadAnswer` for bytes that the chain does not accept, `GuardError` for bytes that
+    ) -> Checked:
+        """Returns the message. Raises `BadAnswer` for bytes that the chain does not accept, `GuardError` for bytes that
         do not keep to the quote, `Unsupported` if an account should be closed."""
         _check_closing(close_account=close_account)
         # It has no memo: this chain's swaps are in the same Postgres as the orders, and are lost only together with
@@ -52,7 +53,15 @@ class SimulatedSealer:
         message = _message(venue, unsigned)
         if self._guarded:
             _check(venue, quote, message)
-        return Sealed(self._signer.sign(message))
+        return Checked(message=message.message, blockhash=message.blockhash)
+
+    async def sign(self, checked: Checked) -> Sealed:
+        """Signs at once."""
+        return Sealed(self._signer.sign(UnsignedSwap(checked.message, checked.blockhash)))
+
+    def trouble(self) -> SignerError | None:
+        """None: its key is here."""
+        return None
 
     async def simulate(
         self,

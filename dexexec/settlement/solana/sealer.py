@@ -7,27 +7,28 @@ from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import SignedSwap
-from dexexec.settlement.sealing import Sealed
+from dexexec.settlement.sealing import Checked, Sealed, Sealer
+from dexexec.settlement.signer_errors import SignerError
 from dexexec.settlement.solana.checker import SwapChecker
+from dexexec.settlement.solana.limited_signer import LimitedSigner
 from dexexec.settlement.solana.message import Message
 from dexexec.settlement.solana.transaction import assemble, is_signed, signature_text
-from dexexec.settlement.solana.wallet import Wallet
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Unsigned
 
 
-class SolanaSealer:
-    """Signs with `wallet` what `checker` lets pass, which checks for the same wallet."""
+class SolanaSealer(Sealer):
+    """Signs with `signer` what `checker` lets pass, which checks for the same wallet."""
 
-    def __init__(self, checker: SwapChecker, wallet: Wallet) -> None:
+    def __init__(self, checker: SwapChecker, signer: LimitedSigner) -> None:
         self._checker = checker
-        self._wallet = wallet
+        self._signer = signer
 
     @property
     def payer(self) -> str:
         """The wallet's public key, base58."""
-        return self._wallet.address
+        return self._signer.address
 
-    async def seal(
+    async def check(
         self,
         venue: AnyVenue,
         quote: Quote,
@@ -36,12 +37,36 @@ class SolanaSealer:
         attempt: AttemptId,
         *,
         close_account: bool = False,
-    ) -> Sealed:
-        """Returns the signed transaction, with `attempt` as its memo. With `close_account` it closes the token account
-        that the swap empties. Raises as `SwapChecker.check` does, and `BadAnswer` for invalid signatures."""
+    ) -> Checked:
+        """Returns the transaction to sign, with `attempt` as its memo. With `close_account` it closes the token account
+        that the swap empties. Raises as `SwapChecker.check` does, and `BadAnswer` for invalid signatures of others."""
         checked = await self._checker.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
-        signed = await self._sign(venue, checked.message, checked.parsed, unsigned.blockhash.last_valid_height)
+        # The venue signs first: our wallet never signs a transaction that lacks a signature of the others.
+        cosigned = await self._cosigned(venue, checked.message, checked.parsed)
+        return Checked(
+            message=checked.message,
+            blockhash=unsigned.blockhash,
+            signers=checked.parsed.signers,
+            cosigned=cosigned,
+            priority_fee=checked.priority_fee,
+            spending=checked.spending,
+            closing=checked.closing,
+        )
+
+    async def sign(self, checked: Checked) -> Sealed:
+        """Returns the signed transaction. Raises `SignerError`."""
+        signature = await self._signer.sign(checked.message)
+        transaction = assemble(checked.message, checked.signers, {**checked.cosigned, self.payer: signature})
+        signed = SignedSwap(
+            signature=signature_text(transaction),
+            payload=transaction,
+            last_valid_height=checked.blockhash.last_valid_height,
+        )
         return Sealed(signed, checked.priority_fee, checked.spending, checked.closing)
+
+    def trouble(self) -> SignerError | None:
+        """The outage because of which the signer is not tried now, or None."""
+        return self._signer.trouble()
 
     async def simulate(
         self,
@@ -63,17 +88,6 @@ class SolanaSealer:
     async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
         """Returns what the wallet lacks of the sold token, or None. Raises `VenueError`."""
         return await self._checker.shortage(quote, newest)
-
-    async def _sign(self, venue: AnyVenue, message: bytes, parsed: Message, last_valid_height: int) -> SignedSwap:
-        # The venue signs first: our wallet never signs a transaction that lacks a signature of the others.
-        signatures = await self._cosigned(venue, message, parsed)
-        signatures[self.payer] = self._wallet.sign(message)
-        transaction = assemble(message, parsed.signers, signatures)
-        return SignedSwap(
-            signature=signature_text(transaction),
-            payload=transaction,
-            last_valid_height=last_valid_height,
-        )
 
     async def _cosigned(self, venue: AnyVenue, message: bytes, parsed: Message) -> dict[str, bytes]:
         """Returns the signatures of the other signers, each verified for this message."""

@@ -1,7 +1,7 @@
 """Building and sealing a quote: what is not signed, and how faults of a venue are reported."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -9,9 +9,17 @@ from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Quote
 from dexexec.domain.swap import (
     Blockhash,
+    SignedSwap,
     UnsignedSwap,
 )
+from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.guard_errors import GuardError, Rule
+from dexexec.settlement.settlement import Settlement
+from dexexec.settlement.signer_errors import SignerError, SignerTrouble
+from dexexec.settlement.simulated.sealer import SimulatedSealer
+from dexexec.settlement.simulated.signer import SimulatedSigner
+from dexexec.settlement.swap_builder import OLDEST_SECONDS
+from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, Network, QuoteExpired, Slippage, Timeout
 from tests.support.attempts import an_attempt
 from tests.support.scripted import SELL_ONE_SOL, raising
@@ -162,3 +170,45 @@ async def test_promise_13_nothing_is_signed_past_the_deadline() -> None:
     scripted.venue.on_build = slowly
     with pytest.raises(QuoteExpired):
         await scripted.settlement.prepare(scripted.venue, QUOTE, 5, an_attempt(), bound=Bound.of(QUOTE))
+
+
+@dataclass
+class SlowSigner:
+    """A signer whose answer takes `seconds` of the manual clock."""
+
+    clock: ManualClock
+    seconds: float
+    signer: SimulatedSigner = field(default_factory=SimulatedSigner)
+
+    @property
+    def payer(self) -> str:
+        return self.signer.payer
+
+    def sign(self, unsigned: UnsignedSwap) -> SignedSwap:
+        self.clock.advance(self.seconds)
+        return self.signer.sign(unsigned)
+
+
+def slow_settlement(scripted: ScriptedSettlement, seconds: float) -> Settlement:
+    signer = SlowSigner(scripted.clock, seconds)
+    sealers = {Network.SIMULATED: SimulatedSealer(signer, guarded=False)}
+    return Settlement({Network.SIMULATED: scripted.chain}, sealers, scripted.clock, Observer(make_logger("critical")))
+
+
+async def test_promise_13_bytes_that_were_signed_too_late_are_thrown_away() -> None:
+    scripted = ScriptedSettlement(LANDED)
+    bound = Bound.of(QUOTE)
+    settlement = slow_settlement(scripted, OLDEST_SECONDS + 1)
+    with pytest.raises(SignerError, match="31 s") as caught:
+        await settlement.prepare(scripted.venue, QUOTE, 1e9, an_attempt(), bound=bound)
+    assert caught.value.trouble is SignerTrouble.TOO_LATE
+    settlement = slow_settlement(scripted, OLDEST_SECONDS)
+    assert await settlement.prepare(scripted.venue, QUOTE, 1e9, an_attempt(), bound=bound)
+
+
+async def test_a_deadline_that_passes_while_the_signer_works_is_noticed() -> None:
+    scripted = ScriptedSettlement(LANDED)
+    settlement = slow_settlement(scripted, 5)
+    deadline = scripted.clock.monotonic() + 5
+    with pytest.raises(QuoteExpired, match="while the swap was signed"):
+        await settlement.prepare(scripted.venue, QUOTE, deadline, an_attempt(), bound=Bound.of(QUOTE))

@@ -1,6 +1,6 @@
 """The breaker: open after so many failures in a row, half-open for one request, and it remembers why."""
 
-from dexexec.venues.circuit_breaker import Breaker, State
+from dexexec.concurrency.circuit_breaker import Breaker, State
 
 
 class BreakerSetup:

@@ -1,7 +1,7 @@
-"""A circuit breaker: skips a venue after too many failures in a row. The router has one for each venue.
+"""A circuit breaker: skips a venue or a signer after too many failures in a row.
 
 While it is closed, every request passes. After `failures` failures in a row it opens, and no request passes for
-`seconds`. Then it is half-open: one request tries the venue, and its result closes or opens the breaker again.
+`seconds`. Then it is half-open: one request is a trial, and its result closes or opens the breaker again.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ class State(StrEnum):
 
     CLOSED = "closed"  # every request
     OPEN = "open"  # none
-    HALF_OPEN = "half-open"  # one, which tries the venue
+    HALF_OPEN = "half-open"  # one, as a trial
 
 
 class Breaker:
@@ -37,23 +37,23 @@ class Breaker:
             self._move(State.HALF_OPEN)
         if self.state is State.CLOSED:
             return True
-        # Only one request at a time tries the venue, or all waiting orders would run into the same failure.
+        # Only one request at a time is a trial, or all waiting orders would run into the same failure.
         passes = self.state is State.HALF_OPEN and not self._trying
         self._trying = self._trying or passes
         return passes
 
     def remaining_seconds(self) -> float:
-        """Seconds until a request may pass again. 0 if one may pass, or is trying the venue now."""
+        """Seconds until a request may pass again. 0 if one may pass, or is a trial now."""
         return max(0.0, self._opened_until - self._now()) if self.state is State.OPEN else 0.0
 
     def succeeded(self) -> None:
-        """The venue answered."""
+        """The request succeeded."""
         self._failures = 0
         self._trying = False
         self._move(State.CLOSED)
 
     def failed(self, code: str, detail: str) -> None:
-        """The venue failed."""
+        """The request failed."""
         # A request that began before the breaker opened must not extend its time.
         if self.state is State.OPEN:
             return
@@ -65,7 +65,7 @@ class Breaker:
             self._move(State.OPEN)
 
     def abandoned(self) -> None:
-        """The request ended without a result that concerns the venue."""
+        """The request ended without a result that counts."""
         self._trying = False
 
     def _move(self, state: State) -> None:
