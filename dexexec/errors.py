@@ -21,6 +21,7 @@ def install_hint(extra: str) -> str:
 # |  +- SettingsError
 # |  +- UnreachableError          a given Postgres or Redis does not answer
 # |  +- UnusableError             it answers, but cannot be used until its operator acts
+# |  +- BackupError               the file of a backup cannot be written, read or restored
 # |  +- EmbeddedError             an embedded server cannot be started here
 # |  +- AdapterLoadError
 # +- ClaimLostError               another worker has claimed the order: stop silently
@@ -80,6 +81,12 @@ class UnusableError(StartupError):
     """A server that the environment names answers, but cannot be used until its operator changes something."""
 
     code = "unusable"
+
+
+class BackupError(StartupError):
+    """The file of a backup cannot be written, read or restored. Nothing was changed."""
+
+    code = "backup"
 
 
 class EmbeddedError(StartupError):

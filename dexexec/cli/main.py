@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from dexexec import __version__
 from dexexec.bench import options as bench_options
 from dexexec.bootstrap.shutdown import StopRequest
-from dexexec.cli import adapters, cancel, demo, explain, localnet, orders, paper, quote, service, wallet
+from dexexec.cli import adapters, backup, cancel, demo, explain, localnet, orders, paper, quote, service, wallet
 from dexexec.cli.event_loop import run_event_loop
 from dexexec.cli.output import print_text, redactor
 from dexexec.errors import StartupError, UnavailableError
@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     cancel.add_parser(commands)
     explain.add_parser(commands)
     paper.add_parser(commands)
+    backup.add_parsers(commands)
     return top
 
 
@@ -97,7 +98,7 @@ def _print_crash(kind: type[BaseException], error: BaseException, trace: Traceba
     sys.stderr.write(redactor()("".join(traceback.format_exception(kind, error, trace))))
 
 
-def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
+def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911, PLR0912 - one for each command
     # Imported here: --help and an error in the options should not wait for them.
     from dexexec.config.environment import environment, pass_to_libpq  # noqa: PLC0415
     from dexexec.config.settings import load  # noqa: PLC0415
@@ -136,6 +137,8 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for
         case "paper":
             tokens = settings.token_list()
             return _run_on_record(settings, lambda servers: paper.run(options, servers, tokens, sys.stdout))
+        case "backup" | "restore":
+            return _run_on_record(settings, lambda servers: backup.run(options, servers, print_text))
         case _:
             return service.run(options, settings)
 

@@ -19,8 +19,10 @@ from dexexec.store.permissions import check_ownership
 from dexexec.store.queries import Cursor
 from dexexec.store.resting import RestingOrder, Triggering
 from dexexec.store.resting_marks import HighWater, RestingNote
+from dexexec.store.restoring import Restoring
 from dexexec.store.session import connect
 from dexexec.store.session_settings import UnfitSessionError, UnwritableError
+from dexexec.store.snapshots import CopiedTable, Snapshot
 from dexexec.store.standbys import has_asynchronous_standby
 from dexexec.store.steps import Attempt, Claimed, NewAttempt, Release, Resolution, RoundAmount, Step
 from dexexec.store.store import Store
@@ -36,6 +38,7 @@ __all__ = [
     "Claimed",
     "ComparisonState",
     "ConfirmedPage",
+    "CopiedTable",
     "CostQuery",
     "CostReport",
     "Created",
@@ -52,7 +55,9 @@ __all__ = [
     "Resolution",
     "RestingNote",
     "RestingOrder",
+    "Restoring",
     "RoundAmount",
+    "Snapshot",
     "SniperPair",
     "Step",
     "Store",

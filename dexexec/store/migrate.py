@@ -1,10 +1,10 @@
 """Migrates the schema: applies the numbered files in `sql/`, each once, all under one lock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from psycopg import sql
 
-from dexexec.store.database import Database
+from dexexec.store.database import Connection, Database
 from dexexec.store.permissions import check_rights
 from dexexec.store.schema import (
     MIGRATIONS,
@@ -16,7 +16,7 @@ from dexexec.store.schema import (
     migrations,
 )
 
-__all__ = ["migrate", "migrations"]
+__all__ = ["apply_migrations", "migrate", "migrations"]
 
 LOCK = 0x64657865  # "dexe": any number that other users of the database are unlikely to take
 
@@ -58,10 +58,7 @@ async def migrate(database: Database, report: Callable[[str], None] = lambda _: 
                     doing.append("to create tables")
                     if not state.applied:
                         await connection.execute(TABLE.encode())
-                    for name, text in state.pending:
-                        doing.append(f"the statements of sql/{name}")
-                        await connection.execute(text.encode())  # bytes: a file is trusted text, but not a literal
-                        await connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", (name,))
+                    await apply_migrations(connection, state.pending, doing)
                     taken_over = await count_taken_over(connection) if state.has_older_table else None
     if taken_over:
         rows, copied = taken_over
@@ -70,3 +67,12 @@ async def migrate(database: Database, report: Callable[[str], None] = lambda _: 
             " orders that can be read and are not executed"
         )
     return [name for name, _ in state.pending]
+
+
+async def apply_migrations(connection: Connection, pending: Sequence[tuple[str, str]], doing: list[str]) -> None:
+    """Apply migrations in the current transaction, which has the lock. The last item of `doing` names the current
+    action."""
+    for name, text in pending:
+        doing.append(f"the statements of sql/{name}")
+        await connection.execute(text.encode())  # bytes: a file is trusted text, but not a literal
+        await connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", (name,))

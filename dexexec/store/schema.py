@@ -58,6 +58,7 @@ COUNT_COPIED = f"""
 SELECT count(*) AS rows, count(o.id) AS copied FROM {TAKEN_OVER} t LEFT JOIN orders o ON o.id::text = lower(t.id::text)
 """  # noqa: S608 - a constant
 
+_TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
 _MADE = re.compile(r"^CREATE (?:UNIQUE )?(?:TABLE|INDEX)(?: IF NOT EXISTS)? (\w+)", re.MULTILINE)
 SHOWN_COLUMNS = 4
 
@@ -66,6 +67,11 @@ def migrations() -> list[tuple[str, str]]:
     """Return the migrations in order, each as file name and SQL."""
     folder = files("dexexec") / "sql"
     return sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".sql"))
+
+
+def table_names() -> frozenset[str]:
+    """Return the names of all tables that migrations make."""
+    return frozenset(name for _, text in migrations() for name in _TABLE.findall(text)) | {MIGRATIONS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +113,7 @@ class SchemaState:
         """Raise `UnusableError` unless the pending migrations can be applied."""
         if self.version < OLDEST:
             self._refuse(f"it is Postgres {self.version}, and {OLDEST} or newer is needed")
-        self._refuse_newer()
+        self.refuse_newer()
         self._refuse_foreign_tables()
         self._refuse_lack_of_rights()
 
@@ -120,7 +126,8 @@ class SchemaState:
         # Exactly these columns: another program may have a table `orders` too, which must not be renamed.
         return set(relation.columns) == OLDER_COLUMNS and relation.created_at in TIMES
 
-    def _refuse_newer(self) -> None:
+    def refuse_newer(self) -> None:
+        """Raise `UnusableError` if a newer version of dexexec has made the tables."""
         known = {name for name, _ in migrations()}
         if newer := sorted(self.applied - known):
             self._refuse(

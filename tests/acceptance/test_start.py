@@ -169,7 +169,7 @@ def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, s
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "api", "worker", "migrate", "demo", "cancel", "explain", "paper"),
+        *("", "api", "worker", "migrate", "demo", "cancel", "explain", "paper", "backup", "restore"),
         *("adapters", "adapters list", "adapters check"),
     ],
     ids=lambda command: command or "all",

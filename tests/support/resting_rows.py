@@ -1,5 +1,7 @@
 """Resting orders in any number, made by Postgres itself: limit orders as they are after their commit."""
 
+from uuid import UUID
+
 import psycopg
 
 from dexexec.domain.token import USDC, WSOL
@@ -22,10 +24,12 @@ WHERE o.resting AND NOT EXISTS (SELECT FROM order_events e WHERE e.order_id = o.
 """
 
 
-def rest(conninfo: str, count: int, *, pair: tuple[str, str] = (WSOL, USDC), tag: str | None = None) -> None:
-    """Store `count` resting orders, each with its two events."""
+def rest(conninfo: str, count: int, *, pair: tuple[str, str] = (WSOL, USDC), tag: str | None = None) -> list[UUID]:
+    """Store `count` resting orders, each with its two events, and return their ids."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
-        connection.execute(ORDERS, {"input_mint": pair[0], "output_mint": pair[1], "count": count, "tag": tag})
+        about = {"input_mint": pair[0], "output_mint": pair[1], "count": count, "tag": tag}
+        made = connection.execute(ORDERS, about).fetchall()
         connection.execute(EVENTS)
         connection.execute("ANALYZE orders, order_events")
+    return [order_id for (order_id,) in made]
