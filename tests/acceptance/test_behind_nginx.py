@@ -1,15 +1,18 @@
-"""The service behind nginx, with the configuration of the documents."""
+"""The service behind nginx, with the configuration of deploy/nginx.conf."""
 
 import asyncio
 import socket
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
-from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.web import Application, RequestHandler
 from tornado.websocket import websocket_connect
 
 from dexexec.store import Address
-from tests.support.nginx import PUBLIC_NAME, needs_nginx, nginx
+from tests.support.certificates import trusting
+from tests.support.nginx import PUBLIC_NAME, Nginx, needs_nginx, nginx
 from tests.support.raw_http import exchange
 from tests.support.service.client import PATH, http, watching
 from tests.support.service.process import Launcher
@@ -37,6 +40,7 @@ async def test_the_service_works_behind_nginx_as_documented(launcher: Launcher, 
         assert order_id in listed.body.decode()
 
         await pages(proxy.url)
+        await over_tls(proxy)
         await gone(proxy.url)
         async with watching(lambda: proxy.url, [order_id]) as watch:
             await watch.reach(lambda seen: bool(seen.at("pending")))  # no worker is there, so it goes no further
@@ -47,6 +51,21 @@ async def test_the_service_works_behind_nginx_as_documented(launcher: Launcher, 
         assert watch.at("confirmed") == [order_id]
         [row] = rows(database_address, "SELECT client FROM orders WHERE id = %s", [order_id])
         assert row["client"] == "127.0.0.1"
+
+
+async def over_tls(proxy: Nginx) -> None:
+    """TLS ends at nginx, and the service learns of it: by X-Forwarded-Proto, and by pages of the https origin."""
+    port = urlsplit(proxy.secure_url).port
+    host, trusted = f"{PUBLIC_NAME}:{port}", trusting(proxy.certificate)
+
+    def request(path: str, **headers: str) -> HTTPRequest:
+        return HTTPRequest(proxy.secure_url + path, headers={"Host": host, **headers}, ssl_options=trusted)
+
+    front = await AsyncHTTPClient().fetch(request("/", Accept="text/html"))
+    assert f"https://{host}{PATH}" in front.body.decode()
+    own = request(PATH, Origin=f"https://{host}")
+    own.url = own.url.replace("https", "wss", 1)
+    (await websocket_connect(own)).close()
 
 
 async def pages(url: str) -> None:
@@ -75,3 +94,42 @@ async def gone(url: str) -> None:
 
     await until(stored, pause=0.02)
     assert await stored() == await stored() != b""
+
+
+class OneByOne(RequestHandler):
+    """Sends an event, and the next one only when the test has seen the first: as a stream of server-sent events."""
+
+    async def get(self) -> None:
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("X-Accel-Buffering", "no")
+        self.write("data: 1\n\n")
+        await self.flush()
+        await self.application.settings["seen"].wait()
+        self.write("data: 2\n\n")
+
+
+class Alive(RequestHandler):
+    def get(self) -> None:
+        self.write("{}")
+
+
+async def test_server_sent_events_pass_one_by_one() -> None:
+    seen = asyncio.Event()
+    server = Application([("/healthz", Alive), ("/events", OneByOne)], seen=seen).listen(0, "127.0.0.1")
+    [listening] = server._sockets.values()
+    received = b""
+
+    def take(chunk: bytes) -> None:
+        nonlocal received
+        received += chunk
+        if b"data: 1" in received:
+            seen.set()
+
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        proxy = await asyncio.to_thread(stack.enter_context, nginx(url))
+        await AsyncHTTPClient().fetch(f"{proxy.url}/events", streaming_callback=take, request_timeout=20)
+        await asyncio.to_thread(proxy.stop)
+        await server.close_all_connections()
+    assert received == b"data: 1\n\ndata: 2\n\n"

@@ -1,7 +1,6 @@
-"""An nginx in front of a service, with the configuration of docs/SCALING.md."""
+"""An nginx in front of a service, with the configuration that the documents offer: deploy/nginx.conf."""
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -11,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import write_certificate
 from tests.support.ports import free_port
 from tests.support.service.process import status
 from tests.support.waiting import wait_until
 
 PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-SCALING = Path(__file__).parents[2] / "docs" / "SCALING.md"
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 PUBLIC_NAME = "dex.example"
-"""The name of the service in the documents' configuration."""
+"""The name of the service in the configuration."""
 
 needs_nginx = pytest.mark.skipif(
     PROGRAM is None, reason="nginx is not installed (apt-get install nginx); .ci/run installs it"
@@ -38,7 +38,7 @@ proxy_temp_path {folder}/proxy;
 fastcgi_temp_path {folder}/fastcgi;
 uwsgi_temp_path {folder}/uwsgi;
 scgi_temp_path {folder}/scgi;
-{documented}
+{given}
 }}
 """
 
@@ -47,23 +47,33 @@ class Nginx:
     """One that can be stopped and started again, on the same port."""
 
     def __init__(self, folder: Path, service: str) -> None:
-        self._folder, self._port = folder, free_port()
+        self._folder, port, secure_port = folder, free_port(), free_port()
         self._config = folder / "nginx.conf"
         self._config.write_text(
             AROUND.format(
                 user="user root;" if os.getuid() == 0 else "",
                 folder=folder,
-                documented=documented(f"127.0.0.1:{self._port}", service.removeprefix("http://")),
+                given=configuration(port, secure_port, int(service.rpartition(":")[2])),
             )
         )
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.certificate, key = write_certificate(folder / "made", PUBLIC_NAME)
+        (folder / "dexexec").mkdir()
+        shutil.copy(self.certificate, folder / "dexexec" / "fullchain.pem")
+        shutil.copy(key, folder / "dexexec" / "privkey.pem")
+        self.url = f"http://127.0.0.1:{port}"
+        self.secure_url = f"https://localhost:{secure_port}"
 
     def start(self) -> None:
         """Until it answers for the service."""
         assert PROGRAM is not None
         command = [PROGRAM, "-e", str(self._folder / "error.log"), "-p", str(self._folder), "-c", str(self._config)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        wait_until(lambda: status(f"{self.url}/healthz") == 200, 20, f"nginx to answer, {self._process.poll()}")
+
+        def answers() -> bool:
+            assert self._process.poll() is None, "nginx has ended, most likely for a mistake in its configuration"
+            return status(f"{self.url}/healthz") == 200
+
+        wait_until(answers, 20, "nginx to answer")
 
     def stop(self) -> None:
         """At once, as a restart does, with all connections."""
@@ -84,11 +94,16 @@ def nginx(service: str) -> Iterator[Nginx]:
         shutil.rmtree(folder)
 
 
-def documented(listen: str, upstream: str) -> str:
-    """The configuration of the documents, with these two addresses in place of theirs."""
-    [text] = re.findall(r"^```nginx\n(.*?)^```$", SCALING.read_text(), re.MULTILINE | re.DOTALL)
-    for theirs, ours in (("listen 80;", f"listen {listen};"), ("server 127.0.0.1:3000;", f"server {upstream};")):
-        assert text.count(theirs) == 1
-        text = text.replace(theirs, ours)
+def configuration(port: int, secure_port: int, service: int) -> str:
+    """The file with these ports in place of its own."""
+    text = CONFIGURATION.read_text()
+    ports = {
+        "listen 127.0.0.1:80;": f"listen 127.0.0.1:{port};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{secure_port} ssl;",
+        "server 127.0.0.1:3000;": f"server 127.0.0.1:{service};",
+    }
+    for line, replaced in ports.items():
+        assert text.count(line) == 1
+        text = text.replace(line, replaced)
     assert f"server_name {PUBLIC_NAME};" in text
-    return str(text)
+    return text
