@@ -298,12 +298,8 @@ def log_request(observer: Observer, every: bool, handler: RequestHandler) -> Non
             request_id = handler.request_id
         log_refusal(observer, request, status, refusal, request_id)
     elif every:
-        log_success(observer, request, status)
-
-
-def log_success(observer: Observer, request: HTTPServerRequest, status: int) -> None:
-    """The fields of a request's log line."""
-    observer.request_served(str(request.method), _loggable(request.path), status, _ms(request))
+        given = handler.request_id if isinstance(handler, ApiHandler) else ""
+        observer.request_served(str(request.method), _loggable(request.path), status, given, _ms(request))
 
 
 def log_refusal(

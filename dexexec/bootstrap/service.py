@@ -9,6 +9,7 @@ import gc
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 from dexexec.bootstrap.api_half import ApiHalf, make_api_half
 from dexexec.bootstrap.background import Background, running
@@ -95,7 +96,7 @@ async def _run(
     up: Callable[[str], None],
 ) -> None:
     settings = shared.settings
-    background: list[Background] = [shared.publisher.run]
+    background: list[Background] = [shared.publisher.run, partial(shared.ended.run, shared.store().events_after)]
     background += api.background if api else []
     background += half.background if half else []
     text = ""

@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,8 +22,9 @@ from dexexec.clock import Clock, SystemClock
 from dexexec.config.settings import Settings
 from dexexec.errors import UnavailableError
 from dexexec.failpoints import Failpoints
+from dexexec.feed.ended_orders import EndedOrders
 from dexexec.feed.followed_orders import FollowedOrders
-from dexexec.feed.publisher import Publisher
+from dexexec.feed.publisher import Outgoing, Publisher
 from dexexec.observe.observer import Observer
 from dexexec.store import Database, Dispatcher, Store, migrate
 
@@ -43,6 +44,7 @@ class Shared:
     redis: redis.asyncio.Redis
     publisher: Publisher
     followed: FollowedOrders
+    ended: EndedOrders
     queue: Queue
     limiter: RateLimiter
     order_pool: Database | None
@@ -84,7 +86,13 @@ async def open_shared(
         await at_start(migrate(database, observer.existing_table_migrated))
         await at_start(async_standby.warn(database, observer))
         followed = FollowedOrders()
-        publisher = Publisher(client, channel(settings.redis_prefix), failpoints, listener=followed.put_committed)
+        ended = EndedOrders(observer)
+
+        def heard(events: Sequence[Outgoing]) -> None:
+            followed.put_committed(events)
+            ended.put_committed(events)
+
+        publisher = Publisher(client, channel(settings.redis_prefix), failpoints, listener=heard)
         orders = None
         reads = None
         # Only where both halves share a process: neither new orders nor the worker's steps may wait for the others.
@@ -106,6 +114,7 @@ async def open_shared(
             redis=client,
             publisher=publisher,
             followed=followed,
+            ended=ended,
             queue=queue,
             limiter=limiter,
             order_pool=orders,

@@ -3,7 +3,6 @@
 Takes the place of `attempt_recorder` and of settlement on such an order's way: it has no part that could sign or send.
 """
 
-from dexexec.clock import Clock
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.status import Trigger
 from dexexec.execution.attempt_recorder import ChosenQuote
@@ -11,7 +10,6 @@ from dexexec.execution.event_detail import Presenter
 from dexexec.execution.job import Job
 from dexexec.execution.step_writer import StepWriter
 from dexexec.failpoints import Failpoint, Failpoints
-from dexexec.observe.observer import Observer
 from dexexec.settlement.settlement import Settlement
 from dexexec.venue import AnyVenue
 
@@ -27,15 +25,11 @@ class DryRun:
         steps: StepWriter,
         settlement: Settlement,
         presenter: Presenter,
-        clock: Clock,
-        observer: Observer,
         failpoints: Failpoints,
     ) -> None:
         self._steps = steps
         self._settlement = settlement
         self._presenter = presenter
-        self._clock = clock
-        self._observer = observer
         self._failpoints = failpoints
 
     async def end(self, job: Job, venue: AnyVenue, choice: ChosenQuote) -> None:
@@ -58,5 +52,4 @@ class DryRun:
             "detail": NOTHING_SENT,
         }
         await self._steps.write(job, ((Trigger.SIMULATE, detail),), venue=venue.name, fill=fill)
-        self._observer.order_simulated(job.order.id, venue.name, self._clock.monotonic() - job.begun)
         await self._failpoints.reach(Failpoint.CONCLUDED)

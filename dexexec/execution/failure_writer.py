@@ -94,7 +94,7 @@ class FailureWriter:
             refusals=refusals,
             resume_in_ms=pause_ms,
         )
-        self._observer.order_retry_scheduled(job.order.id, failed.reason, job.rounds, pause_ms)
+        self._observer.order_retry_scheduled(job.order.id, failed.reason, failed.detail, job.rounds, pause_ms)
         return RetryAfter(pause_ms)
 
     async def _wait_for_price(self, job: Job, failed: FailedRound, resolution: Resolution | None) -> RetryAfter | None:
@@ -120,7 +120,7 @@ class FailureWriter:
                 resume_in_ms=pause_ms,
                 unbind=True,
             )
-            self._observer.order_retry_scheduled(job.order.id, failed.reason, job.rounds, pause_ms)
+            self._observer.order_retry_scheduled(job.order.id, failed.reason, failed.detail, job.rounds, pause_ms)
             return RetryAfter(pause_ms)
         quiet_ms = min(FIRST_QUIET_MS * 2 ** min(job.order.rested, MAX_DOUBLINGS), LONGEST_QUIET_MS)
         detail |= {"waitsFor": WaitsFor.LAUNCH if is_sniper else WaitsFor.PRICE, "quietMs": quiet_ms}
@@ -161,5 +161,3 @@ class FailureWriter:
         await self._steps.write(
             job, events, reason=failed.reason, resolution=resolution, rounds=1 if failed.quotes else 0
         )
-        seconds = self._clock.monotonic() - job.begun
-        self._observer.order_failed(job.order.id, job.status, failed.reason, failed.detail, seconds)

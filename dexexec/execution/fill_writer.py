@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from dexexec.clock import Clock
 from dexexec.domain.cost import AttemptCost
 from dexexec.domain.event import Detail
 from dexexec.domain.order import Order
@@ -32,11 +31,10 @@ AttemptView = Mapping[str, object]
 class FillWriter:
     """Writes fills, and compares them with what was quoted."""
 
-    def __init__(self, store: Store, steps: StepWriter, presenter: Presenter, clock: Clock, observer: Observer) -> None:
+    def __init__(self, store: Store, steps: StepWriter, presenter: Presenter, observer: Observer) -> None:
         self._store = store
         self._steps = steps
         self._presenter = presenter
-        self._clock = clock
         self._observer = observer
 
     async def write(
@@ -74,8 +72,6 @@ class FillWriter:
             resume_in_ms=resume_in_ms,
             corrections=corrections,
         )
-        if is_final:
-            self._log_filled(job, attempt.venue)
 
     async def end_with_earlier(
         self,
@@ -117,7 +113,6 @@ class FillWriter:
             corrections=_corrections(job.order, earlier, attempts),
             tx_hash=first.signature,
         )
-        self._log_filled(job, venue)
         return True
 
     async def take_back(self, job: Job, attempt: Attempt, verdict: TakenBack) -> None:
@@ -138,9 +133,6 @@ class FillWriter:
         order = await self._store.order(job.order.id) or {}
         attempts = cast("list[AttemptView]", order.get("attempts", []))
         return {str(attempt["txHash"]): attempt for attempt in attempts}
-
-    def _log_filled(self, job: Job, venue: str) -> None:
-        self._observer.order_filled(job.order.id, venue, self._clock.monotonic() - job.begun)
 
 
 def _landing_detail(landing: EarlierLanding, attempts: Mapping[str, AttemptView]) -> dict[str, object]:

@@ -72,7 +72,7 @@ class FinalityWatcher:
         self._clock = clock
         self._observer = observer
         self._failpoints = failpoints
-        self._fills = FillWriter(store, StepWriter(store), presenter, clock, observer)
+        self._fills = FillWriter(store, StepWriter(store), presenter, observer)
         self._notes = WaitNotes(store, observer)
         self._failed_last_time: set[UUID] = set()
 

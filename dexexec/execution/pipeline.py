@@ -89,7 +89,7 @@ class Pipeline:
         self._dry_run = dry_run
         self._failpoints = failpoints
         self._notes = WaitNotes(store, observer)
-        self._fills = FillWriter(store, steps, presenter, clock, observer)
+        self._fills = FillWriter(store, steps, presenter, observer)
         self._failures = FailureWriter(steps, retry_policy, clock, observer, rng)
         self._shares = ShareAmounts(
             settlement=settlement,
@@ -104,8 +104,6 @@ class Pipeline:
             steps=steps,
             settlement=settlement,
             presenter=presenter,
-            clock=clock,
-            observer=observer,
             failpoints=failpoints,
         )
         self._recorder = AttemptRecorder(

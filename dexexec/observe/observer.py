@@ -7,9 +7,10 @@ are logged at `debug`, since Postgres and the stream have them. What an operator
 from collections.abc import Sequence
 from uuid import UUID
 
+from dexexec.domain.timeline import Timeline
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.observe.connection_events import ConnectionEvents
-from dexexec.observe.log import Logger, make_logger
+from dexexec.observe.log import ORDER_ENDED, Logger, make_logger
 from dexexec.observe.metrics import NO_METRICS, Metrics
 from dexexec.observe.resting_events import RestingEvents
 from dexexec.observe.venue_events import VenueEvents
@@ -146,23 +147,31 @@ class Observer(RestingEvents, VenueEvents, ConnectionEvents):
         if replayed:
             self.metrics.order_replayed()
 
-    def order_filled(self, order_id: UUID, venue: str, seconds: float) -> None:
-        """An order ended with a swap."""
-        self.log.debug("order filled", order=str(order_id), venue=venue, s=round(seconds, 3))
+    def order_ended(self, timeline: Timeline) -> None:
+        """An order has ended, with or without a swap: one line for each. It is by what support and billing find an
+        order, so many more of them pass the sampler than of other lines."""
+        about = {
+            "status": timeline.status.value,
+            "reason": timeline.reason,
+            "detail": timeline.detail,
+            "venue": timeline.venue,
+            "request_id": timeline.request_id,
+        }
+        times: dict[str, int] = {}
+        if timeline.is_whole:
+            times = {"attempts": timeline.attempts, "rounds": timeline.rounds, "ms": timeline.total_ms()}
+            times |= {f"{status}_ms": spent for status, spent in timeline.milliseconds().items()}
+        known = {name: value for name, value in about.items() if value}
+        self.log.info(ORDER_ENDED, order=str(timeline.order_id), **known, **times)
 
-    def order_simulated(self, order_id: UUID, venue: str, seconds: float) -> None:
-        """A dry run ended: nothing was signed or sent."""
-        self.log.debug("order simulated", order=str(order_id), venue=venue, s=round(seconds, 3))
-
-    def order_failed(self, order_id: UUID, status: str, reason: str, detail: str, seconds: float) -> None:
-        """An order ended without a swap."""
-        self.log.info(
-            "order failed", order=str(order_id), status=status, reason=reason, detail=detail, s=round(seconds, 3)
-        )
-
-    def order_retry_scheduled(self, order_id: UUID, reason: str, round_number: int, pause_ms: float) -> None:
+    def order_retry_scheduled(
+        self, order_id: UUID, reason: str, detail: str, round_number: int, pause_ms: float
+    ) -> None:
         """A round ended without a swap, and another follows after `pause_ms`."""
-        self.log.info("order retried", order=str(order_id), reason=reason, round=round_number, pause_ms=round(pause_ms))
+        self.log.info(
+            "order retried", order=str(order_id), reason=reason, detail=detail, round=round_number,
+            pause_ms=round(pause_ms),
+        )  # fmt: skip
         self.metrics.order_retried(reason)
 
     def swap_rolled_back(self, order_id: UUID, signature: str) -> None:
@@ -292,9 +301,9 @@ class Observer(RestingEvents, VenueEvents, ConnectionEvents):
 
     # The API
 
-    def request_served(self, method: str, path: str, status: int, ms: float) -> None:
+    def request_served(self, method: str, path: str, status: int, request_id: str, ms: float) -> None:
         """A request succeeded."""
-        self.log.debug("request served", method=method, path=path, status=status, ms=ms)
+        self.log.debug("request served", method=method, path=path, status=status, request_id=request_id, ms=ms)
 
     def request_refused(self, status: int, problem: str, fields: list[str], **about: object) -> None:
         """A request was answered with a problem document. `fields` are names of invalid fields."""
