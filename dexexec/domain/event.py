@@ -1,16 +1,19 @@
 """An event: one numbered step of an order, as it is stored and sent to clients."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from uuid import UUID
 
 import orjson
 
+from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status, ends
 
 Detail = Mapping[str, object]
+NO_STAGES: Mapping[Stage, float] = MappingProxyType({})
 
 
 @lru_cache(maxsize=64)
@@ -23,14 +26,16 @@ def timestamp(at: datetime) -> str:
 class Event:
     """`detail` has the fields of this step: venue, quotes, txHash, reason, attempt ... (JSON values only).
 
-    `kind` is the order's type, for the metrics; it is empty where an event was read and not just written."""
+    `kind` is the order's type, and `stages` the seconds that each stage took that ended with this event. Both are for
+    the metrics and the log, not for clients, and empty where an event was read and not just written."""
 
     order_id: UUID
     seq: int
     status: Status
     at: datetime
     detail: Detail
-    kind: str = ""
+    kind: str = field(default="", compare=False)
+    stages: Mapping[Stage, float] = field(default_factory=lambda: NO_STAGES, compare=False)
 
     @property
     def final(self) -> bool:

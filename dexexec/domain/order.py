@@ -82,7 +82,7 @@ class Order:
     `version` is the `seq` of the last event, `claim` the fencing number that every write repeats, `attempts` the number
     of transactions signed so far, `rounds` the number of rounds of quotes, `refusals` the number of these in which
     every venue refused the order itself, `deadline_in_ms` the time until the deadline when the row was read (may be
-    negative).
+    negative), `age_ms` its age then.
 
     `bound` is the worst that it accepts, once fixed, `bound_open` as in `NewOrder`, `first_quote` the amounts (in and
     out) of the first acceptable quote. `key_digest` goes into its transactions' memos, as in `AttemptId`. `triggered`:
@@ -124,6 +124,7 @@ class Order:
     owner: int | None = None
     wallet: str | None = None
     request_id: str | None = None
+    age_ms: float = 0.0
 
     @property
     def share_bps(self) -> int | None:

@@ -7,15 +7,15 @@ from typing import Self
 from uuid import UUID
 
 from dexexec.domain.event import Event
+from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status
-
-MS = timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
 class Timeline:
     """An order up to the last event that was added: that event's `seq`, status, time, reason and detail. `spent` is the
-    time in each status that it has left. `is_whole`: no event is missing in it."""
+    time in each status that it has left, `stages` the seconds in each stage that was measured in this process.
+    `is_whole`: no event is missing in it."""
 
     order_id: UUID
     seq: int = 0
@@ -29,6 +29,7 @@ class Timeline:
     attempts: int = 0
     rounds: int = 0
     spent: dict[Status, timedelta] = field(default_factory=dict)
+    stages: dict[Stage, float] = field(default_factory=dict)
     is_whole: bool = True
 
     @classmethod
@@ -54,15 +55,14 @@ class Timeline:
         self.venue = _text(event.detail.get("venue")) or self.venue
         self.reason = _text(event.detail.get("reason"))
         self.detail = _text(event.detail.get("detail"))
+        for stage, seconds in event.stages.items():
+            self.stages[stage] = self.stages.get(stage, 0.0) + seconds
         self.seq, self.status, self.at = event.seq, event.status, event.at
 
-    def milliseconds(self) -> dict[Status, int]:
-        """The time in each status, in the order in which the order came to them."""
-        return {status: round(spent / MS) for status, spent in self.spent.items()}
-
-    def total_ms(self) -> int:
+    @property
+    def total(self) -> timedelta:
         """The time from the first event to the last."""
-        return round((self.at - self.begun_at) / MS) if self.at and self.begun_at else 0
+        return self.at - self.begun_at if self.at and self.begun_at else timedelta()
 
 
 def _text(value: object) -> str | None:

@@ -13,6 +13,7 @@ from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.funds import Spending
 from dexexec.domain.quote import Quote
+from dexexec.domain.stage import Stage
 from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.errors import FundsReservedError, GroupHeldError
@@ -83,6 +84,7 @@ class AttemptRecorder:
         some of it."""
         pause = FIRST_FUNDS_PAUSE
         while True:
+            begun = self._clock.monotonic()
             try:
                 sealed, unwritten = await self._build(job, choice)
             except Slippage:
@@ -93,10 +95,14 @@ class AttemptRecorder:
                 choice = replace(choice, unwritten=Unwritten())  # `_build` has written them before it raised
                 await self._clock.sleep(min(pause, left))
                 continue
+            signed_at = self._clock.monotonic()
+            job.took(Stage.BUILDING, sealed.building_seconds)
+            job.took(Stage.SIGNING, signed_at - begun - sealed.building_seconds)
             await self._failpoints.reach(Failpoint.SIGNED)
             attempt = _attempt_of(job, choice, sealed)
             try:
                 await self._write(job, attempt, sealed.spending, unwritten)
+                job.took(Stage.RECORDING, self._clock.monotonic() - signed_at)
             except GroupHeldError:
                 # The signed bytes are thrown away: they were never sent.
                 await self._write_choice(job, attempt.venue, unwritten)

@@ -1,11 +1,12 @@
 """An order that this worker executes: its state during one execution, from the claim to the release."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dexexec.domain.bound import FixedBound
 from dexexec.domain.order import Order
+from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status
 from dexexec.domain.wait_reason import WaitsFor
 from dexexec.store import Attempt, Claimed, RoundAmount
@@ -54,6 +55,8 @@ class Job:
     """The bound that this round fixed, while it is not written yet."""
     amount: RoundAmount | None = None
     """The amount that this round read from the balance, while it is not written yet."""
+    stages: dict[Stage, float] = field(default_factory=dict)
+    """Seconds that each stage took since the last write."""
     waits_for: WaitsFor | None = None
     """The wait reason that was logged last."""
 
@@ -61,6 +64,7 @@ class Job:
     def of(cls, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> "Job":
         """The job of a claim that was requested at `claimed_at` (monotonic seconds)."""
         order = claimed.order
+        is_new = order.status is Status.PENDING and order.claims == 1
         return cls(
             order=order,
             status=order.status,
@@ -76,7 +80,12 @@ class Job:
             signatures=claimed.signatures,
             group_signatures=claimed.group_signatures,
             cause=Cause(*claimed.cause) if claimed.cause else None,
+            stages={Stage.QUEUE: order.age_ms / 1000} if is_new else {},
         )
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        """Add the time of a stage, which a round may go through several times."""
+        self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
     def signatures_except(self, attempt: Attempt) -> tuple[str, ...]:
         """The signatures of the order's other attempts."""

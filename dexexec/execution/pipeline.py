@@ -14,6 +14,7 @@ from dexexec.clock import Clock
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.stage import Stage
 from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.errors import FundsReservedError, GroupHeldError
@@ -201,7 +202,9 @@ class Pipeline:
         except VenueError as error:
             failed = failed_round_of([Answer.of("wallet", error)], {"round": job.rounds, "quotes": []})
             return await self._failures.retry_or_end(job, failed)
+        begun = self._clock.monotonic()
         routing = await self._router.route(job.order.swap, job.deadline)
+        job.took(Stage.ROUTING, self._clock.monotonic() - begun)
         if share:
             # The amount is that of one wallet, and every network has its own.
             routing = self._shares.from_one_wallet(routing)
@@ -308,7 +311,9 @@ class Pipeline:
             venue=self._venues.get(attempt.venue),
             signed_at=signed_at,
         )
+        begun = self._clock.monotonic()
         result = await self._settlement.settle(pending, job.may_send, partial(self._notes.report, job))
+        job.took(Stage.CONFIRMING, self._clock.monotonic() - begun)
         await self._failpoints.reach(Failpoint.PROVEN)
         retry_after = await self._write_result(job, attempt, result)
         await self._failpoints.reach(Failpoint.CONCLUDED)

@@ -70,6 +70,7 @@ class StepWriter:
             amount=job.amount,
             group=job.order.oco_group,
             group_lookups=len(job.group_signatures),
+            stages=job.stages,
         )
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))
@@ -78,3 +79,4 @@ class StepWriter:
         job.version += len(steps)
         job.fixed = None
         job.amount = None
+        job.stages = {}

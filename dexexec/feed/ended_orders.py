@@ -7,6 +7,7 @@ has to remember the report. Of an order that other processes have worked on as w
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
 
@@ -84,4 +85,5 @@ class EndedOrders:
         for timeline in timelines:
             self._incomplete.popleft()
             events = found.get(timeline.order_id)
-            self._observer.order_ended(Timeline.of(timeline.order_id, events) if events else timeline)
+            whole = replace(Timeline.of(timeline.order_id, events), stages=timeline.stages) if events else timeline
+            self._observer.order_ended(whole)

@@ -7,6 +7,8 @@ are logged at `debug`, since Postgres and the stream have them. What an operator
 from collections.abc import Sequence
 from uuid import UUID
 
+from dexexec.domain.stage import Stage
+from dexexec.domain.status import Status
 from dexexec.domain.timeline import Timeline
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.observe.connection_events import ConnectionEvents
@@ -157,12 +159,22 @@ class Observer(RestingEvents, VenueEvents, ConnectionEvents):
             "venue": timeline.venue,
             "request_id": timeline.request_id,
         }
-        times: dict[str, int] = {}
+        stages = {str(stage): seconds for stage, seconds in timeline.stages.items()}
+        counts: dict[str, int] = {}
         if timeline.is_whole:
-            times = {"attempts": timeline.attempts, "rounds": timeline.rounds, "ms": timeline.total_ms()}
-            times |= {f"{status}_ms": spent for status, spent in timeline.milliseconds().items()}
+            counts = {
+                "attempts": timeline.attempts,
+                "rounds": timeline.rounds,
+                "ms": round(timeline.total.total_seconds() * 1000),
+            }
+            for status, stage in (Status.WAITING, "waiting"), (Status.CONFIRMED, Stage.FINALIZING):
+                if status in timeline.spent:
+                    stages[stage] = timeline.spent[status].total_seconds()
+            if Stage.FINALIZING in stages:
+                self.metrics.stage_ended(Stage.FINALIZING, stages[Stage.FINALIZING])
+        times = {f"{stage}_ms": round(seconds * 1000) for stage, seconds in stages.items()}
         known = {name: value for name, value in about.items() if value}
-        self.log.info(ORDER_ENDED, order=str(timeline.order_id), **known, **times)
+        self.log.info(ORDER_ENDED, order=str(timeline.order_id), **known, **counts, **times)
 
     def order_retry_scheduled(
         self, order_id: UUID, reason: str, detail: str, round_number: int, pause_ms: float

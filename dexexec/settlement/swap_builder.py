@@ -61,22 +61,23 @@ class SwapBuilder:
         `GuardError` if the quote is looser than `bound`, the order's own. `close_account` is as in `Sealer.check`.
         Raises `SignerError` if the wallet's signer fails."""
 
-        async def check() -> tuple[Sealer, str, Checked]:
+        async def check() -> tuple[Sealer, str, Checked, float]:
             # Within the guard: what a venue states about itself may be anything.
             network = venue.capabilities.network
             sealer = self._sealers[network]
             unsigned = await self._unsigned(venue, quote, deadline, bound, network=network, simulator=sealer)
+            building_seconds = self._clock.monotonic() - begun
             checked = await sealer.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
-            return sealer, network, checked
+            return sealer, network, checked, building_seconds
 
         begun = self._clock.monotonic()
-        sealer, network, checked = await self._guarded(venue, quote, check())
+        sealer, network, checked, building_seconds = await self._guarded(venue, quote, check())
         # Outside of the guard, which is about the venue: the signer has a time limit and errors of its own.
         sealed = await sealer.sign(checked)
         self._check_age(begun, deadline)
         # Recorded with the bytes, so that no other chain is ever searched for them.
         signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
-        return replace(sealed, signed=signed)
+        return replace(sealed, signed=signed, building_seconds=building_seconds)
 
     async def simulate(
         self,

@@ -40,6 +40,7 @@ CLAIMED = """
 SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_mint, c.slippage_bps, c.status, c.version,
        c.claim, c.claims, c.attempts, c.rounds,
        (extract(epoch FROM c.deadline_at - clock_timestamp()) * 1000)::bigint AS deadline_in_ms, c.created_at,
+       (extract(epoch FROM clock_timestamp() - c.created_at) * 1000)::float8 AS order_age_ms,
        CASE WHEN c.attempts > 0
            THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END AS signatures,
        c.refusals, c.min_out, c.max_in, c.bound_open, c.quoted_in, c.quoted_out, c.max_price_impact_bps, c.key_digest,
@@ -209,6 +210,7 @@ def _read(row: Any) -> Claimed:
         owner=row.owner,
         wallet=row.wallet,
         request_id=row.request_id,
+        age_ms=row.order_age_ms,
     )
     cause = (row.cause[0], row.cause[1] or row.cause[0]) if row.cause else None
     return Claimed(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from dexexec.domain.event import Event
+from dexexec.domain.event import NO_STAGES, Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.oco import GroupHeld
 from dexexec.store import costs, oco_groups, reservations
@@ -216,7 +216,15 @@ def _event_rows(step: Step) -> list[dict[str, object]]:
 def _written(step: Step, at: datetime | None) -> list[Event] | None:
     if at is None:
         return None
+    last = step.version + len(step.events)
     return [
-        Event(order_id=step.order_id, seq=seq, status=status, at=at, detail=detail)
+        Event(
+            order_id=step.order_id,
+            seq=seq,
+            status=status,
+            at=at,
+            detail=detail,
+            stages=step.stages if seq == last else NO_STAGES,
+        )
         for seq, (status, detail) in enumerate(step.events, step.version + 1)
     ]

@@ -3,15 +3,17 @@
 The statements are in `claims` and `step_writes`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from dexexec.domain.bound import Bound, FixedBound
-from dexexec.domain.event import Detail
+from dexexec.domain.event import NO_STAGES, Detail
 from dexexec.domain.funds import Spending
 from dexexec.domain.order import Order
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
+from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 
@@ -102,7 +104,8 @@ class Step:
     true outcomes of attempts that had been recorded otherwise, and `tx_hash` is the signature of an earlier attempt
     that turned out to be the order's swap. `rest_ms` gives the order back to rest until it is triggered again, which
     does not happen before that time. `unbind` forgets a bound that was fixed by a quote: the next round fixes another.
-    `amount` is new if the order spends a share of the balance, which this round has read.
+    `amount` is new if the order spends a share of the balance, which this round has read. `stages` are the seconds that
+    stages took since the step before; they are not stored.
     `group` is the order's `ocoGroup`, and `group_lookups` how many attempts of other orders of that group were looked
     up on chain since the claim.
     """
@@ -128,6 +131,7 @@ class Step:
     amount: RoundAmount | None = None
     group: str | None = None
     group_lookups: int = 0
+    stages: Mapping[Stage, float] = field(default_factory=lambda: NO_STAGES)
 
     @property
     def may_swap(self) -> bool:

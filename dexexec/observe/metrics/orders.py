@@ -70,6 +70,8 @@ class OrderMetrics:
         for status, count in Tally(event.status for event in events).items():
             self._events[status].inc(count)
         for event in events:
+            for stage, seconds in event.stages.items():
+                self.stage_ended(stage, seconds)
             if event.seq == 1:
                 self._accepted[event.kind or OTHER].inc()
             elif event.final:

@@ -1,11 +1,13 @@
 """What an operator sees of an order: one line at its end, with what it needs to be understood."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from structlog.testing import CapturingLogger
 
 from dexexec.domain.event import Detail, Event
+from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status
 from dexexec.domain.timeline import Timeline
 from dexexec.observe.observer import Observer
@@ -31,9 +33,10 @@ def line(timeline: Timeline) -> dict[str, object]:
     return dict(call.kwargs)
 
 
-def test_a_filled_order_is_one_line_with_venue_attempts_and_the_time_in_each_status() -> None:
+def test_a_filled_order_is_one_line_with_venue_attempts_and_the_time_of_each_stage() -> None:
     way = events(
         (Status.PENDING, 0, {"requestId": "r-1"}),
+        (Status.WAITING, 1, {"waitsFor": "price"}),
         (Status.ROUTING, 2, {"round": 1, "quotes": []}),
         (Status.BUILDING, 53, {"venue": "a"}),
         (Status.SUBMITTED, 60, {"venue": "a", "attempt": 1}),
@@ -44,6 +47,8 @@ def test_a_filled_order_is_one_line_with_venue_attempts_and_the_time_in_each_sta
         (Status.CONFIRMED, 1_500, {"venue": "b"}),
         (Status.CONFIRMED, 14_000, {"venue": "b", "finalized": True}),
     )
+    way[4] = replace(way[4], stages={Stage.QUEUE: 0.002, Stage.ROUTING: 0.0511})
+    way[8] = replace(way[8], stages={Stage.ROUTING: 0.05, Stage.CONFIRMING: 0.44})
     assert line(Timeline.of(ORDER, way)) == {
         "order": str(ORDER),
         "status": "confirmed",
@@ -52,11 +57,11 @@ def test_a_filled_order_is_one_line_with_venue_attempts_and_the_time_in_each_sta
         "attempts": 2,
         "rounds": 2,
         "ms": 14_000,
-        "pending_ms": 2,
-        "routing_ms": 51 + 100 + 50,
-        "building_ms": 17,
-        "submitted_ms": 840 + 440,
-        "confirmed_ms": 12_500,
+        "queue_ms": 2,
+        "routing_ms": 51 + 50,
+        "confirming_ms": 440,
+        "waiting_ms": 1,
+        "finalizing_ms": 12_500,
     }
 
 
