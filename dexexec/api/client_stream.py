@@ -114,7 +114,8 @@ class ClientStream(IOStream):
 
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
         """Called by Tornado, and by the WebSocket's outbox."""
-        if data == BARE_REFUSAL:  # Tornado has no other place where its answer could be replaced
+        # Tornado has no other place where its answer could be replaced. A client that has gone gets none.
+        if data == BARE_REFUSAL and not self.closed():
             data = self._refusal(self)
         future = super().write(data)
         self.unread += len(data)
