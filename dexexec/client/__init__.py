@@ -1,0 +1,43 @@
+"""A client of the service, for Python programs: `AsyncClient`, and `Client` for programs without an event loop.
+
+docs/CLIENT.md shows how to use it. It imports nothing of the service itself.
+"""
+
+from dexexec.client.answers import (
+    Amended,
+    Cancelled,
+    CancelledAll,
+    Costs,
+    Event,
+    Explanation,
+    MalformedAnswerError,
+    Order,
+    Page,
+    Placed,
+    Quote,
+    Venue,
+    VenueQuote,
+)
+from dexexec.client.async_client import AsyncClient
+from dexexec.client.client import Client, Events
+from dexexec.client.event_stream import EventStream
+from dexexec.client.orders import (
+    AnyOrder,
+    Bracket,
+    Conditions,
+    Exit,
+    LimitOrder,
+    MarketOrder,
+    RecurringOrder,
+    SniperOrder,
+)
+from dexexec.client.problems import ClientError, NoAnswerError, OrderEndedError, ProblemError, StreamError
+from dexexec.client.resume import Notice
+from dexexec.domain.status import Status
+
+__all__ = [
+    "Amended", "AnyOrder", "AsyncClient", "Bracket", "Cancelled", "CancelledAll", "Client", "ClientError",
+    "Conditions", "Costs", "Event", "EventStream", "Events", "Exit", "Explanation", "LimitOrder",
+    "MalformedAnswerError", "MarketOrder", "NoAnswerError", "Notice", "Order", "OrderEndedError", "Page", "Placed",
+    "ProblemError", "Quote", "RecurringOrder", "SniperOrder", "Status", "StreamError", "Venue", "VenueQuote",
+]  # fmt: skip

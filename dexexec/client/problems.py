@@ -1,0 +1,399 @@
+"""The errors of the client: one class for each problem type of the service, under one class for its HTTP status.
+
+A problem type of a newer service is raised as the class of its status, so that a program that catches
+`ConflictError` or `ProblemError` also works with a newer service.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
+
+from dexexec.errors import DexexecError, FieldProblem
+
+LONGEST_TEXT = 2_000
+"""Characters of a text from the service that an error repeats."""
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters, cut to a length that a terminal can show."""
+    # Texts from the service go to a terminal, which would execute escape sequences in them.
+    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_TEXT]).strip()
+
+
+class ClientError(DexexecError):
+    """Base class of what the client raises.
+
+    `uncertain` is true when an earlier try of the same request had no answer, so that it may have had its effect. With
+    `idempotency_key` a POST can be repeated: it returns the order that was stored, if there is one.
+    """
+
+    code = "client"
+    uncertain: bool = False
+    idempotency_key: str | None = None
+
+
+class NoAnswerError(ClientError):
+    """The service could not be reached, or did not answer in time."""
+
+    code = "no-answer"
+
+    def __init__(self, message: str, *, uncertain: bool = False) -> None:
+        super().__init__(message)
+        self.uncertain = uncertain
+
+
+class StreamError(ClientError):
+    """The event stream cannot go on: the service refused the subscription, or sends what is no event."""
+
+    code = "stream"
+
+    def __init__(self, message: str, *, code: str = "stream", order_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.order_id = order_id
+
+
+class OrderEndedError(ClientError):
+    """The order ended without the status that was waited for. `event` is its last event, if it came."""
+
+    code = "order-ended"
+
+    def __init__(self, message: str, *, event: object = None) -> None:
+        super().__init__(message)
+        self.event = event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A problem document. `retry_after` is in seconds; `request_id` is in the log of the service; `about` has the
+    members that only some problems have."""
+
+    code: str
+    status: int
+    title: str = ""
+    detail: str = ""
+    fields: Sequence[FieldProblem] = ()
+    retry_after: float | None = None
+    order_id: str | None = None
+    request_id: str | None = None
+    about: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class ProblemError(ClientError):
+    """The service answered with a problem document, or with a status over 400 without one."""
+
+    status: ClassVar[int] = 0
+    """The HTTP status of the class."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+        self.code = problem.code
+        self.http_status = problem.status
+        self.title = problem.title
+        self.detail = problem.detail
+        self.fields = problem.fields
+        self.retry_after = problem.retry_after
+        self.order_id = problem.order_id
+        self.request_id = problem.request_id
+        self.about = problem.about
+
+    def __str__(self) -> str:
+        errors = [f"{one.field or 'body'} {one.problem}, expected {one.expected}" for one in self.fields]
+        text = "; ".join(errors) or self.detail
+        head = f"{self.http_status} {self.title or self.code}"
+        return one_line(f"{head}: {text}" if text else head)
+
+
+# The classes of a status. Each is also the class of the problem type that has no other one.
+
+
+class BadRequestError(ProblemError):
+    """400."""
+
+    status = 400
+    code = "bad-request"
+
+
+class UnauthorizedError(ProblemError):
+    """401: no API key, or one that is not valid (any more)."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class ForbiddenError(ProblemError):
+    """403."""
+
+    status = 403
+
+
+class NotFoundError(ProblemError):
+    """404."""
+
+    status = 404
+    code = "not-found"
+
+
+class ConflictError(ProblemError):
+    """409."""
+
+    status = 409
+
+
+class UnprocessableError(ProblemError):
+    """422."""
+
+    status = 422
+
+
+class TooManyRequestsError(ProblemError):
+    """429. Repeated by the client for as long as its deadline allows."""
+
+    status = 429
+    code = "too-many-requests"
+    retryable = True
+
+
+class InternalError(ProblemError):
+    """500 and every other status over 500 that has no class."""
+
+    status = 500
+    code = "internal"
+
+
+class UnavailableError(ProblemError):
+    """503. Repeated by the client for as long as its deadline allows."""
+
+    status = 503
+    code = "unavailable"
+    retryable = True
+
+
+class GatewayError(UnavailableError):
+    """502 or 504: a proxy before the service has no answer from it."""
+
+    status = 502
+    code = "gateway"
+
+
+# The classes of a problem type.
+
+
+class MalformedBodyError(BadRequestError):
+    """The body is not a JSON object."""
+
+    code = "malformed-body"
+
+
+class InvalidQueryError(BadRequestError):
+    """A parameter is wrong; `fields` has each."""
+
+    code = "invalid-query"
+
+
+class InvalidIdempotencyKeyError(BadRequestError):
+    """The Idempotency-Key has other characters, or is too long."""
+
+    code = "invalid-idempotency-key"
+
+
+class InvalidIfMatchError(BadRequestError):
+    """The version of a change is not one."""
+
+    code = "invalid-if-match"
+
+
+class ScopeMissingError(ForbiddenError):
+    """The API key does not have the scope of this request."""
+
+    code = "scope-missing"
+
+
+class PolicyError(ForbiddenError):
+    """The policy of the API key does not allow the order; `fields` and `about` have the limit."""
+
+    code = "policy"
+
+
+class OriginNotAllowedError(ForbiddenError):
+    """The request names an origin that the service does not serve."""
+
+    code = "origin-not-allowed"
+
+
+class OrderNotFoundError(NotFoundError):
+    """There is no such order, or it belongs to another API key."""
+
+    code = "order-not-found"
+
+
+class MethodNotAllowedError(ProblemError):
+    """The path does not have this method."""
+
+    status = 405
+    code = "method-not-allowed"
+
+
+class IdempotencyKeyInFlightError(ConflictError):
+    """The first request with this key is still being stored. Repeated by the client."""
+
+    code = "idempotency-key-in-flight"
+    retryable = True
+
+
+class NotRestingError(ConflictError):
+    """The order cannot be changed: it was triggered, is executed, or has ended."""
+
+    code = "not-resting"
+
+
+class TooLateError(ConflictError):
+    """The order cannot be cancelled: a transaction was signed for it, or it has ended. `about` has its `orderStatus`
+    and newest `attempt`."""
+
+    code = "too-late"
+
+
+class VersionMismatchError(ProblemError):
+    """The order has another version; `about["seq"]` is the current one."""
+
+    status = 412
+    code = "version-mismatch"
+
+
+class BodyTooLargeError(ProblemError):
+    """The body exceeds the limit."""
+
+    status = 413
+    code = "body-too-large"
+
+
+class TargetTooLongError(ProblemError):
+    """Path and query exceed the limit."""
+
+    status = 414
+    code = "target-too-long"
+
+
+class UnsupportedMediaTypeError(ProblemError):
+    """The body is not announced as JSON."""
+
+    status = 415
+    code = "unsupported-media-type"
+
+
+class ExpectationFailedError(ProblemError):
+    """The Expect header cannot be met."""
+
+    status = 417
+    code = "expectation-failed"
+
+
+class HostNotAllowedError(ProblemError):
+    """The host of the URL is not one that the service serves."""
+
+    status = 421
+    code = "host-not-allowed"
+
+
+class InvalidOrderError(UnprocessableError):
+    """The order has invalid fields; `fields` has each."""
+
+    code = "invalid-order"
+
+
+class IdempotencyKeyReusedError(UnprocessableError):
+    """The Idempotency-Key belongs to a request with another body."""
+
+    code = "idempotency-key-reused"
+
+
+class UpgradeRequiredError(ProblemError):
+    """The handshake of the WebSocket lacks a header: a proxy may have removed it."""
+
+    status = 426
+    code = "upgrade-required"
+
+
+class PreconditionRequiredError(ProblemError):
+    """A change needs a version."""
+
+    status = 428
+    code = "precondition-required"
+
+
+class TooManyOrdersError(TooManyRequestsError):
+    """More orders a minute than the service allows a client."""
+
+    code = "too-many-orders"
+
+
+class TooManyReadsError(TooManyRequestsError):
+    """Too many reads of this client at once."""
+
+    code = "too-many-reads"
+
+
+class HeadersTooLargeError(ProblemError):
+    """The headers exceed the limit."""
+
+    status = 431
+    code = "headers-too-large"
+
+
+class QueueFullError(UnavailableError):
+    """Too many orders wait for execution."""
+
+    code = "queue-full"
+
+
+class VenuesUnavailableError(UnavailableError):
+    """No venue can be queried."""
+
+    code = "venues-unavailable"
+
+
+class ReadsBusyError(UnavailableError):
+    """Too many reads are waiting."""
+
+    code = "reads-busy"
+
+
+class TooManyConnectionsError(UnavailableError):
+    """Too many connections are open."""
+
+    code = "too-many-connections"
+
+
+class PartlyCancelledError(UnavailableError):
+    """Cancelling many orders was interrupted. Repeated by the client."""
+
+    code = "partly-cancelled"
+
+
+class HaltedError(UnavailableError):
+    """Trading is halted. Not repeated: it lasts until a person resumes it."""
+
+    code = "halted"
+    retryable = False
+
+
+BY_CODE: Mapping[str, type[ProblemError]] = MappingProxyType({
+    one.code: one
+    for one in (
+        BadRequestError, UnauthorizedError, NotFoundError, TooManyRequestsError, InternalError, UnavailableError,
+        MalformedBodyError, InvalidQueryError, InvalidIdempotencyKeyError, InvalidIfMatchError, ScopeMissingError,
+        PolicyError, OriginNotAllowedError, OrderNotFoundError, MethodNotAllowedError, IdempotencyKeyInFlightError,
+        NotRestingError, TooLateError, VersionMismatchError, BodyTooLargeError, TargetTooLongError,
+        UnsupportedMediaTypeError, ExpectationFailedError, HostNotAllowedError, InvalidOrderError,
+        IdempotencyKeyReusedError, UpgradeRequiredError, PreconditionRequiredError, TooManyOrdersError,
+        TooManyReadsError, HeadersTooLargeError, QueueFullError, VenuesUnavailableError, ReadsBusyError,
+        TooManyConnectionsError, PartlyCancelledError, HaltedError,
+    )
+})  # fmt: skip
+BY_STATUS: Mapping[int, type[ProblemError]] = MappingProxyType({
+    400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError, 409: ConflictError,
+    422: UnprocessableError, 429: TooManyRequestsError, 502: GatewayError, 503: UnavailableError, 504: GatewayError,
+})  # fmt: skip
