@@ -16,6 +16,7 @@ from dexexec.api import front_page, request_head
 from dexexec.api.body_limit import BodyLimit
 from dexexec.api.certificate import Certificate
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
+from dexexec.api.contract.documents import AsyncApiHandler, OpenApiHandler
 from dexexec.api.costs import CostsHandler
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
@@ -65,6 +66,8 @@ ROUTES = (
     Route("/healthz", AliveHandler),
     Route("/readyz", ReadyHandler),
     Route("/problems/{code}", ProblemHandler),
+    Route("/openapi.json", OpenApiHandler),
+    Route("/asyncapi.json", AsyncApiHandler),
 )
 """All HTTP routes; the first match answers. The WebSocket on `EXECUTE` comes before them."""
 

@@ -12,6 +12,8 @@ LINKS = {
     "orders": ("/api/orders", "the newest orders"),
     "ready": ("/readyz", "whether an order posted now would be executed"),
     "alive": ("/healthz", "whether this process answers"),
+    "openapi": ("/openapi.json", "the HTTP routes, for tools (OpenAPI)"),
+    "asyncapi": ("/asyncapi.json", "the event stream, for tools (AsyncAPI)"),
 }
 """Links that work in a browser: name, path and description."""
 EXECUTE = "/api/orders/execute"

@@ -45,7 +45,8 @@ MAX_LIMIT = 100
 NO_ORDER = "the path names no order: it takes the orderId that posting one answered"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_ETAG = re.compile(r'"([0-9]{1,9})(-[0-9a-f]{12}(-gzip)?)?"')
+ETAG = r'"([0-9]{1,9})(-[0-9a-f]{12}(-gzip)?)?"'
+_ETAG = re.compile(ETAG)
 _KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = struct.Struct(">q16s")

@@ -36,6 +36,7 @@ class Parameter(Generic[T]):
 
     def described(self) -> dict[str, object]:
         """The parameter object of OpenAPI."""
+        # Without it a list would be written as a repeated parameter, which is refused.
         listed = {"style": "form", "explode": False} if self.rule.get("type") == "array" else {}
         return {
             "name": self.name,
@@ -58,6 +59,7 @@ class Query:
         self._values: dict[str, object] = {}
         by_name = {parameter.name: parameter for parameter in parameters}
         for name, values in arguments.items():
+            # A query of 8 KiB has room for thousands of names.
             if len(self.problems) == SHOWN:
                 break
             if name not in by_name:

@@ -18,6 +18,8 @@ from dexexec.intake.order_fields import OrderFields
 T = TypeVar("T")
 Schema = dict[str, object]
 
+# Patterns of what the parsers of the domain accept, written so that JSON Schema's and Python's expressions agree:
+# no lookahead, no \d (which is Unicode in Python), and both ends anchored.
 DECIMAL = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$"
 """A positive plain decimal number, as `dexexec.domain.amount` reads it."""
 SHARE = r"^(all|100(\.0{1,2})?%|[1-9][0-9]?(\.[0-9]{1,2})?%|0\.([1-9][0-9]?|0[1-9])%)$"
@@ -86,6 +88,7 @@ class MintField(Field):
 
     def rule(self) -> Schema:
         """An address in base58."""
+        # No list of the configured ones: the schema is the same in every installation.
         return {"type": "string", "format": "mint", "pattern": BASE58_KEY}
 
     def read(
@@ -165,6 +168,7 @@ class AmountField(Field):
         return {
             "anyOf": [
                 {"type": "string", "format": "amount", "pattern": DECIMAL, "maxLength": MAX_CHARACTERS},
+                # Read from its literal text, so that 0.1 is exactly that.
                 {"type": "number", "exclusiveMinimum": 0},
                 {"type": "string", "format": "share", "pattern": SHARE},
             ]
@@ -216,6 +220,7 @@ class Text(Field):
         if self.name not in fields.given:
             return None
         value = fields.given[self.name]
+        # Not `isinstance`: the text of a number is a subclass of str here.
         if type(value) is str and re.fullmatch(self.pattern, value):
             return value
         problem = "is empty" if value == "" else "has another form" if type(value) is str else fields.kind(self.name)

@@ -35,6 +35,7 @@ from dexexec.intake.recurring_terms import EVERY, RECURRING_FIELDS, SLICES
 from dexexec.intake.share_terms import CLOSE_ACCOUNT
 from dexexec.intake.sniper_terms import MINT, ONE_MODE, ONE_SIDE, SNIPER_FIELDS
 
+# A sniper's pair is its own: it names the mint that it buys.
 PAIR = (INPUT_MINT, OUTPUT_MINT)
 OF_ALL = (TAG, DRY_RUN)
 OF_SWAPS = (SIDE, AMOUNT, MODE, *PAIR, MAX_PRICE_IMPACT_BPS, CLOSE_ACCOUNT, GROUP_FIELD, BRACKET_FIELD, *OF_ALL)
@@ -43,6 +44,7 @@ OF_SWAPS = (SIDE, AMOUNT, MODE, *PAIR, MAX_PRICE_IMPACT_BPS, CLOSE_ACCOUNT, GROU
 
 _EXACT_OUT: Schema = {"properties": {"mode": {"const": "exactOut"}}, "required": ["mode"]}
 _FIXED: Schema = {"properties": {"amount": {"anyOf": [{"type": "number"}, {"pattern": DECIMAL}]}}}
+# Less than all of the balance: then the account is not empty, and cannot be closed.
 _PART: Schema = {"properties": {"amount": {"type": "string", "pattern": r"%$", "not": {"pattern": "^100"}}}}
 _KEPT_OPEN: Schema = {"properties": {"closeAccount": {"const": False}}}
 _WITH_TRIGGER: Schema = {
@@ -82,6 +84,7 @@ def order_schemas() -> Mapping[str, Schema]:
             *OF_SWAPS, TYPE, SLIPPAGE_BPS, *TRIGGER_FIELDS, TRAIL_BPS, EXPIRES_AT,
             order_type=OrderType.MARKET,
             required=("side", "amount"),
+            # Its bound comes from the round that executes it, so it has no field for one.
             rules=(_WITH_TRIGGER, *_SHARES),
         ),
         "LimitOrder": _kind(
@@ -97,6 +100,7 @@ def order_schemas() -> Mapping[str, Schema]:
             DEADLINE_SECONDS, CLOSE_ACCOUNT, *OF_ALL,
             order_type=OrderType.RECURRING,
             required=("type", "side", "amount", SLICES.name, EVERY.name),
+            # `false` changes nothing, so it fits every kind; only `true` would be a wish that cannot be granted.
             rules=(_FIXED, _KEPT_OPEN),
         ),
         "SniperOrder": _kind(
@@ -120,6 +124,7 @@ def order_schemas() -> Mapping[str, Schema]:
 def change_schema() -> Schema:
     """The schema of a change. Which fields an order of some type has is in the text of each."""
     by_name = {field.name: field for field in ORDER_FIELDS}
+    # A dictionary, since it keeps the order and drops what two types have in common.
     names = dict.fromkeys(name for fields in AMENDABLE.values() for name in fields)
     properties = {name: by_name[name].schema() for name in names}
     properties |= {name: nullable(properties[name]) for name in REMOVABLE}
@@ -140,6 +145,7 @@ def _kind(
     schema = object_schema(*fields, required=required)
     properties = schema["properties"]
     assert isinstance(properties, dict)  # noqa: S101 - of `object_schema`
+    # One value, and not all of them: it is what tells the kinds apart.
     properties["type"] = {"type": "string", "const": order_type.value, "description": TYPE.description}
     return {"description": description, **schema, "allOf": list(rules)}
 
@@ -163,5 +169,6 @@ def _if_in_force(time_in_force: str, then: Schema) -> Schema:
 
 
 def _at_most_one(*names: str) -> Schema:
+    # By pairs: JSON Schema has no word for "at most one of these".
     pairs = [(one, other) for index, one in enumerate(names) for other in names[index + 1 :]]
     return {"not": {"anyOf": [{"required": list(pair)} for pair in pairs]}}

@@ -61,31 +61,36 @@ _VENUE = re.compile(r"[a-z0-9-]{1,40}")
 _EXPECTED_MINT = "the address of a mint: 32 bytes in base58"
 
 MIN_LIQUIDITY = DecimalField(
-    name=Condition.MIN_LIQUIDITY, description="The pool holds at least this many tokens of `inputMint`.", example="20"
+    name=Condition.MIN_LIQUIDITY.value,
+    description="The pool holds at least this many tokens of `inputMint`.",
+    example="20",
 )
 MAX_IMPACT_BPS = Integer(
-    name=Condition.MAX_PRICE_IMPACT_BPS, least=0, most=BPS, description="The order moves the price no further, in bps."
+    name=Condition.MAX_PRICE_IMPACT_BPS.value,
+    least=0,
+    most=BPS,
+    description="The order moves the price no further, in bps.",
 )
 MAX_PRICE = DecimalField(
-    name=Condition.MAX_PRICE,
+    name=Condition.MAX_PRICE.value,
     description="It pays at most this many tokens of `inputMint` for one token of `mint`, fees included.",
     example="0.00005",
 )
 MAX_AGE = Integer(
-    name=Condition.MAX_AGE_MS,
+    name=Condition.MAX_AGE_MS.value,
     least=1,
     most=MAX_AGE_MS,
     description="The pool has allowed swaps for at most this long, in milliseconds.",
     example=60_000,
 )
 MINT_AUTHORITY_REVOKED = Flag(
-    name=Condition.MINT_AUTHORITY_REVOKED, description="No account can mint more of the token."
+    name=Condition.MINT_AUTHORITY_REVOKED.value, description="No account can mint more of the token."
 )
 FREEZE_AUTHORITY_REVOKED = Flag(
-    name=Condition.FREEZE_AUTHORITY_REVOKED, description="No account can freeze accounts of the token."
+    name=Condition.FREEZE_AUTHORITY_REVOKED.value, description="No account can freeze accounts of the token."
 )
 MAX_TRANSFER_FEE_BPS = Integer(
-    name=Condition.MAX_TRANSFER_FEE_BPS,
+    name=Condition.MAX_TRANSFER_FEE_BPS.value,
     least=0,
     most=BPS,
     description="Neither token takes a higher fee of a transfer, in bps.",
@@ -98,7 +103,10 @@ def _venues_schema() -> Schema:
 
 
 VENUES = Nested(
-    name=Condition.VENUES, description="The pool is of one of these venues.", of=_venues_schema, example=["raydium"]
+    name=Condition.VENUES.value,
+    description="The pool is of one of these venues.",
+    of=_venues_schema,
+    example=["raydium"],
 )
 CONDITION_FIELDS: tuple[Field, ...] = (
     MIN_LIQUIDITY,

@@ -228,6 +228,8 @@ ALLOWED = {
     "/api/venues": "GET, HEAD, OPTIONS",
     "/api/orders": "GET, HEAD, DELETE, OPTIONS",
     "/healthz": "GET, HEAD, OPTIONS",
+    "/openapi.json": "GET, HEAD, OPTIONS",
+    "/asyncapi.json": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",
     "/problems/{code}": "GET, HEAD, OPTIONS",
 }
@@ -319,7 +321,7 @@ async def test_the_front_page_is_a_page_for_people_and_json_for_programs(accept:
             assert "//" not in answer.body.decode().replace("http://127.0.0.1", ""), "nothing of other hosts"
         else:
             links = [path for path in json.loads(answer.body).values() if path.startswith("/") and path != EXECUTE]
-        assert len(links) == 3
+        assert len(links) == 5
         for link in links:
             assert (await service.ask("GET", link)).code == 200
 

@@ -1,0 +1,299 @@
+"""What each route does, takes and answers, by method: the part of the OpenAPI document that no model has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dexexec.api import cancel_selection, costs, orders, quotes
+from dexexec.api.contract.answer import Answer
+from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Explanation, Posted
+from dexexec.api.contract.cost_answers import Costs
+from dexexec.api.contract.history_answers import Order
+from dexexec.api.contract.order_answers import OrdersPage
+from dexexec.api.contract.quote_answers import Quotes, Venues
+from dexexec.api.contract.service_answers import Alive, FrontPage, ProblemExplanation, Readiness
+from dexexec.api.front_page import EXECUTE
+from dexexec.api.query import Parameter
+from dexexec.intake.field_types import Schema
+
+HEADERS: Mapping[str, Mapping[str, object]] = {
+    "X-Request-Id": {
+        "description": "The id of the request: the client's, or a new one.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Location": {"description": "The path of the order.", "required": True, "schema": {"type": "string"}},
+    "ETag": {
+        "description": "The order's version, for `If-Match` and `If-None-Match`.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` if an earlier request did it.",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "Link": {"description": 'The next page, as `rel="next"`.', "schema": {"type": "string"}},
+    "Allow": {"description": "The methods of this path.", "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "When to repeat the request, in seconds.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+
+ORDER_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The `orderId` that posting the order answered.",
+    "schema": {"type": "string", "format": "uuid"},
+    "example": "01a20375-9296-7c99-b5c0-eef1ea8717b4",
+}
+PROBLEM_CODE = {
+    "name": "code",
+    "in": "path",
+    "required": True,
+    "description": "The last part of a problem's `type`.",
+    "schema": {"type": "string"},
+    "example": "invalid-order",
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes the request repeatable: the same key with the same body returns the same order.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+}
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "The version that the change is meant for: the order's `ETag`, or its `seq` in quotes. `*` is any.",
+    "schema": {"type": "string", "pattern": rf"^(\*|{orders.ETAG}( *, *{orders.ETAG})*)$"},
+    "example": '"2"',
+}
+
+ANY_REQUEST = (
+    "bad-request", "unauthorized", "scope-missing", "origin-not-allowed", "body-too-large", "target-too-long",
+    "unsupported-media-type",
+    "expectation-failed", "host-not-allowed", "headers-too-large", "too-many-connections", "internal",
+)  # fmt: skip
+"""Problems that any request may get."""
+READING = ("too-many-reads", "reads-busy", "unavailable")
+"""Problems of requests that wait for their turn to read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """An answer that is no problem document: its model (None: any JSON), its meaning and the headers that only it
+    has."""
+
+    model: type[Answer] | None = None
+    description: str
+    headers: tuple[str, ...] = ()
+    media_types: tuple[str, ...] = ("application/json",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """`problems` are the codes of those that it can give beside `ANY_REQUEST`. `body` is the name of a component."""
+
+    id: str
+    tag: str
+    summary: str
+    description: str = ""
+    answers: Mapping[int, Answered]
+    parameters: Sequence[Mapping[str, object]] = ()
+    query: Sequence[Parameter[Any]] = ()
+    body: str = ""
+    body_examples: Mapping[str, object] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+ORDER_EXAMPLES: Mapping[str, Schema] = {
+    "market": {"side": "buy", "amount": "0.01"},
+    "limit": {"type": "limit", "side": "buy", "amount": "0.5", "limitPrice": "151.25"},
+    "stop": {"side": "buy", "amount": "0.5", "triggerPrice": "120", "triggerWhen": "below"},
+    "recurring": {"type": "recurring", "side": "buy", "amount": "12", "slices": 12, "every": "PT5M"},
+    "dryRun": {"side": "buy", "amount": "0.01", "dryRun": True},
+}
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("POST", EXECUTE): Operation(
+        id="postOrder",
+        tag="orders",
+        summary="Post an order",
+        description="Answers once the order is committed. From then on it is executed exactly once, whatever stops"
+        " meanwhile. Follow it with `GET /api/orders/{id}` or on the WebSocket of this path.",
+        parameters=(IDEMPOTENCY_KEY,),
+        body="NewOrder",
+        body_examples=ORDER_EXAMPLES,
+        answers={
+            202: Answered(
+                model=Posted,
+                description="The order is committed.",
+                headers=("Location", "Idempotent-Replayed"),
+            )
+        },
+        problems=(
+            "malformed-body", "invalid-idempotency-key", "idempotency-key-in-flight", "invalid-order",
+            "idempotency-key-reused", "too-many-orders", "queue-full", "unavailable",
+        ),
+    ),
+    ("GET", EXECUTE): Operation(
+        id="openStream",
+        tag="stream",
+        summary="Follow orders on a WebSocket",
+        description="The handshake of the event stream, which the AsyncAPI document describes.",
+        answers={101: Answered(description="The connection is a WebSocket now.", media_types=())},
+        problems=("method-not-allowed", "upgrade-required"),
+    ),
+    ("GET", "/api/orders/{id}"): Operation(
+        id="getOrder",
+        tag="orders",
+        summary="Read an order",
+        description="The order with its events, the quotes of every venue, and its attempts with their proofs.",
+        parameters=(ORDER_ID,),
+        answers={
+            200: Answered(model=Order, description="The order.", headers=("ETag",)),
+            304: Answered(description="The client has exactly this answer (`If-None-Match`).", media_types=()),
+        },
+        problems=("order-not-found", *READING),
+    ),
+    ("PATCH", "/api/orders/{id}"): Operation(
+        id="changeOrder",
+        tag="orders",
+        summary="Change an order that rests",
+        parameters=(ORDER_ID, IF_MATCH),
+        body="OrderChange",
+        body_examples={"price": {"limitPrice": "150"}, "noExpiry": {"expiresAt": None}},
+        answers={
+            200: Answered(
+                model=Amended,
+                description="The order rests with the new values.",
+                headers=("ETag", "Idempotent-Replayed"),
+            )
+        },
+        problems=(
+            "malformed-body", "invalid-if-match", "order-not-found", "not-resting", "version-mismatch",
+            "invalid-order", "precondition-required", *READING,
+        ),
+    ),
+    ("DELETE", "/api/orders/{id}"): Operation(
+        id="cancelOrder",
+        tag="orders",
+        summary="Cancel an order",
+        description="Possible until a transaction was signed for it. Repeating it gives the same answer.",
+        parameters=(ORDER_ID,),
+        answers={
+            200: Answered(
+                model=Cancelled,
+                description="The order is cancelled, and will never be swapped.",
+                headers=("Idempotent-Replayed",),
+            )
+        },
+        problems=("order-not-found", "too-late", *READING),
+    ),
+    ("GET", "/api/orders/{id}/explain"): Operation(
+        id="explainOrder",
+        tag="orders",
+        summary="Explain an order",
+        description="What happened to it, in sentences with figures, and what to do now.",
+        parameters=(ORDER_ID,),
+        answers={200: Answered(model=Explanation, description="The explanation.")},
+        problems=("order-not-found", *READING),
+    ),
+    ("GET", "/api/orders"): Operation(
+        id="listOrders",
+        tag="orders",
+        summary="List orders",
+        description="Newest first.",
+        query=orders.PARAMETERS,
+        answers={200: Answered(model=OrdersPage, description="A page of orders.", headers=("Link",))},
+        problems=("invalid-query", *READING),
+    ),
+    ("DELETE", "/api/orders"): Operation(
+        id="cancelOrders",
+        tag="orders",
+        summary="Cancel all orders of a selection",
+        description="It means the orders that existed when it began. Repeating it is safe.",
+        query=cancel_selection.PARAMETERS,
+        answers={200: Answered(model=CancelledAll, description="How many were cancelled.")},
+        problems=("invalid-query", "partly-cancelled", *READING),
+    ),
+    ("GET", "/api/costs"): Operation(
+        id="getCosts",
+        tag="reports",
+        summary="Sum up what orders cost",
+        query=costs.PARAMETERS,
+        answers={200: Answered(model=Costs, description="The sums.")},
+        problems=("invalid-query", *READING),
+    ),
+    ("GET", "/api/quote"): Operation(
+        id="getQuote",
+        tag="reports",
+        summary="Get every venue's quote, without an order",
+        description="Exactly as an order would. Nothing is stored, signed or executed.",
+        query=quotes.PARAMETERS,
+        answers={200: Answered(model=Quotes, description="The quotes.")},
+        problems=("invalid-query", "venues-unavailable", *READING),
+    ),
+    ("GET", "/api/venues"): Operation(
+        id="listVenues",
+        tag="reports",
+        summary="Read the state of every venue",
+        answers={200: Answered(model=Venues, description="The venues.")},
+        problems=("invalid-query", "venues-unavailable", *READING),
+    ),
+    ("GET", "/"): Operation(
+        id="getFrontPage",
+        tag="service",
+        summary="List the entry points",
+        answers={
+            200: Answered(
+                model=FrontPage,
+                description="JSON, or a page if the client prefers HTML.",
+                media_types=("application/json", "text/html"),
+            )
+        },
+    ),
+    ("GET", "/healthz"): Operation(
+        id="getHealth",
+        tag="service",
+        summary="Check that the process runs",
+        answers={200: Answered(model=Alive, description="It runs.")},
+    ),
+    ("GET", "/readyz"): Operation(
+        id="getReadiness",
+        tag="service",
+        summary="Check that an order posted now would be executed",
+        answers={
+            200: Answered(model=Readiness, description="It would."),
+            503: Answered(
+                model=Readiness,
+                description="It would not: `missing` and `causes` have the reasons.",
+                headers=("Retry-After",),
+            ),
+        },
+    ),
+    ("GET", "/problems/{code}"): Operation(
+        id="getProblem",
+        tag="service",
+        summary="Explain a problem type",
+        parameters=(PROBLEM_CODE,),
+        answers={200: Answered(model=ProblemExplanation, description="What it means.")},
+        problems=("not-found",),
+    ),
+    ("GET", "/openapi.json"): Operation(
+        id="getOpenApi",
+        tag="service",
+        summary="Read this document",
+        answers={200: Answered(description="OpenAPI 3.1.")},
+    ),
+    ("GET", "/asyncapi.json"): Operation(
+        id="getAsyncApi",
+        tag="service",
+        summary="Read the contract of the WebSocket",
+        answers={200: Answered(description="AsyncAPI 3.0.")},
+    ),
+}  # fmt: skip
+"""By method and path, in the order of the document."""

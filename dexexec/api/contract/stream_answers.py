@@ -1,0 +1,48 @@
+"""The messages of the service on a WebSocket, besides events."""
+
+from typing import Literal
+
+from dexexec.api.contract.answer import (
+    Answer,
+    Count,
+    OrderId,
+    absent,
+)
+from dexexec.api.contract.command_answers import CancelledAll
+from dexexec.domain.stream_error import StreamErrorCode
+
+
+class Unsubscribed(Answer):
+    """The end of a subscription. `afterSeq` is the last event that was sent."""
+
+    order_id: OrderId
+    unsubscribed: Literal[True]
+    after_seq: Count
+
+
+class OrderCancelled(Answer):
+    """The order is cancelled. `seq` is its last event."""
+
+    order_id: OrderId
+    cancelled: Literal[True]
+    seq: Count
+
+
+class OrdersCancelled(Answer):
+    """Many orders are cancelled."""
+
+    cancelled_all: CancelledAll
+
+
+class ErrorOfMessage(Answer):
+    """`code` is stable, `message` is for people."""
+
+    code: StreamErrorCode
+    message: str
+    order_id: OrderId = absent("The order that it concerns.")
+
+
+class StreamError(Answer):
+    """An error on a WebSocket."""
+
+    error: ErrorOfMessage
