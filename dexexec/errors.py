@@ -16,7 +16,7 @@ def install_hint(extra: str) -> str:
     return f"run pip install '.[{extra}]' in the folder of dexexec's source (uv run has it already)"
 
 
-# DexexecError
+# DexexecError                    (`dexexec.operator_errors` has what an operator's limits refuse)
 # +- StartupError                 the process cannot start: one line with the remedy, exit code 2
 # |  +- SettingsError
 # |  +- UnreachableError          a given Postgres or Redis does not answer

@@ -22,17 +22,17 @@ class ReadyHandler(ApiHandler):
 
     async def get(self) -> None:
         """200 if everything that an order needs is available, else 503; `missing` names the missing parts, `causes` the
-        reasons."""
+        reasons. Also 200 while it is `degraded`: orders may have to wait, and requests are answered."""
         readiness = await self.api.readiness.answer()
         checks = {name: name not in readiness.causes for name in ("postgres", "redis", "worker")}
         checks |= dict.fromkeys(readiness.causes, False)
         if not readiness.ready:
             self.set_header("Retry-After", "1")
         answer = {
-            "status": "ready" if readiness.ready else "not ready",
+            "status": ("degraded" if readiness.degraded else "ready") if readiness.ready else "not ready",
             "checks": checks,
             "missing": list(readiness.causes),
-            "causes": readiness.causes,
+            "causes": {**readiness.degraded, **readiness.causes},
             "ageMs": round((self.api.clock.monotonic() - readiness.at) * 1000),
         }
         self.answer(answer, status=200 if readiness.ready else 503)

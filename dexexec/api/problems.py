@@ -38,6 +38,7 @@ from dexexec.errors import (
     VenuesUnavailableError,
     VersionMismatchError,
 )
+from dexexec.operator_errors import HaltedError
 
 MEDIA_TYPE = "application/problem+json"
 PATH = "/problems/"
@@ -158,6 +159,7 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             ReadsBusyError,
             VenuesUnavailableError,
             QueueFullError,
+            HaltedError,
             UnavailableError,
             InternalError,
         )

@@ -5,13 +5,14 @@ There is one check at a time, and at most one per second: all requests meanwhile
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
+from dexexec.domain.halt import EVERYBODY, NO_HALTS, Halt
 from dexexec.errors import UnavailableError
 
 FRESH_SECONDS = 1.0
@@ -40,12 +41,21 @@ class ReadyQueue(Protocol):
         """Raises `UnavailableError` unless Redis accepts writes."""
 
 
+class Halts(Protocol):
+    """The part of `dexexec.feed.halt_watch.HaltWatch` that is used here."""
+
+    def all(self) -> Iterable[Halt]:
+        """For whom nothing is signed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The missing parts, each with its cause, and the time of the check (monotonic seconds)."""
+    """The missing parts, each with its cause, and the time of the check (monotonic seconds). `degraded` are causes for
+    which the service does less than usual, and should still get requests."""
 
     causes: dict[str, str]
     at: float
+    degraded: dict[str, str] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -56,10 +66,11 @@ class Answer:
 class Readiness:
     """One per process."""
 
-    def __init__(self, store: ReadyStore, queue: ReadyQueue, clock: Clock) -> None:
+    def __init__(self, store: ReadyStore, queue: ReadyQueue, clock: Clock, halts: Halts = NO_HALTS) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
+        self._halts = halts
         self._answer: Answer | None = None
         self._running_check: asyncio.Task[Answer] | None = None
 
@@ -79,7 +90,8 @@ class Readiness:
             causes = await asyncio.gather(self._postgres(), self._redis(), self._worker(), self._comparison())
         finally:
             self._running_check = None
-        self._answer = Answer({name: cause for found in causes for name, cause in found.items()}, at)
+        missing = {name: cause for found in causes for name, cause in found.items()}
+        self._answer = Answer(missing, at, halt_causes(self._halts.all()))
         return self._answer
 
     async def _postgres(self) -> dict[str, str]:
@@ -111,6 +123,16 @@ class Readiness:
                 if await self._store.signing_stopped():
                     return {"chain-comparison": "nothing is signed until record and chain are compared"}
         return {}
+
+
+def halt_causes(halts: Iterable[Halt]) -> dict[str, str]:
+    """Why orders wait, if signing is halted."""
+    # Cancels and reads must still be routed here, so this is no reason to be not ready. Without names of keys: probes
+    # need no key.
+    by_owner = {halt.owner: halt for halt in halts}
+    if EVERYBODY in by_owner:
+        return {"halted": by_owner[EVERYBODY].detail}
+    return {"halted": f"signing is halted for {len(by_owner)} of the keys"} if by_owner else {}
 
 
 @contextmanager

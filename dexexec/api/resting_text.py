@@ -11,6 +11,7 @@ from dexexec.domain.amendment import CHANGES
 from dexexec.domain.duration import read_duration
 from dexexec.domain.status import Status
 from dexexec.domain.terms import ONCE, OrderType, TriggerWhen
+from dexexec.domain.wait_reason import WaitsFor
 
 Json = Mapping[str, Any]
 
@@ -93,8 +94,9 @@ def waiting_text(event: Json) -> str:
     if "reference" in event:
         return f"Not triggered: {detail}"
     if "reason" in event:
+        what = "It waits" if event.get("waitsFor") == WaitsFor.HALT else f"Back to rest ({event['reason']})"
         pause = f"; it is not triggered again for {event['quietMs']} ms" if "quietMs" in event else ""
-        return f"Back to rest ({event['reason']}): {detail.removesuffix('.')}{pause}"
+        return f"{what}: {detail.removesuffix('.')}{pause}"
     return f"It rests: {detail}"
 
 

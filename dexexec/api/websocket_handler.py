@@ -23,10 +23,12 @@ from dexexec.api.websocket_connection import READS_PER_TURN, WebSocket
 from dexexec.api.websocket_messages import BadMessageError, Cancel, CancelAll, Subscribe, Unsubscribe
 from dexexec.api.websocket_outbox import SEND_BUFFER, Outbox
 from dexexec.domain.cancellation import TooLate
+from dexexec.domain.halt import NO_HALTS, Halt
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import InvalidQueryError, PartlyCancelledError, UnavailableError
 from dexexec.feed.feed import Feed
 from dexexec.feed.subscriber import Follower
+from dexexec.intake.intake import Halts
 
 BURST_SECONDS = 10
 BAD_MESSAGE_COST = 5
@@ -63,7 +65,8 @@ class TokenBucket:
 class SocketRegistry:
     """The open sockets of a process. A drain ends them, which Tornado's own shutdown does not do."""
 
-    def __init__(self) -> None:
+    def __init__(self, halts: Halts = NO_HALTS) -> None:
+        self.halts = halts
         self._open: set[SocketHandler] = set()
         self.pacer = Pacer(READS_PER_TURN)
         self._none_left = asyncio.Event()
@@ -83,6 +86,11 @@ class SocketRegistry:
         self._open.discard(handler)
         if not self._open:
             self._none_left.set()
+
+    def report_halt(self, halt: Halt, began: bool) -> None:
+        """Signing was halted, or goes on: sends a notice to the sockets that it concerns."""
+        for handler in tuple(self._open):
+            handler.report_halt(halt, began=began)
 
     async def close_all(self, grace: float = 2.0) -> None:
         """Close all with 1001, including those that open later; cut those that are still open after `grace` seconds."""
@@ -147,6 +155,8 @@ class SocketHandler(ApiHandler):
         if self._registry.draining:
             self.go_away()
             return
+        if (halt := self._registry.halts.of(self.caller.owner)) is not None:
+            self.report_halt(halt, began=True)
         try:
             command = websocket_messages.parse_query(self.request.query_arguments)
         except BadMessageError as error:
@@ -184,6 +194,11 @@ class SocketHandler(ApiHandler):
     def go_away(self) -> None:
         """Close the socket because this process stops."""
         self._shut(CloseCode.GOING_AWAY, "going away: resume with afterSeq")
+
+    def report_halt(self, halt: Halt, *, began: bool) -> None:
+        """Send a notice if the halt concerns orders that this socket may follow."""
+        if self.caller.sees is None or halt.covers(self.caller.owner):
+            self._outbox.send(websocket_messages.halt_notice(halt, began=began))
 
     def abort(self) -> None:
         """Cut the connection without a closing handshake."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 
+from dexexec.domain.halt import Halt
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import DexexecError
 
@@ -105,6 +106,12 @@ def error(code: StreamErrorCode, message: str, order_id: UUID | None = None) -> 
 def unsubscribed(order_id: UUID, seq: int) -> bytes:
     """The message that ends a subscription; `seq` is the last one delivered."""
     return _encode({"orderId": str(order_id), "unsubscribed": True, "afterSeq": seq})
+
+
+def halt_notice(halt: Halt, *, began: bool) -> bytes:
+    """The message that signing is halted, or goes on, for orders that the socket may follow."""
+    text = halt.detail if began else "signing goes on"
+    return _encode({"notice": {"code": "halted" if began else "resumed", "message": text}})
 
 
 def cancelled(order_id: UUID, seq: int) -> bytes:

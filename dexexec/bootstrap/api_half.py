@@ -49,13 +49,15 @@ def make_api_half(
         settings=settings,
         clock=clock,
         observer=observer,
+        halts=shared.halts,
         failpoints=failpoints,
     )
     feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
-    sockets = SocketRegistry()
+    sockets = SocketRegistry(shared.halts)
+    shared.halts.listen(sockets.report_halt)
     reader = BodyReader(settings, shared.clock, no_balances=no_balances, venues=enabled_venues(settings))
     sites = SiteCheck(settings)
-    readiness = Readiness(store, shared.queue, clock)
+    readiness = Readiness(store, shared.queue, clock, shared.halts)
     api = Api(
         settings=settings,
         reader=reader,

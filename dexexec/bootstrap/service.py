@@ -96,7 +96,8 @@ async def _run(
     up: Callable[[str], None],
 ) -> None:
     settings = shared.settings
-    background: list[Background] = [shared.publisher.run, partial(shared.ended.run, shared.store().events_after)]
+    background: list[Background] = [shared.publisher.run, shared.halts.run]
+    background.append(partial(shared.ended.run, shared.store().events_after))
     background += api.background if api else []
     background += half.background if half else []
     text = ""

@@ -24,6 +24,7 @@ from dexexec.errors import UnavailableError
 from dexexec.failpoints import Failpoints
 from dexexec.feed.ended_orders import EndedOrders
 from dexexec.feed.followed_orders import FollowedOrders
+from dexexec.feed.halt_watch import HaltWatch
 from dexexec.feed.publisher import Outgoing, Publisher
 from dexexec.observe.observer import Observer
 from dexexec.store import Database, Dispatcher, Store, migrate
@@ -45,6 +46,7 @@ class Shared:
     publisher: Publisher
     followed: FollowedOrders
     ended: EndedOrders
+    halts: HaltWatch
     queue: Queue
     limiter: RateLimiter
     order_pool: Database | None
@@ -103,6 +105,9 @@ async def open_shared(
             reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_repaired)
         await at_start(queue.prepare())
+        halts = HaltWatch(Store(database, publisher.announce, clock, for_reads=reads), clock)
+        _log_halts(halts, observer)
+        await at_start(halts.look())
         limiter = RateLimiter(client, settings.redis_prefix, name, report=observer.redis_repaired)
         yield Shared(
             settings=settings,
@@ -115,11 +120,17 @@ async def open_shared(
             publisher=publisher,
             followed=followed,
             ended=ended,
+            halts=halts,
             queue=queue,
             limiter=limiter,
             order_pool=orders,
             read_pool=reads,
         )
+
+
+def _log_halts(halts: HaltWatch, observer: Observer) -> None:
+    """Log every halt that begins or ends."""
+    halts.listen(lambda halt, began: (observer.signing_halted if began else observer.halt_ended)(halt.detail))
 
 
 async def at_start(step: Awaitable[T]) -> T:

@@ -163,6 +163,7 @@ def _assemble(
         retry_policy=RetryPolicy(
             settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds
         ),
+        halts=shared.halts,
         max_price_impact_bps=settings.max_price_impact_bps,
         finality_ms=finality_ms,
         funds_wait_ms=settings.funds_wait_ms,

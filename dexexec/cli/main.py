@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from dexexec import __version__
 from dexexec.bench import options as bench_options
 from dexexec.bootstrap.shutdown import StopRequest
-from dexexec.cli import adapters, backup, cancel, demo, explain, localnet, orders, paper, quote, service, wallet
+from dexexec.cli import adapters, backup, cancel, demo, explain, halt, localnet, orders, paper, quote, service, wallet
 from dexexec.cli.event_loop import run_event_loop
 from dexexec.cli.output import print_text, redactor
 from dexexec.errors import StartupError, UnavailableError
@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     explain.add_parser(commands)
     paper.add_parser(commands)
     backup.add_parsers(commands)
+    halt.add_parsers(commands)
     return top
 
 
@@ -139,6 +140,8 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911, PLR0912 
             return _run_on_record(settings, lambda servers: paper.run(options, servers, tokens, sys.stdout))
         case "backup" | "restore":
             return _run_on_record(settings, lambda servers: backup.run(options, servers, print_text))
+        case "halt" | "resume":
+            return _run_on_record(settings, lambda servers: halt.run(options, servers, sys.stdout))
         case _:
             return service.run(options, settings)
 

@@ -32,6 +32,8 @@ ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.ATTEMPT_EXPIRED: "Post it again; a higher DEXEXEC_MAX_COMPUTE_PRICE helps it to land.",
         FailureReason.GUARD: "Do not post it again: report the broken rule to the author of the venue's adapter.",
         FailureReason.SIGNER: "Check the signer of the order's wallet, and the log, then post it again.",
+        FailureReason.HALTED: "Wait until the operator resumes signing (python -m dexexec resume), and post it again.",
+        FailureReason.POLICY: "Post it again within the limit in the detail, or have the key's policy changed.",
         FailureReason.POISONED: "Look at the log for the crash, report it, and post the order again after an update.",
         FailureReason.RECORD_LOST: "Nothing was swapped: post the order again.",
         FailureReason.DUPLICATE: "Nothing is to be done: the order in duplicateOf has the swap.",

@@ -36,6 +36,8 @@ class FailureReason(StrEnum):
     GUARD = "guard"  # it must not be signed
     # The service.
     SIGNER = "signer"  # the wallet's signer gave no signature
+    HALTED = "halted"  # signing was halted until its deadline
+    POLICY = "policy"  # it would break a limit of its key
     POISONED = "poisoned"  # too many workers crashed while they executed the order
     RECORD_LOST = "record-lost"  # Postgres lost the order, and nothing was swapped
     DUPLICATE = "duplicate"  # an order that Postgres had lost has the same Idempotency-Key

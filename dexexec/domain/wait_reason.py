@@ -24,6 +24,7 @@ class WaitsFor(StrEnum):
     REFERENCE = "reference"  # its price is reached, and the reference price does not agree
     TIME = "time"  # its next slice is not due yet
     SLICES = "slices"  # the orders of its slices have not ended yet
+    HALT = "halt"  # an operator has halted signing, for its key or for everybody
 
 
 @dataclass(frozen=True, slots=True)

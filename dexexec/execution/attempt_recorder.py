@@ -18,10 +18,12 @@ from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.errors import FundsReservedError, GroupHeldError
 from dexexec.execution.event_detail import Presenter
+from dexexec.execution.halted_orders import Halts
 from dexexec.execution.job import Job
 from dexexec.execution.step_writer import Events, StepWriter
 from dexexec.execution.wait_notes import WaitNotes
 from dexexec.failpoints import Failpoint, Failpoints
+from dexexec.operator_errors import HaltedError
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settlement import Settlement
 from dexexec.store import Attempt, NewAttempt
@@ -63,12 +65,14 @@ class AttemptRecorder:
         settlement: Settlement,
         venues: Mapping[str, AnyVenue],
         presenter: Presenter,
+        halts: Halts,
         funds_wait_ms: float,
         clock: Clock,
         rng: random.Random,
         failpoints: Failpoints,
     ) -> None:
         self._steps = steps
+        self._halts = halts
         self._notes = notes
         self._settlement = settlement
         self._venues = venues
@@ -79,11 +83,15 @@ class AttemptRecorder:
         self._failpoints = failpoints
 
     async def record(self, job: Job, choice: ChosenQuote) -> Attempt:
-        """The choice as a recorded attempt. Raises `VenueError`, `SignerError` and `GroupHeldError`, with the events of
-        the choice written; for an order that spends a share of the balance also `FundsReservedError`, if others take
-        some of it."""
+        """The choice as a recorded attempt. Raises `VenueError`, `SignerError`, `GroupHeldError` and `HaltedError`,
+        with the events of the choice written; for an order that spends a share of the balance also
+        `FundsReservedError`, if others take some of it."""
         pause = FIRST_FUNDS_PAUSE
         while True:
+            # Nothing is signed that could not be recorded. The record decides: a halt may be newer than this look.
+            if (halt := self._halts.of(job.order.owner)) is not None:
+                await self._write_choice(job, choice.quote.venue, choice.unwritten)
+                raise HaltedError(halt)
             begun = self._clock.monotonic()
             try:
                 sealed, unwritten = await self._build(job, choice)
@@ -103,7 +111,7 @@ class AttemptRecorder:
             try:
                 await self._write(job, attempt, sealed.spending, unwritten)
                 job.took(Stage.RECORDING, self._clock.monotonic() - signed_at)
-            except GroupHeldError:
+            except (GroupHeldError, HaltedError):
                 # The signed bytes are thrown away: they were never sent.
                 await self._write_choice(job, attempt.venue, unwritten)
                 raise
@@ -163,8 +171,8 @@ class AttemptRecorder:
             await self._steps.write(job, unwritten.events, venue=venue, rounds=unwritten.rounds)
 
     async def _write(self, job: Job, attempt: Attempt, spending: Spending | None, unwritten: Unwritten) -> None:
-        """Write the attempt and reserve its funds in one commit. Raises `FundsReservedError` and
-        `GroupHeldError`."""
+        """Write the attempt and reserve its funds in one commit. Raises `FundsReservedError`,
+        `GroupHeldError` and `HaltedError`."""
         # Before anything is sent: after a crash the next worker must find every transaction that could be on its way.
         new = NewAttempt(
             n=attempt.n, venue=attempt.venue, signed=attempt.signed, quoted=attempt.quoted, spending=spending

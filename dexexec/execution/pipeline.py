@@ -23,6 +23,7 @@ from dexexec.execution.dry_run import DryRun
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.failure_writer import TOO_LATE, FailureWriter
 from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
+from dexexec.execution.halted_orders import HaltedOrders, Halts
 from dexexec.execution.job import Job, RetryAfter, located
 from dexexec.execution.launch_check import within_conditions
 from dexexec.execution.quote_acceptance import Accepted, accept, impact_limit_ppm
@@ -41,6 +42,7 @@ from dexexec.execution.step_writer import StepWriter
 from dexexec.execution.wait_notes import WaitNotes
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
+from dexexec.operator_errors import HaltedError
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
 from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.settlement import Settlement
@@ -50,6 +52,9 @@ from dexexec.venue import AnyVenue, VenueError
 from dexexec.venues.router import Answer, Router, Routing
 
 UNAVAILABLE_CHAIN_PAUSE_MS = 30_000.0
+NotRecorded = SignerError | FundsReservedError | GroupHeldError | HaltedError
+NOT_RECORDED = (SignerError, FundsReservedError, GroupHeldError, HaltedError)
+"""Why an attempt was not recorded, although a venue could build it."""
 
 
 class Pipeline:
@@ -68,6 +73,7 @@ class Pipeline:
         venues: Mapping[str, AnyVenue],
         presenter: Presenter,
         retry_policy: RetryPolicy,
+        halts: Halts,
         max_price_impact_bps: int,
         finality_ms: float,
         funds_wait_ms: float,
@@ -92,6 +98,7 @@ class Pipeline:
         self._notes = WaitNotes(store, observer)
         self._fills = FillWriter(store, steps, presenter, observer)
         self._failures = FailureWriter(steps, retry_policy, clock, observer, rng)
+        self._halted = HaltedOrders(halts=halts, store=store, steps=steps, clock=clock, observer=observer, rng=rng)
         self._shares = ShareAmounts(
             settlement=settlement,
             venues=venues,
@@ -113,6 +120,7 @@ class Pipeline:
             settlement=settlement,
             venues=venues,
             presenter=presenter,
+            halts=halts,
             funds_wait_ms=funds_wait_ms,
             clock=clock,
             rng=rng,
@@ -139,6 +147,8 @@ class Pipeline:
         if self._clock.monotonic() >= job.deadline:
             await self._failures.expire(job, TOO_LATE)
             return None
+        if (halt := self._halted.halt_of(job)) is not None:
+            return await self._halted.wait(job, halt)
         if job.group_signatures and (held := await self._group_landing(job)):
             return await self._failures.retry_or_end(job, held)
         return await self._start_round(job)
@@ -269,15 +279,23 @@ class Pipeline:
             except VenueError as error:
                 failures.append(Answer.of(quote.venue, error))
                 continue
-            except SignerError as error:
-                return await self._wait_for_signer(job, no_signature(error))
-            except FundsReservedError as error:
-                return await self._failures.retry_or_end(job, self._outrun(error))
-            except GroupHeldError as error:
-                return await self._failures.retry_or_end(job, group_held(error.held.detail))
+            except NOT_RECORDED as error:
+                return await self._wait_unrecorded(job, error)
             await self._failpoints.reach(Failpoint.RECORDED)
             return await self._settle(job, attempt, resumed=False)
         return await self._failures.retry_or_end(job, nothing_built(failures, routing.answers))
+
+    async def _wait_unrecorded(self, job: Job, error: NotRecorded) -> RetryAfter | None:
+        """Let the order wait, or end, when it may not be signed or recorded now. No venue is blamed."""
+        match error:
+            case HaltedError():
+                return await self._halted.wait(job, error.halt)
+            case SignerError():
+                return await self._wait_for_signer(job, no_signature(error))
+            case GroupHeldError():
+                return await self._failures.retry_or_end(job, group_held(error.held.detail))
+            case FundsReservedError():
+                return await self._failures.retry_or_end(job, self._outrun(error))
 
     async def _wait_for_signer(self, job: Job, failed: FailedRound) -> RetryAfter | None:
         """Let the order wait until the signer of its wallet answers. No venue is blamed."""

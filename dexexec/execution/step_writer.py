@@ -35,7 +35,7 @@ class StepWriter:
         tx_hash: str | None = None,
     ) -> None:
         """Write one step, with a status for each event. Raises `ClaimLostError`, `IllegalTransitionError`, and for
-        an attempt `FundsReservedError` and `GroupHeldError`."""
+        an attempt `FundsReservedError`, `GroupHeldError` and `HaltedError`."""
         status = job.status
         steps: list[tuple[Status, Detail]] = []
         resolutions = (*corrections, resolution) if resolution else corrections
@@ -68,6 +68,7 @@ class StepWriter:
             rest_ms=rest_ms,
             unbind=unbind,
             amount=job.amount,
+            owner=job.order.owner,
             group=job.order.oco_group,
             group_lookups=len(job.group_signatures),
             stages=job.stages,

@@ -13,11 +13,18 @@ from dexexec.broker.rate_limiter import Grant
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import cancelled
 from dexexec.config.settings import Settings
+from dexexec.domain.halt import NO_HALTS, Halt
 from dexexec.domain.order import NewOrder
-from dexexec.errors import QueueFullError, RequestError, TooManyOrdersError, UnavailableError
+from dexexec.errors import (
+    QueueFullError,
+    RequestError,
+    TooManyOrdersError,
+    UnavailableError,
+)
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.intake.queue_gate import DEPTH_TIMEOUT_SECONDS, OrderQueue, QueueGate
 from dexexec.observe.observer import Observer
+from dexexec.operator_errors import HaltedError
 from dexexec.store import Created
 
 REFUSALS_LOG_SECONDS = 1.0
@@ -41,6 +48,13 @@ class ClientLimiter(Protocol):
         """Take units of a window."""
 
 
+class Halts(Protocol):
+    """The part of `dexexec.feed.halt_watch.HaltWatch` that intake uses."""
+
+    def of(self, owner: int | None) -> Halt | None:
+        """The halt that covers orders of `owner`, as of a second ago."""
+
+
 class Intake:
     """The only way in for an order. One per process."""
 
@@ -53,6 +67,7 @@ class Intake:
         settings: Settings,
         clock: Clock,
         observer: Observer,
+        halts: Halts = NO_HALTS,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self._store = store
@@ -60,6 +75,7 @@ class Intake:
         self._limiter = limiter
         self._clock = clock
         self._observer = observer
+        self._halts = halts
         self._failpoints = failpoints
         self._per_minute = settings.client_orders_per_minute
         self._timeout = settings.request_timeout_ms / 1000
@@ -81,15 +97,19 @@ class Intake:
         """Store the order. It is committed when this returns, and on its way to the queue. `read_at` is when its
         request had been read (monotonic seconds; None: now).
 
-        Raises `TooManyOrdersError`, `QueueFullError`, `UnavailableError` (with the order's id when Postgres may have
-        stored it), and what `Store.create` raises. Ends within `DEXEXEC_REQUEST_TIMEOUT_MS` and by the order's
-        deadline, both from `read_at` on. When it is cancelled before the order is being written, nothing is stored.
+        Raises `HaltedError`, `TooManyOrdersError`, `QueueFullError`, `UnavailableError` (with the order's id when
+        Postgres may have stored it), and what `Store.create` raises. Ends within `DEXEXEC_REQUEST_TIMEOUT_MS` and by
+        the order's deadline, both from `read_at` on. When it is cancelled before the order is being written, nothing is
+        stored.
         """
         now = self._clock.monotonic()
         read_at = now if read_at is None else read_at
         answer_by = read_at + min(self._timeout, order.deadline_ms / 1000)
         if now >= answer_by:
             raise UnavailableError("the service is too busy to answer in time")
+        # A dry run signs nothing.
+        if not order.dry_run and (halt := self._halts.of(order.owner)) is not None:
+            raise HaltedError(halt)
         # A repeated Idempotency-Key passes the same checks, since only the store can recognise it. A refusal (503) does
         # not change the first order, and a later repetition returns its id.
         try:

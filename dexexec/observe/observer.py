@@ -221,8 +221,18 @@ class Observer(RestingEvents, VenueEvents, ConnectionEvents):
 
     def order_waiting(self, order_id: UUID, waiting: Waiting) -> None:
         """The reason why an order waits has changed."""
-        log = self.log.info if waiting.reason is WaitsFor.LANDING else self.log.warning
+        # Ordinary, or reported once for all orders when it began.
+        is_expected = waiting.reason in {WaitsFor.LANDING, WaitsFor.HALT}
+        log = self.log.info if is_expected else self.log.warning
         log("order waits", order=str(order_id), waits_for=waiting.reason, detail=waiting.detail)
+
+    def signing_halted(self, detail: str) -> None:
+        """An operator has halted signing, for a key or for everybody."""
+        self.log.warning("signing halted", detail=detail)
+
+    def halt_ended(self, detail: str) -> None:
+        """An operator has ended a halt."""
+        self.log.warning("signing goes on", ended=detail)
 
     # Recovery from the chain
 

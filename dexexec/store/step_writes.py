@@ -11,6 +11,7 @@ from uuid import UUID
 
 from dexexec.domain.event import NO_STAGES, Event
 from dexexec.domain.funds import Shortfall
+from dexexec.domain.halt import Halt
 from dexexec.domain.oco import GroupHeld
 from dexexec.store import costs, oco_groups, reservations
 from dexexec.store.database import Connection, Database
@@ -23,13 +24,18 @@ from dexexec.store.steps import NewAttempt, Resolution, Step
 # The parameters are four lists of rows: steps, new attempts, resolutions and events. Everything is joined with `u`, the
 # orders that were updated: of a step with a stale claim or version nothing is written. `now` is evaluated once, so that
 # all events of a step have one time.
+#
+# `h`: no attempt is recorded for an owner that is halted. The row lock is there for the lock of the table, which
+# Postgres takes before the snapshot of the statement: `halts.wait_for_attempts` waits for it.
 ADVANCE = f"""
 WITH t AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%t::json)
     AS t(id uuid, claim int, version int, steps int, last int, status text, venue text, tx_hash text, reason text,
          amount_in numeric, amount_out numeric, rounds int, attempts int, refusals int, final bool,
          resume_in_ms float8, rest_ms float8, unbind bool, min_out numeric, max_in numeric, quoted_in numeric,
-         quoted_out numeric, amount_base numeric, written_to text)
+         quoted_out numeric, amount_base numeric, written_to text, owner int)
+), h AS MATERIALIZED (
+    SELECT owner, since, reason FROM halts FOR KEY SHARE
 ), u AS (
     UPDATE orders o SET
         status = t.status, version = o.version + t.steps, waiting = NULL,
@@ -65,6 +71,7 @@ WITH t AS MATERIALIZED (
       AND t.last = t.version + t.steps
       -- The last guard of a dry run: without a recorded attempt nothing is sent, whatever a worker does.
       AND NOT (o.dry_run AND t.attempts > 0)
+      AND NOT (t.attempts > 0 AND EXISTS (SELECT FROM h WHERE h.owner IN (0, o.owner)))
       AND (t.written_to IS NULL OR t.written_to = (SELECT record_identity()))
     RETURNING o.id, t.version AS base, o.tag, o.owner, now.at
 ), a AS (
@@ -91,11 +98,14 @@ WITH t AS MATERIALIZED (
     SELECT id, u.base + e.step, e.status, u.at, e.detail
     FROM json_to_recordset(%t::json) AS e(id uuid, step int, status text, detail jsonb) JOIN u USING (id)
 )
-SELECT id, at FROM u
+SELECT id, at, NULL::int AS halted, NULL::timestamptz AS since, NULL AS reason FROM u
+UNION ALL
+SELECT t.id, NULL, h.owner, h.since, h.reason FROM t CROSS JOIN h
+WHERE t.attempts > 0 AND h.owner IN (0, t.owner)
 """  # noqa: S608 - constants
 
 
-Answer = list[Event] | Shortfall | GroupHeld | None
+Answer = list[Event] | Shortfall | GroupHeld | Halt | None
 """The answer to a step, as `advance` returns it."""
 
 
@@ -103,8 +113,8 @@ async def advance(database: Database, steps: Sequence[Step], identity: str | Non
     """Write the steps in one commit. If an identity is given, steps that need a comparison are only written in the
     Postgres with that identity.
 
-    Returns for each step its events; or the shortfall if its attempt does not fit, or what holds its group, and then
-    nothing of the step is written; or None if its claim was stale or another Postgres answers.
+    Returns for each step its events; or the shortfall if its attempt does not fit, or what holds its group, or the halt
+    of its owner, and then nothing of the step is written; or None if its claim was stale or another Postgres answers.
     """
     spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
     grouped = [(step.order_id, step.group) for step in steps if step.group and (step.may_swap or step.swapped)]
@@ -131,7 +141,9 @@ def _refusal(reserved: WalletReservations, groups: LockedGroups, step: Step) -> 
     return reserved.reserve(attempt.spending, attempt.signed.genesis) if attempt and attempt.spending else None
 
 
-async def _advance(connection: Connection, steps: Sequence[Step], identity: str | None) -> list[list[Event] | None]:
+async def _advance(
+    connection: Connection, steps: Sequence[Step], identity: str | None
+) -> list[list[Event] | Halt | None]:
     attempts = [_attempt_row(step.order_id, step.attempt) for step in steps if step.attempt]
     resolutions = [_resolution_row(step.order_id, step.resolution) for step in steps if step.resolution]
     resolutions += [
@@ -142,8 +154,11 @@ async def _advance(connection: Connection, steps: Sequence[Step], identity: str 
         json_rows(rows) for rows in ([_order_row(step, identity) for step in steps], attempts, resolutions, events)
     ]
     rows = await fetch_rows(connection, ADVANCE, values, prepare=True, binary=True)
-    times: dict[UUID, datetime] = {row.id: row.at for row in rows}
-    return [_written(step, times.get(step.order_id)) for step in steps]
+    times: dict[UUID, datetime] = {row.id: row.at for row in rows if row.halted is None}
+    halted = [row for row in rows if row.halted is not None]
+    # Everybody's halt last, so that it is the one that is reported beside a key's own.
+    halts = {row.id: Halt(row.halted, row.since, row.reason) for row in sorted(halted, key=lambda row: -row.halted)}
+    return [halts.get(step.order_id) or _written(step, times.get(step.order_id)) for step in steps]
 
 
 def _order_row(step: Step, identity: str | None) -> dict[str, object]:
@@ -177,6 +192,7 @@ def _order_row(step: Step, identity: str | None) -> dict[str, object]:
         "quoted_out": fixed.quoted_out if fixed else None,
         "amount_base": amount.base_units if amount else None,
         "written_to": identity if step.needs_comparison else None,
+        "owner": step.owner,
     }
 
 

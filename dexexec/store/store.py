@@ -20,6 +20,7 @@ from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
+from dexexec.domain.halt import Halt
 from dexexec.domain.oco import GroupHeld
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
@@ -30,6 +31,7 @@ from dexexec.errors import (
     PartlyCancelledError,
     UnavailableError,
 )
+from dexexec.operator_errors import HaltedError
 from dexexec.store import (
     amendments,
     cancellations,
@@ -37,6 +39,7 @@ from dexexec.store import (
     claims,
     confirmed_orders,
     costs,
+    halts,
     leases,
     orders,
     queries,
@@ -254,6 +257,10 @@ class Store(RestingOrders):
         """Whether workers may not sign at present, because the record is not compared with the chain yet."""
         return await self._bounded(chain_comparisons.is_stopped(self._database))
 
+    async def halts(self) -> list[Halt]:
+        """Return for whom signing is halted."""
+        return await self._bounded(halts.read(self._for_reads))
+
     async def worker_trouble(self) -> str | None:
         """Return why no worker can execute orders now: empty when one can, None without a living worker."""
         return await self._bounded(leases.trouble(self._database))
@@ -287,8 +294,11 @@ class Store(RestingOrders):
     async def advance(self, step: Step) -> list[Event] | None:
         """Write a step; returns its events, or None if the claim was stale. Raises `FundsReservedError`, and writes
         nothing, for an attempt that the wallet cannot pay beside the other open attempts; `GroupHeldError`, and writes
-        nothing, for one of an order whose group another order has filled, or may still fill."""
+        nothing, for one of an order whose group another order has filled, or may still fill; `HaltedError`, and writes
+        nothing, for one of an owner for whom signing is halted."""
         answer = await self._steps.put(step)
+        if isinstance(answer, Halt):
+            raise HaltedError(answer)
         if isinstance(answer, GroupHeld):
             raise GroupHeldError(answer)
         if isinstance(answer, Shortfall):

@@ -1,7 +1,7 @@
 """One worker in virtual time without any faults but those of its venues: for promises about waiting."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from dexexec.broker.rate_limiter import RateLimiter
@@ -10,6 +10,7 @@ from dexexec.domain.quote import SwapRequest
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
+from dexexec.feed.halt_watch import HaltWatch
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.chain import SimulatedChain
@@ -31,6 +32,9 @@ from tests.support.worker_parts import pipeline_and_watcher
 
 Trouble = Callable[[float], VenueError | None]
 """What a venue answers at a time (virtual seconds) instead of a quote; None where it is well."""
+
+Meanwhile = Callable[[MemoryDatabase, VirtualClock], Awaitable[None]]
+"""What else happens to the database."""
 
 
 class Steady(random.Random):
@@ -56,13 +60,20 @@ class TroubledVenue(SeededVenue):
         return await super().quote(request, deadline)
 
 
-def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: float) -> list[OrderRow]:
+async def undisturbed(_database: MemoryDatabase, _clock: VirtualClock) -> None:
+    """Nothing happens meanwhile."""
+
+
+def lived(
+    orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: float, meanwhile: Meanwhile = undisturbed
+) -> list[OrderRow]:
     """What the orders are after so many virtual seconds with one worker and these venues."""
     loop = VirtualLoop(random.Random(1))
     clock, observer = VirtualClock(loop), Observer(make_logger("critical"))
     database = MemoryDatabase(lambda: START_MS * 1_000 + int(loop.time() * 1e6))
     queue = MemoryQueue(MemoryRedis(lambda: START_MS + int(loop.time() * 1_000))).port
     store = MemoryStore(database)
+    halts = HaltWatch(store, clock)
     chain = SimulatedChain(MemoryLedger(clock))
     venues = {name: TroubledVenue(name, clock, chain, trouble) for name, trouble in troubles.items()}
     router = Router(dict(venues), clock, observer, timeout_ms=1_000, breaker_failures=10, breaker_seconds=5)
@@ -75,6 +86,7 @@ def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: flo
         ),
         venues=dict(venues),
         retry_policy=RetryPolicy(attempts=3, base_ms=500, max_ms=10_000),
+        halts=halts,
         finality_ms=4_000,
         clock=clock,
         observer=observer,
@@ -101,7 +113,7 @@ def lived(orders: Sequence[NewOrder], troubles: dict[str, Trouble], seconds: flo
     sweeper = Sweeper("sweeper", store.port, queue, 1.0, clock=clock, observer=observer)
 
     async def live() -> None:
-        async with running(worker.run(), sweeper.run()):
+        async with running(worker.run(), sweeper.run(), halts.run(), meanwhile(database, clock)):
             for order in orders:
                 await store.create(order)
             await queue.enqueue([order.id for order in orders])

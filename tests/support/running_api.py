@@ -23,6 +23,8 @@ from dexexec.api.server import LimitedServer
 from dexexec.bootstrap.quoting import WorkerQuoting, make_router, quotes_router
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
+from dexexec.domain.halt import NO_HALTS
+from dexexec.feed.halt_watch import HaltWatch
 from dexexec.intake.amending import Amending
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
@@ -145,6 +147,7 @@ async def running_service(
     idle_seconds: float = 60.0,
     answer_seconds: float = 30.0,
     venues: Sequence[AnyVenue] = (),
+    halts: HaltWatch | None = None,
     certificate: tuple[Path, Path] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Service]:
@@ -152,8 +155,8 @@ async def running_service(
     configured = Settings(_env_file=None, **settings)
     clock, queue, limiter, log = SystemClock(), MemoryQueue(), MemoryLimiter(), CapturingLogger()
     store, observer = MemoryStore(clock), Observer(log)
-    intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer)
-    readiness = Readiness(store, queue, clock)
+    intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer, halts=halts or NO_HALTS)
+    readiness = Readiness(store, queue, clock, halts or NO_HALTS)
     router = make_router(venues, configured, clock, observer)
     api = Api(
         settings=configured,

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 
 from dexexec.broker.queue import Queue
 from dexexec.clock import Clock
+from dexexec.domain.halt import NO_HALTS
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
+from dexexec.execution.halted_orders import Halts
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.failpoints import NO_FAILPOINTS, Failpoints
@@ -32,6 +34,7 @@ def pipeline_and_watcher(
     rng: random.Random,
     watching: Clock | None = None,
     dry_run: bool = False,
+    halts: Halts = NO_HALTS,
     failpoints: Failpoints = NO_FAILPOINTS,
 ) -> tuple[Pipeline, FinalityWatcher]:
     """Both, for one worker. The watcher's clock is `watching`, if that is another one."""
@@ -43,6 +46,7 @@ def pipeline_and_watcher(
         venues=venues,
         presenter=presenter,
         retry_policy=retry_policy,
+        halts=halts,
         max_price_impact_bps=1_000,
         finality_ms=finality_ms,
         funds_wait_ms=3_000,

@@ -14,6 +14,7 @@ from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Pair, Selection, TooLate
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.funds import Reserved, reserved_at, shortfall
+from dexexec.domain.halt import EVERYBODY, Halt, halt_of
 from dexexec.domain.launch import NewPool
 from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.outcome import Outcome
@@ -28,6 +29,7 @@ from dexexec.errors import (
     PartlyCancelledError,
     UnavailableError,
 )
+from dexexec.operator_errors import HaltedError
 from dexexec.store import (
     Attempt,
     Claimed,
@@ -86,6 +88,7 @@ class MemoryDatabase:
         self.restored_keys: dict[str, tuple[str, UUID]] = {}
         self.filled_groups: dict[tuple[str, bool], UUID] = {}
         """Which order filled a group, of dry runs or of others."""
+        self.halts: dict[int, Halt] = {}
 
     def copy(self) -> dict[str, Any]:
         """All that is in it now, as a standby has it that is cut off at this moment."""
@@ -235,6 +238,8 @@ class MemoryDatabase:
             return None
         now = self.now()
         shown = groups.reported(self, row, step)
+        if step.attempt is not None and (halt := halt_of(self.halts.values(), row.new.owner)) is not None:
+            raise HaltedError(halt)
         if step.may_swap and (held := groups.held(self, row, step.group_lookups)) is not None:
             raise GroupHeldError(held)
         if step.attempt is not None:
@@ -434,6 +439,21 @@ class MemoryDatabase:
         )
         row.attempt_count += 1
         row.tx_hash = new.signed.signature
+
+    def halt(self, owner: int, reason: str) -> Halt:
+        """Nothing is signed for that owner from now on."""
+        since = self.halts[owner].since if owner in self.halts else moment(self.now())
+        self.halts[owner] = Halt(owner, since, reason)
+        return self.halts[owner]
+
+    def resume(self, owner: int) -> bool:
+        """Whether there was a halt. What waited for its end is due."""
+        now = self.now()
+        for row in self.orders.values():
+            waits = row.status is Status.WAITING and not row.resting and row.worker is None
+            if row.finished_at is None and waits and owner in (EVERYBODY, row.new.owner):
+                row.due_at = min(row.due_at, now + 2 * SECOND)
+        return self.halts.pop(owner, None) is not None
 
     def release(self, item: Release) -> None:
         """Free the order until its time; a stale claim changes nothing."""

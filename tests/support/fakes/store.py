@@ -14,6 +14,7 @@ from dexexec.clock import Clock, SystemClock
 from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
+from dexexec.domain.halt import Halt
 from dexexec.domain.launch import NewPool
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
@@ -259,6 +260,10 @@ class MemoryStore:
     async def signing_stopped(self) -> bool:
         """Never: there is no chain to compare with."""
         return await self._wire.call("signing_stopped", lambda: False)
+
+    async def halts(self) -> list[Halt]:
+        """For whom nothing is signed."""
+        return await self._wire.call("halts", lambda: list(self.database.halts.values()))
 
     async def worker_trouble(self) -> str | None:
         """Of a worker that lives, if there is one: one without trouble first."""

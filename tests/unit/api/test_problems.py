@@ -7,7 +7,7 @@ import pytest
 from tornado.httputil import HTTPInputError
 from tornado.web import HTTPError
 
-from dexexec import errors
+from dexexec import errors, operator_errors
 from dexexec.api import problems
 from dexexec.errors import (
     FieldProblem,
@@ -19,13 +19,15 @@ from dexexec.errors import (
     UnavailableError,
 )
 
+OWN = {errors.__name__, operator_errors.__name__, problems.__name__}
+
 
 def causes(error: type[RequestError] = RequestError) -> list[type[RequestError]]:
     return [found for child in error.__subclasses__() for found in (child, *causes(child))]
 
 
 def test_every_cause_has_a_type_of_its_own_that_can_be_requested() -> None:
-    classes = [cause for cause in causes() if cause.__module__ in {errors.__name__, problems.__name__}]
+    classes = [cause for cause in causes() if cause.__module__ in OWN]
     assert {cause.code: cause for cause in classes} == dict(problems.PROBLEMS)
     assert len(classes) == len(problems.PROBLEMS)
 

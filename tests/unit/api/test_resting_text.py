@@ -230,3 +230,8 @@ def test_prices_have_the_units_of_the_pair_as_it_was_posted() -> None:
     del limited["events"][0]["minOut"]
     assert f"at a price of 151.25 {unknown} per SOL or more" in texts(explain(limited, TOKENS))[0]
     assert WSOL not in texts(explain(limited, TOKENS))[0]
+
+
+def test_an_order_that_waits_for_the_end_of_a_halt_is_not_described_as_resting() -> None:
+    event = {"reason": "halted", "waitsFor": "halt", "detail": "signing is halted for this key since noon"}
+    assert waiting_text(event) == "It waits: signing is halted for this key since noon"
