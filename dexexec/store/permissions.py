@@ -17,7 +17,7 @@ RIGHTS = {
     "attempt_costs": "SELECT, INSERT",
     "attempts": "SELECT, INSERT, UPDATE",
     "chain_comparisons": "SELECT, INSERT, UPDATE",
-    "halts": "SELECT",
+    "halts": "SELECT, UPDATE",
     "idempotency_keys": "SELECT, INSERT, DELETE",
     "installation": "SELECT",
     "oco_groups": "SELECT, INSERT, UPDATE",
