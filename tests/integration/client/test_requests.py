@@ -18,7 +18,16 @@ from dexexec.client.problems import (
     UnauthorizedError,
     VersionMismatchError,
 )
-from tests.integration.client.scripted_http import ORDER_ID, accepts, answers, cuts, cuts_in_the_middle, hangs, scripted
+from tests.integration.client.scripted_http import (
+    ORDER_ID,
+    Treat,
+    accepts,
+    answers,
+    cuts,
+    cuts_in_the_middle,
+    hangs,
+    scripted,
+)
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
@@ -37,11 +46,13 @@ BAD_GATEWAY = answers(502, b"<html>")
 
 
 @pytest.mark.parametrize("trouble", [cuts, cuts_in_the_middle, BUSY, IN_FLIGHT, LIMITED, BAD_GATEWAY])
-async def test_an_order_is_sent_again_with_the_same_key_and_body_until_it_is_answered(trouble: object) -> None:
+async def test_an_order_is_sent_again_with_the_same_key_and_body_until_it_is_answered(trouble: Treat) -> None:
     reasons: list[str] = []
-    async with scripted(trouble, trouble, accepts(replayed=True)) as server:  # type: ignore[arg-type]
-        async with AsyncClient(server.url, on_retry=lambda reason, _: reasons.append(reason)) as client:
-            placed = await client.place(ORDER)
+    async with (
+        scripted(trouble, trouble, accepts(replayed=True)) as server,
+        AsyncClient(server.url, on_retry=lambda reason, _: reasons.append(reason)) as client,
+    ):
+        placed = await client.place(ORDER)
     assert (placed.order_id, placed.replayed) == (ORDER_ID, True)
     assert server.keys == [placed.idempotency_key] * 3
     assert UUID(placed.idempotency_key)
