@@ -53,7 +53,7 @@ STATUS: Parameter[Which | None] = Parameter(
 PAIR = Parameter(
     name="pair",
     description="Only orders with this inputMint and outputMint, as mints or as symbols of configured tokens.",
-    rule={"type": "string", "format": "pair", "examples": ["SOL/USDC"]},
+    rule={"type": "string", "format": "pair", "pattern": "^[^/]+/[^/]+$", "examples": ["SOL/USDC"]},
     expected=_PAIR,
     parse=_parse_pair,
 )

@@ -83,7 +83,7 @@ LIMIT = Parameter(
 CURSOR = Parameter(
     name="cursor",
     description="`next` of the page before, unchanged.",
-    rule={"type": "string", "format": "cursor"},
+    rule={"type": "string", "format": "cursor", "pattern": "^[A-Za-z0-9_-]{32}$"},
     expected="`next` of an answer, unchanged",
     parse=_parse_cursor,
 )

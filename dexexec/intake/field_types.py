@@ -22,6 +22,8 @@ Schema = dict[str, object]
 # no lookahead, no \d (which is Unicode in Python), and both ends anchored.
 DECIMAL = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$"
 """A positive plain decimal number, as `dexexec.domain.amount` reads it."""
+NUMBERS: Schema = {"minimum": 1e-40, "exclusiveMaximum": 1e41}
+"""The same bounds for a JSON number: `dexexec.domain.amount` reads no digits further from the dot."""
 SHARE = r"^(all|100(\.0{1,2})?%|[1-9][0-9]?(\.[0-9]{1,2})?%|0\.([1-9][0-9]?|0[1-9])%)$"
 """A share of the balance, as `dexexec.domain.share` reads it."""
 _SECONDS = r"[0-9]{1,9}(\.[0-9]{1,6})?S"
@@ -141,7 +143,7 @@ class DecimalField(Field):
         return {
             "anyOf": [
                 {"type": "string", "format": "decimal", "pattern": DECIMAL, "maxLength": MAX_CHARACTERS},
-                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "number", **NUMBERS},
             ]
         }
 
@@ -169,7 +171,7 @@ class AmountField(Field):
             "anyOf": [
                 {"type": "string", "format": "amount", "pattern": DECIMAL, "maxLength": MAX_CHARACTERS},
                 # Read from its literal text, so that 0.1 is exactly that.
-                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "number", **NUMBERS},
                 {"type": "string", "format": "share", "pattern": SHARE},
             ]
         }

@@ -30,9 +30,13 @@ _BEYOND = re.compile(
             "is too far away",
             "is not before expiresAt",
             "makes [0-9]+ slices take too long",
-            # Comparisons of numbers.
+            # Comparisons of numbers and times.
+            "is not after since",
             "is not below maxPrice",
             "is not (above|below) (the stop|limitPrice)(, so a fill would reach it at once)?",
+            # A text that only the service makes; and 732.0, which is an integer to JSON Schema.
+            "is not a cursor of this list",
+            "is not an integer",
             # A name that is taken, a day that the calendar does not have, a duration out of its range.
             "begins with bracket:, which is for the exits of brackets",
             r"is not a time with a zone \(RFC 3339\)",

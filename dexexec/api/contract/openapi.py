@@ -1,7 +1,7 @@
 """The OpenAPI document (3.1): the operations, with the schemas of the fields that validate and of the answers."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import cast
 
@@ -12,7 +12,7 @@ from dexexec import __version__
 from dexexec.api import problems
 from dexexec.api.contract.answer import Answer
 from dexexec.api.contract.history_answers import Event
-from dexexec.api.contract.operations import ANY_REQUEST, HEADERS, OPERATIONS, Answered, Operation
+from dexexec.api.contract.operations import ANY_REQUEST, HEADERS, OPERATIONS, OUTSIDE, Answered, Operation
 from dexexec.api.contract.problem_examples import examples
 from dexexec.api.contract.service_answers import Problem
 from dexexec.intake.field_types import Schema
@@ -21,7 +21,6 @@ from dexexec.intake.order_schema import change_schema, order_schemas
 REF = "#/components/schemas/"
 TAGS = {
     "orders": "Post orders, read, change, cancel and explain them.",
-    "stream": "Follow orders on a WebSocket. `GET /asyncapi.json` describes its messages.",
     "reports": "Costs, quotes and venues.",
     "service": "Health, and the documents of this service.",
 }
@@ -29,7 +28,8 @@ DESCRIPTION = """Takes orders for DEX swaps on Solana, and executes each of them
 
 Amounts in base units, and fees, are texts, since they can exceed what a JSON number holds exactly in many clients. New
 fields may be added to answers: ignore those that you do not use. Every refusal is a problem document (RFC 9457) whose
-`type` is stable. `HEAD` works wherever `GET` does, and `OPTIONS` lists the methods of a path."""
+`type` is stable. Orders are followed on a WebSocket, which `GET /asyncapi.json` describes. `HEAD` works wherever `GET`
+does, and `OPTIONS` lists the methods of a path."""
 
 
 class AnswerSchema(GenerateJsonSchema):
@@ -88,6 +88,7 @@ def openapi() -> Mapping[str, object]:
                 **answer_schemas([*dict.fromkeys(used), Problem, Event]),
             },
             "headers": dict(HEADERS),
+            "responses": {name: _refusal(codes) for name, codes in OUTSIDE.items()},
             "examples": examples(),
         },
     }
@@ -139,10 +140,11 @@ def _answer(answer: Answered) -> dict[str, object]:
         "description": answer.description,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
         **({"content": content} if content else {}),
+        **({"links": dict(answer.links)} if answer.links else {}),
     }
 
 
-def _refusal(codes: list[str]) -> dict[str, object]:
+def _refusal(codes: Sequence[str]) -> dict[str, object]:
     errors = [problems.PROBLEMS[code] for code in codes]
     names = ["X-Request-Id"]
     if any(error.retryable for error in errors):

@@ -78,6 +78,12 @@ ANY_REQUEST = (
     "expectation-failed", "host-not-allowed", "headers-too-large", "too-many-connections", "internal",
 )  # fmt: skip
 """Problems that any request may get."""
+OUTSIDE = {
+    "NotFound": ("not-found",),
+    "MethodNotAllowed": ("method-not-allowed",),
+    "UpgradeRequired": ("upgrade-required",),
+}
+"""Answers to requests that are of no operation: another path, another method, a bad handshake of a WebSocket."""
 READING = ("too-many-reads", "reads-busy", "unavailable")
 """Problems of requests that wait for their turn to read."""
 
@@ -90,6 +96,7 @@ class Answered:
     model: type[Answer] | None = None
     description: str
     headers: tuple[str, ...] = ()
+    links: Mapping[str, object] = field(default_factory=dict)
     media_types: tuple[str, ...] = ("application/json",)
 
 
@@ -132,20 +139,16 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
                 model=Posted,
                 description="The order is committed.",
                 headers=("Location", "Idempotent-Replayed"),
+                links={
+                    operation: {"operationId": operation, "parameters": {"id": "$response.body#/orderId"}}
+                    for operation in ("getOrder", "explainOrder", "changeOrder", "cancelOrder")
+                },
             )
         },
         problems=(
             "malformed-body", "invalid-idempotency-key", "idempotency-key-in-flight", "invalid-order",
-            "idempotency-key-reused", "too-many-orders", "queue-full", "unavailable",
+            "idempotency-key-reused", "too-many-orders", "queue-full", "unavailable", "halted",
         ),
-    ),
-    ("GET", EXECUTE): Operation(
-        id="openStream",
-        tag="stream",
-        summary="Follow orders on a WebSocket",
-        description="The handshake of the event stream, which the AsyncAPI document describes.",
-        answers={101: Answered(description="The connection is a WebSocket now.", media_types=())},
-        problems=("method-not-allowed", "upgrade-required"),
     ),
     ("GET", "/api/orders/{id}"): Operation(
         id="getOrder",
