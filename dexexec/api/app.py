@@ -20,6 +20,7 @@ from dexexec.api.contract.documents import AsyncApiHandler, OpenApiHandler
 from dexexec.api.costs import CostsHandler
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
+from dexexec.api.operations import MetricsHandler
 from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler
 from dexexec.api.quotes import QuoteHandler, VenuesHandler
 from dexexec.api.request_pacer import Pacer
@@ -65,6 +66,7 @@ ROUTES = (
     Route("/api/venues", VenuesHandler),
     Route("/healthz", AliveHandler),
     Route("/readyz", ReadyHandler),
+    Route("/metrics", MetricsHandler),
     Route("/problems/{code}", ProblemHandler),
     Route("/openapi.json", OpenApiHandler),
     Route("/asyncapi.json", AsyncApiHandler),

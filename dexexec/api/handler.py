@@ -40,6 +40,7 @@ from dexexec.api.read_gate import (
 )
 from dexexec.api.readiness import Readiness
 from dexexec.api.request_pacer import Pacer
+from dexexec.api.scrape import Scrape
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.domain.amendment import Amended
@@ -131,6 +132,8 @@ class Api:
     observer: Observer
     sites: SiteCheck
     venues: QuoteSource
+    scrape: Scrape | None = None
+    """The metrics; None where they are turned off."""
     lists: ReadGate = field(default_factory=lambda: ReadGate(LISTS_AT_ONCE, LISTS_PER_CLIENT))
     details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
     """Reads of one order."""

@@ -193,6 +193,7 @@ class SocketHandler(ApiHandler):
 
     def go_away(self) -> None:
         """Close the socket because this process stops."""
+        self.api.observer.metrics.socket_closed("going-away")
         self._shut(CloseCode.GOING_AWAY, "going away: resume with afterSeq")
 
     def report_halt(self, halt: Halt, *, began: bool) -> None:
@@ -289,6 +290,7 @@ class SocketHandler(ApiHandler):
         if self._bucket.take(cost, self._loop.time()):
             return True
         reason = f"flooding: at most {self._limits.socket_messages_per_second:g} messages per second"
+        self.api.observer.metrics.socket_closed("flooding")
         self._shut(CloseCode.POLICY_VIOLATION, reason, websocket_messages.error(StreamErrorCode.FLOODING, reason))
         return False
 
@@ -297,6 +299,7 @@ class SocketHandler(ApiHandler):
     def _ping(self) -> None:
         """Every `ping_seconds`: close the socket if the peer has sent nothing since the last ping, else ping it."""
         if not self._alive:
+            self.api.observer.metrics.socket_closed("silent")
             self._shut(CloseCode.RESUME, "silent: resume with afterSeq")
             return
         self._alive = False
@@ -311,6 +314,7 @@ class SocketHandler(ApiHandler):
         self._alive = True
 
     def _overflowed(self) -> None:
+        self.api.observer.metrics.socket_closed("slow")
         self._shut(CloseCode.RESUME, "slow: resume with afterSeq")
 
     # The sink

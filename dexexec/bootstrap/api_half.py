@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from tornado.httpserver import HTTPServer
-
 from dexexec.api.app import make_app, make_server
 from dexexec.api.certificate import Certificate
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api, QuoteSource
 from dexexec.api.readiness import Readiness
+from dexexec.api.scrape import Scrape
+from dexexec.api.server import LimitedServer
 from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.shared import Shared
@@ -26,14 +26,20 @@ from dexexec.store import Dispatcher
 class ApiHalf:
     """The HTTP server and the WebSockets, with their background tasks."""
 
-    server: HTTPServer
+    server: LimitedServer
     sockets: SocketRegistry
     intake: Intake
     background: list[Background]
 
 
 def make_api_half(
-    shared: Shared, dispatcher: Dispatcher | None, quoting: QuoteSource, *, no_balances: str = ""
+    shared: Shared,
+    dispatcher: Dispatcher | None,
+    quoting: QuoteSource,
+    *,
+    readiness: Readiness,
+    scrape: Scrape | None = None,
+    no_balances: str = "",
 ) -> ApiHalf:
     """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room.
     `no_balances` is as in `BodyReader`."""
@@ -57,7 +63,6 @@ def make_api_half(
     shared.halts.listen(sockets.report_halt)
     reader = BodyReader(settings, shared.clock, no_balances=no_balances, venues=enabled_venues(settings))
     sites = SiteCheck(settings)
-    readiness = Readiness(store, shared.queue, clock, shared.halts)
     api = Api(
         settings=settings,
         reader=reader,
@@ -70,6 +75,7 @@ def make_api_half(
         observer=observer,
         sites=sites,
         venues=quoting,
+        scrape=scrape,
     )
     app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
     certificate = _certificate(settings, observer)

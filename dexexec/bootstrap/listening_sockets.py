@@ -4,6 +4,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from tornado.netutil import bind_sockets
 
@@ -11,24 +12,46 @@ from dexexec.config.settings import Settings
 from dexexec.errors import StartupError
 
 
-def listen(settings: Settings, *, shared: bool = False) -> list[socket.socket]:
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen, and the settings that it comes from."""
+
+    host: str
+    port: int
+    host_setting: str = "DEXEXEC_HOST"
+    port_setting: str = "PORT"
+
+
+def main_endpoint(settings: Settings) -> Endpoint:
+    """Where orders are accepted."""
+    return Endpoint(settings.host, settings.port)
+
+
+def operations_endpoint(settings: Settings) -> Endpoint | None:
+    """Where metrics and health checks are served without a key, if they have a port of their own."""
+    if settings.metrics_port is None:
+        return None
+    return Endpoint(settings.metrics_host, settings.metrics_port, "DEXEXEC_METRICS_HOST", "DEXEXEC_METRICS_PORT")
+
+
+def listen(endpoint: Endpoint, *, shared: bool = False) -> list[socket.socket]:
     """Open the listening sockets, IPv4 first. With `shared`, other processes may listen on the same port. The host `::`
     means all addresses, IPv4 included. Raises `StartupError` when the port is not available."""
     try:
-        return bind_sockets(settings.port, None if settings.host == "::" else settings.host, reuse_port=shared)
+        return bind_sockets(endpoint.port, None if endpoint.host == "::" else endpoint.host, reuse_port=shared)
     except OSError as error:
-        raise _refusal(settings, error) from error
+        raise _refusal(endpoint, error) from error
 
 
 @contextmanager
-def reserved(settings: Settings) -> Iterator[int]:
+def reserved(endpoint: Endpoint) -> Iterator[int]:
     """Reserve the port (a free one for 0) during the block, for several processes that share it. Raises `StartupError`
     when it is not available."""
     if not hasattr(socket, "SO_REUSEPORT"):
         raise StartupError("this system has no SO_REUSEPORT, with which processes share a port: leave --processes out")
     addresses = []
     # First without SO_REUSEPORT: with it, the kernel would share the port with another service of the same user.
-    for alone in listen(settings):
+    for alone in listen(endpoint):
         with alone:
             addresses.append((alone.family, alone.getsockname()))
     with ExitStack() as stack:
@@ -41,24 +64,32 @@ def reserved(settings: Settings) -> Iterator[int]:
                     kept.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 kept.bind(address)  # never listens, or the kernel would give it connections
         except OSError as error:
-            raise _refusal(settings, error) from error
+            raise _refusal(endpoint, error) from error
         yield int(addresses[0][1][1])
 
 
 def reachable(settings: Settings, port: int) -> str:
     """The URL under which a client on this machine reaches the service, which listens on `port`."""
-    host = settings.host
-    scheme = "https" if settings.tls_cert else "http"
+    return _url("https" if settings.tls_cert else "http", settings.host, port)
+
+
+def operations_url(settings: Settings, port: int) -> str:
+    """The same for the operations port."""
+    return _url("http", settings.metrics_host, port)
+
+
+def _url(scheme: str, host: str, port: int) -> str:
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
         host = "127.0.0.1"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _refusal(settings: Settings, error: OSError) -> StartupError:
+def _refusal(endpoint: Endpoint, error: OSError) -> StartupError:
+    host, port, setting = endpoint.host, endpoint.port, endpoint.port_setting
     if error.errno == errno.EADDRINUSE:
-        text = f"port {settings.port} on {settings.host} is taken: stop what listens there, or set PORT to another"
+        text = f"port {port} on {host} is taken: stop what listens there, or set {setting} to another"
     elif error.errno == errno.EACCES:
-        text = f"port {settings.port} may not be used by this user: set PORT to one above 1023"
+        text = f"port {port} may not be used by this user: set {setting} to one above 1023"
     else:
-        text = f"cannot listen on {settings.host} port {settings.port} ({error}): check DEXEXEC_HOST and PORT"
+        text = f"cannot listen on {host} port {port} ({error}): check {endpoint.host_setting} and {setting}"
     return StartupError(text)

@@ -191,7 +191,7 @@ class _Solana:
         from dexexec.settlement.solana.wallet import Wallet  # noqa: PLC0415
 
         try:
-            chain = Localnet(split_node_urls(url), self.clock, self.observer)
+            chain = Localnet(split_node_urls(url), self.clock, self.observer, meter=self.observer.metrics)
         except ValueError as error:
             raise StartupError(f"DEXEXEC_LOCALNET_URL: {error}") from error
         self.opened.append(chain)
@@ -233,7 +233,7 @@ class _Solana:
         payer = self._payer(read)
         try:
             budget = self.settings.rpc_requests_per_second
-            chain = RpcChain(urls, self.clock, self.observer, requests_per_second=budget)
+            chain = RpcChain(urls, self.clock, self.observer, requests_per_second=budget, meter=self.observer.metrics)
         except ValueError as error:
             raise StartupError(f"SOLANA_RPC_URL: {error}") from error
         self.opened.append(chain)

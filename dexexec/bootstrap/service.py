@@ -15,7 +15,8 @@ from dexexec.bootstrap.api_half import ApiHalf, make_api_half
 from dexexec.bootstrap.background import Background, running
 from dexexec.bootstrap.banner import banner
 from dexexec.bootstrap.connections import open_database
-from dexexec.bootstrap.listening_sockets import reachable
+from dexexec.bootstrap.listening_sockets import operations_url, reachable
+from dexexec.bootstrap.operations import OperationsHalf, make_operations, sample_clients
 from dexexec.bootstrap.quoting import open_quoting
 from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.servers import Servers
@@ -53,12 +54,14 @@ async def serve(
     stopping: StopRequest,
     *,
     listen: Callable[[], Sequence[socket.socket]],
+    listen_operations: Callable[[], Sequence[socket.socket]] = tuple,
     observer: Observer,
     up: Callable[[str], None],
     failpoints: Failpoints = NO_FAILPOINTS,
 ) -> None:
-    """Run until a stop is requested, then drain. `listen` opens the listening sockets when requests can be served. `up`
-    gets the banner once everything runs; it is empty for a worker. Tests pass their own `failpoints`.
+    """Run until a stop is requested, then drain. `listen` opens the listening sockets when requests can be served, and
+    `listen_operations` those of the operations port. `up` gets the banner once everything runs; it is empty for a
+    worker. Tests pass their own `failpoints`.
 
     Raises `StartupError` when a server cannot be used, and the error of a part that failed.
     """
@@ -71,15 +74,34 @@ async def serve(
             half = await stack.enter_async_context(open_worker_half(shared, role)) if role is not Role.API else None
             # The worker comes first: the store of the API half dispatches new orders to it.
             dispatcher = half.worker.direct if half else None
+            operations = make_operations(shared, half)
             api = None
             if role is not Role.WORKER:
                 quoting = await stack.enter_async_context(open_quoting(shared, half.router if half else None))
                 # Only with a worker here: the workers of other processes may have other venues.
                 no_balances = why_no_balances(half.router.venues.values()) if half else ""
-                api = make_api_half(shared, dispatcher, quoting, no_balances=no_balances)
+                api = make_api_half(
+                    shared,
+                    dispatcher,
+                    quoting,
+                    readiness=operations.readiness,
+                    scrape=operations.scrape,
+                    no_balances=no_balances,
+                )
+                sample_clients(operations, api, observer.metrics)
             _relax_garbage_collector()
             started()
-            await _run(shared, api, half, servers, stop, listen=listen, up=up)
+            await _run(
+                shared,
+                api,
+                half,
+                operations,
+                stop,
+                servers=servers,
+                listen=listen,
+                listen_operations=listen_operations,
+                up=up,
+            )
 
     with stopping.event() as stop:
         await run_with_retries(run_service, stop, observer, settings.start_seconds)
@@ -89,14 +111,16 @@ async def _run(
     shared: Shared,
     api: ApiHalf | None,
     half: WorkerHalf | None,
-    servers: Servers,
+    operations: OperationsHalf,
     stop: asyncio.Event,
     *,
+    servers: Servers,
     listen: Callable[[], Sequence[socket.socket]],
+    listen_operations: Callable[[], Sequence[socket.socket]],
     up: Callable[[str], None],
 ) -> None:
     settings = shared.settings
-    background: list[Background] = [shared.publisher.run, shared.halts.run]
+    background: list[Background] = [shared.publisher.run, shared.halts.run, operations.sampler.run]
     background.append(partial(shared.ended.run, shared.store().events_after))
     background += api.background if api else []
     background += half.background if half else []
@@ -109,6 +133,11 @@ async def _run(
             api.server.add_sockets(sockets)
             url = reachable(settings, sockets[0].getsockname()[1])
             text = banner(settings, servers, url, half.localnet_url if half else None)
+        if operations.server:
+            sockets = listen_operations()
+            operations.server.add_sockets(sockets)
+            url = operations_url(settings, sockets[0].getsockname()[1])
+            shared.observer.operations_port_opened(url)
         up(text)
         await wait_for_stop(stop, tasks)
         # New connections end first, so that no order arrives while the worker drains. WebSockets end after the worker,
@@ -124,6 +153,12 @@ async def _run(
             with suppress(TimeoutError):
                 async with asyncio.timeout(CANCEL_SECONDS):
                     await api.server.close_all_connections()
+        # Last: until here a load balancer reads from this port that the process is stopping.
+        if operations.server:
+            operations.server.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await operations.server.close_all_connections()
 
 
 def _relax_garbage_collector() -> None:

@@ -20,6 +20,7 @@ from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock, SystemClock
 from dexexec.config.settings import Settings
+from dexexec.domain.event import Event
 from dexexec.errors import UnavailableError
 from dexexec.failpoints import Failpoints
 from dexexec.feed.ended_orders import EndedOrders
@@ -42,6 +43,8 @@ class Shared:
     failpoints: Failpoints
     name: str
     database: Database
+    blocking_redis: redis.asyncio.Redis
+    """For reads of the queue that wait."""
     redis: redis.asyncio.Redis
     publisher: Publisher
     followed: FollowedOrders
@@ -52,13 +55,18 @@ class Shared:
     order_pool: Database | None
     read_pool: Database | None
 
+    def announce(self, events: Sequence[Event]) -> None:
+        """Count committed events and pass them on. Never blocks and never raises."""
+        self.observer.metrics.events_committed(events)
+        self.publisher.announce(events)
+
     def store(
         self, *, dispatcher: Dispatcher | None = None, permitted_identity: Callable[[], str | None] = lambda: None
     ) -> Store:
         """Make a store for the API or the worker; each has its own."""
         return Store(
             self.database,
-            self.publisher.announce,
+            self.announce,
             self.clock,
             self.settings.request_timeout_ms / 1000,
             for_orders=self.order_pool,
@@ -66,6 +74,7 @@ class Shared:
             dispatcher=dispatcher,
             permitted_identity=permitted_identity,
             unreadable=self.observer.order_unreadable,
+            batch_written=self.observer.metrics.batch_written,
         )
 
 
@@ -94,7 +103,13 @@ async def open_shared(
             followed.put_committed(events)
             ended.put_committed(events)
 
-        publisher = Publisher(client, channel(settings.redis_prefix), failpoints, listener=heard)
+        publisher = Publisher(
+            client,
+            channel(settings.redis_prefix),
+            failpoints,
+            listener=heard,
+            dropped=observer.metrics.events_dropped,
+        )
         orders = None
         reads = None
         # Only where both halves share a process: neither new orders nor the worker's steps may wait for the others.
@@ -117,6 +132,7 @@ async def open_shared(
             name=name,
             database=database,
             redis=client,
+            blocking_redis=blocking,
             publisher=publisher,
             followed=followed,
             ended=ended,

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dexexec.bootstrap import listening_sockets
@@ -27,6 +28,7 @@ from dexexec.bootstrap.shutdown import StopRequest, wait_for_stop
 from dexexec.config.environment import environment
 from dexexec.config.settings import Settings
 from dexexec.errors import StartupError
+from dexexec.observe.metrics.exposition import FOLDER, fold
 from dexexec.observe.observer import Observer
 from dexexec.venue import Network
 from dexexec.venues import registry
@@ -59,17 +61,23 @@ def serve(
             " a Postgres of your own"
         )
     with ExitStack() as stack:
-        port = stack.enter_context(listening_sockets.reserved(settings)) if role is not Role.WORKER else None
+        # Reserved before the servers start, so that a port in use costs no time.
+        ports = {}
+        if role is not Role.WORKER:
+            ports["PORT"] = stack.enter_context(listening_sockets.reserved(listening_sockets.main_endpoint(settings)))
+        if operations := listening_sockets.operations_endpoint(settings):
+            # The processes share this port too: each of them shows the metrics of all.
+            ports[operations.port_setting] = stack.enter_context(listening_sockets.reserved(operations))
         servers = stack.enter_context(open_servers(settings, observer.embedded_server_changed, stopping))
         if not stopping.requested:
-            event_loop(_parent(settings, role, count, port, servers, stopping=stopping, observer=observer, say=say))
+            event_loop(_parent(settings, role, count, ports, servers, stopping=stopping, observer=observer, say=say))
 
 
 async def _parent(
     settings: Settings,
     role: Role,
     count: int,
-    port: int | None,
+    ports: Mapping[str, int],
     servers: Servers,
     *,
     stopping: StopRequest,
@@ -84,14 +92,15 @@ async def _parent(
             localnet_url = localnet.url if localnet else None
 
             def up() -> None:
-                if port is not None:
-                    say(banner(settings, servers, listening_sockets.reachable(settings, port), localnet_url))
+                if "PORT" in ports:
+                    url = listening_sockets.reachable(settings, ports["PORT"])
+                    say(banner(settings, servers, url, localnet_url))
 
             supervisor = ChildSupervisor(
                 [] if role is Role.ALL else [role],
-                child_environment(os.environ, servers, port, localnet_url),
+                child_environment(os.environ, servers, ports, localnet_url),
                 count,
-                drain_seconds=settings.drain_seconds + GRACE_SECONDS,
+                drain_seconds=settings.lame_duck_seconds + settings.drain_seconds + GRACE_SECONDS,
                 up=up,
                 observer=observer,
             )
@@ -107,10 +116,11 @@ async def _parent(
 
 
 def child_environment(
-    parent: Mapping[str, str], servers: Servers, port: int | None, localnet_url: str | None
+    parent: Mapping[str, str], servers: Servers, ports: Mapping[str, int], localnet_url: str | None
 ) -> dict[str, str]:
-    """The environment of a child: the parent's, with the port and the addresses of what the parent has started."""
-    added = {"PORT": str(port)} if port is not None else {}
+    """The environment of a child: the parent's, with the ports (by their settings) and the addresses of what the parent
+    has started."""
+    added = {setting: str(port) for setting, port in ports.items()}
     if "Postgres" in servers.embedded:
         postgres = servers.postgres
         added["PG_HOST"] = postgres.host
@@ -199,6 +209,9 @@ class ChildSupervisor:
             raise
         finally:
             child.close()
+            # Only here the process is certainly gone: until then it may count.
+            if folder := self._environment.get(FOLDER):
+                fold(Path(folder), child.pid)
 
     def _set_ready(self, number: int) -> None:
         if number in self._awaited:

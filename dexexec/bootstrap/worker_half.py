@@ -45,6 +45,9 @@ class WorkerHalf:
     """The localnet that was started with the worker."""
     router: Router
     """Quotes without an order use it too."""
+    networks: Networks
+    mints: frozenset[str]
+    """Of the configured tokens."""
 
 
 @asynccontextmanager
@@ -56,7 +59,7 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
     classes = registry.load(shared.settings.adapters)
     needed = registry.networks(classes, environment())
     ledger = PostgresLedger(shared.database, shared.clock)
-    comparisons = ChainComparisons(shared.database, shared.publisher.announce)
+    comparisons = ChainComparisons(shared.database, shared.announce)
     record = await at_start(comparisons.record_name())
     pins = Pins.read(settings.venue_programs)
     async with AsyncExitStack() as stack:
@@ -221,4 +224,5 @@ def _assemble(
     background: list[Background] = [store.run, *networks.background, sweeper.run, reachability.run]
     if settings.keep_days is not None:
         background.append(Archiver(shared.database, settings.keep_days, clock=clock, observer=observer).run)
-    return WorkerHalf(worker, background, None, router)
+    mints = frozenset(token.mint for token in settings.token_list())
+    return WorkerHalf(worker, background, None, router, networks, mints)

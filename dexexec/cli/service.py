@@ -54,18 +54,27 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
     # Imported here, because --help should not wait for them.
     from dexexec.config import descriptor_limit  # noqa: PLC0415
     from dexexec.observe.log import open_log  # noqa: PLC0415
+    from dexexec.observe.metrics import Metrics  # noqa: PLC0415
+    from dexexec.observe.metrics.exposition import metrics_over_processes  # noqa: PLC0415
+    from dexexec.observe.metrics.instruments import NoInstruments, PrometheusInstruments  # noqa: PLC0415
     from dexexec.observe.observer import Observer  # noqa: PLC0415
 
     descriptor_limit.raise_limit()
     stopping = StopRequest()
-    observer = Observer(open_log(settings.log_level, settings.log_format, redactor()))
+    with metrics_over_processes(options.processes, is_child=options.notify is not None):
+        metrics = Metrics(PrometheusInstruments() if settings.metrics else NoInstruments())
+        observer = Observer(open_log(settings.log_level, settings.log_format, redactor()), metrics)
+        return _run(options, settings, stopping, observer)
+
+
+def _run(options: argparse.Namespace, settings: "Settings", stopping: StopRequest, observer: "Observer") -> int:
     if options.notify is not None:
         options.notify.when_gone(stopping.request)
     else:  # a child's parent has logged the warnings
         for warning in settings.warnings():
             observer.suspicious_setting_found(warning)
     # The longest regular stop. After that the process exits even if a part hangs.
-    seconds = settings.drain_seconds + END_SECONDS
+    seconds = settings.lame_duck_seconds + settings.drain_seconds + END_SECONDS
 
     def event_loop(work: Coroutine[object, object, T]) -> T:
         with stopping.bounded(seconds, lambda: _exit_now(observer, seconds)):
@@ -114,17 +123,20 @@ def _run_here(
     role = Role(options.command or Role.ALL) if options.command != "migrate" else None
     alone = role in {Role.ALL, Role.API} and options.notify is None
     # Taken before any server is started, so that a port in use costs no time.
-    listening = listening_sockets.listen(settings) if alone else []
+    main = listening_sockets.main_endpoint(settings)
+    operations = listening_sockets.operations_endpoint(settings) if role is not None else None
+    listening = listening_sockets.listen(main) if alone else []
+    of_operations = listening_sockets.listen(operations, shared=options.notify is not None) if operations else []
 
     def listen() -> Sequence[socket.socket]:
-        return listening if alone else listening_sockets.listen(settings, shared=True)
+        return listening if alone else listening_sockets.listen(main, shared=True)
 
     on_ready = print_text if options.notify is None else options.notify.ready
     with (
         open_servers(settings, observer.embedded_server_changed, stopping, with_redis=role is not None) as servers,
         contextlib.ExitStack() as stack,
     ):
-        for listener in listening:
+        for listener in (*listening, *of_operations):
             stack.callback(listener.close)
         if stopping.requested:
             observer.start_aborted()
@@ -133,7 +145,18 @@ def _run_here(
             if applied or not stopping.requested:
                 print_text(f"applied: {', '.join(applied)}" if applied else "the schema is up to date")
         else:
-            event_loop(service.serve(settings, role, servers, stopping, listen=listen, observer=observer, up=on_ready))
+            event_loop(
+                service.serve(
+                    settings,
+                    role,
+                    servers,
+                    stopping,
+                    listen=listen,
+                    listen_operations=lambda: of_operations,
+                    observer=observer,
+                    up=on_ready,
+                )
+            )
 
 
 def _notify(text: str) -> Notify:

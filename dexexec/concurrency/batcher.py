@@ -4,6 +4,7 @@ There is no timer, so a single item is written at once. Each caller gets its own
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -16,7 +17,8 @@ class Batcher(Generic[T, R]):
     """Collects items while `write` runs, and passes them to it in order, at most `limit` at a time.
 
     `write` returns one result per item, in order. When it raises one of `separate`, the items are written again one by
-    one, so that a bad item fails alone. Any other exception goes to every caller of that batch.
+    one, so that a bad item fails alone. Any other exception goes to every caller of that batch. `written` is called
+    with the size of each written batch and the seconds that it took.
     """
 
     def __init__(
@@ -24,10 +26,12 @@ class Batcher(Generic[T, R]):
         write: Callable[[list[T]], Awaitable[Sequence[R]]],
         limit: int = 500,
         separate: tuple[type[Exception], ...] = (),
+        written: Callable[[int, float], None] = lambda _, __: None,
     ) -> None:
         self._write = write
         self._limit = limit
         self._separate = separate
+        self._written = written
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._wake = asyncio.Event()
 
@@ -63,6 +67,7 @@ class Batcher(Generic[T, R]):
         return batch
 
     async def _flush(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        begun = time.monotonic()
         try:
             results = await self._write([item for item, _ in batch])
         except self._separate as error:
@@ -81,6 +86,7 @@ class Batcher(Generic[T, R]):
         except Exception as error:  # noqa: BLE001 - every caller gets it; none may wait for ever
             _fail(batch, error)
         else:
+            self._written(len(batch), time.monotonic() - begun)
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)

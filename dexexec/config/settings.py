@@ -25,6 +25,7 @@ from dexexec.config.environment import (
     variable,
 )
 from dexexec.config.host_names import is_host, is_loopback, normal_host
+from dexexec.config.operations import OperationsSettings
 from dexexec.config.order_kinds import OrderKinds
 from dexexec.config.postgres_url import (
     DEFAULT_SCHEMA,
@@ -44,7 +45,7 @@ def _named(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
-class Settings(AccessSettings, OrderKinds, DryRuns, ConnectionSettings, FromEnvironment):
+class Settings(AccessSettings, OrderKinds, DryRuns, ConnectionSettings, OperationsSettings, FromEnvironment):
     """All settings of the service. A field without an alias is `DEXEXEC_` plus its name in capitals."""
 
     model_config = SettingsConfigDict(

@@ -23,6 +23,7 @@ from dexexec.execution.job import Job
 from dexexec.execution.step_writer import Events, StepWriter
 from dexexec.execution.wait_notes import WaitNotes
 from dexexec.failpoints import Failpoint, Failpoints
+from dexexec.observe.observer import Observer
 from dexexec.operator_errors import HaltedError
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settlement import Settlement
@@ -68,6 +69,7 @@ class AttemptRecorder:
         halts: Halts,
         funds_wait_ms: float,
         clock: Clock,
+        observer: Observer,
         rng: random.Random,
         failpoints: Failpoints,
     ) -> None:
@@ -79,6 +81,7 @@ class AttemptRecorder:
         self._presenter = presenter
         self._funds_wait_ms = funds_wait_ms
         self._clock = clock
+        self._observer = observer
         self._rng = rng
         self._failpoints = failpoints
 
@@ -181,6 +184,7 @@ class AttemptRecorder:
         detail |= {name: attempt.quoted[name] for name in ("priorityFee", "closeAccount") if name in attempt.quoted}
         events = (*unwritten.events, (Trigger.SUBMIT, detail))
         await self._steps.write(job, events, venue=attempt.venue, rounds=unwritten.rounds, attempt=new)
+        self._observer.metrics.attempt_recorded(attempt.venue)
         job.attempts += 1
         job.signatures += (attempt.signed.signature,)
 

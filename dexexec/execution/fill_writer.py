@@ -64,6 +64,7 @@ class FillWriter:
             corrections = _corrections(job.order, earlier, attempts)
             signatures = [signature, *(landing.signature for landing in earlier)]
             self._observer.duplicate_swap_landed(job.order.id, signatures)
+        is_first = job.status is not Status.CONFIRMED
         await self._steps.write(
             job,
             ((Trigger.FINALIZE if is_final else Trigger.LAND, detail),),
@@ -72,6 +73,12 @@ class FillWriter:
             resume_in_ms=resume_in_ms,
             corrections=corrections,
         )
+        # Once per swap: a confirmed swap is written again when it is final.
+        slippage = detail.get("venueSlippageBps")
+        if is_first and isinstance(slippage, str):  # an attempt that was restored from the chain has no quote
+            self._observer.metrics.fill_compared(attempt.venue, float(slippage))
+        if is_final:
+            self._observer.metrics.attempt_resolved(attempt.venue, Outcome.LANDED)
 
     async def end_with_earlier(
         self,

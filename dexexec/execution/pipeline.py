@@ -123,6 +123,7 @@ class Pipeline:
             halts=halts,
             funds_wait_ms=funds_wait_ms,
             clock=clock,
+            observer=observer,
             rng=rng,
             failpoints=failpoints,
         )
@@ -350,6 +351,9 @@ class Pipeline:
         if result.earlier:
             ended = {**about, "reason": result.reason, "detail": result.detail}
             await self._fills.end_with_earlier(job, result.earlier, (Trigger.ROUTE, ended), resolution)
+            self._observer.metrics.attempt_resolved(attempt.venue, result.outcome)
             return None
         failed = FailedRound(reason=result.reason, detail=result.detail, retry=Retry.UNTIL_DEADLINE, attempt=about)
-        return await self._failures.retry_or_end(job, failed, resolution)
+        retry_after = await self._failures.retry_or_end(job, failed, resolution)
+        self._observer.metrics.attempt_resolved(attempt.venue, result.outcome)
+        return retry_after

@@ -72,6 +72,7 @@ class StepWriter:
             group=job.order.oco_group,
             group_lookups=len(job.group_signatures),
             stages=job.stages,
+            kind=job.order.type.value,
         )
         if await self._store.advance(step) is None:
             raise ClaimLostError(str(job.order.id))

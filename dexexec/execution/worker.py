@@ -130,6 +130,11 @@ class Worker:
             observer=observer,
         )
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """The orders that are executed now, and how many may be at once."""
+        return len(self._tasks), self._limits.concurrency
+
     def stop(self) -> None:
         """Lease no more orders. `run` ends when the current ones have finished or were released."""
         self._stop.set()

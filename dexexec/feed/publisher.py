@@ -87,6 +87,7 @@ class Publisher:
         channel: str,
         failpoints: Failpoints = NO_FAILPOINTS,
         listener: Callable[[Sequence[Outgoing]], None] = lambda _: None,
+        dropped: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.channel = channel
         self.origin = uuid4().hex.encode()
@@ -94,6 +95,7 @@ class Publisher:
         self._redis = redis
         self._failpoints = failpoints
         self._listener = listener
+        self._dropped = dropped
         self._waiting: deque[Outgoing] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
         self.lost = 0
@@ -105,7 +107,7 @@ class Publisher:
         if events:
             outgoing = [Outgoing(event) for event in events]
             self._listener(outgoing)
-            self.lost += max(0, len(self._waiting) + len(outgoing) - MAX_WAITING)
+            self._count_lost(max(0, len(self._waiting) + len(outgoing) - MAX_WAITING))
             self._waiting.extend(outgoing)
             self._wake.set()
 
@@ -122,9 +124,14 @@ class Publisher:
                     await self._redis.publish(self.channel, encode(self.origin, batch))
                 except (RedisError, OSError):
                     # Not tried again: by the time Redis is back, the feeds have read these events from Postgres.
-                    self.lost += len(batch)
+                    self._count_lost(len(batch))
                     await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                     pause = min(pause * 2, LONGEST_PAUSE)
                 else:
                     pause = FIRST_PAUSE
                 raise_if_cancelled()
+
+    def _count_lost(self, count: int) -> None:
+        if count:
+            self.lost += count
+            self._dropped(count)

@@ -15,6 +15,7 @@ from dexexec.concurrency.cancellation import cancelled
 from dexexec.config.settings import Settings
 from dexexec.domain.halt import NO_HALTS, Halt
 from dexexec.domain.order import NewOrder
+from dexexec.domain.stage import Stage
 from dexexec.errors import (
     QueueFullError,
     RequestError,
@@ -123,6 +124,8 @@ class Intake:
         except TimeoutError:
             raise self._timed_out() from None
         created = await self._create(order, read_at, answer_by)
+        if not created.replayed:
+            self._observer.metrics.stage_ended(Stage.ACCEPTING, self._clock.monotonic() - read_at)
         if created.taken or created.rests:
             # A worker of this process has it, or none before it is triggered: it takes no room on the queue.
             self._gate.leave()

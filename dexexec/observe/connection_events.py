@@ -10,6 +10,10 @@ class ConnectionEvents:
     log: Logger
     metrics: Metrics
 
+    def operations_port_opened(self, url: str) -> None:
+        """Metrics and health checks are served on a port of their own."""
+        self.log.info("metrics and health checks are served", url=url)
+
     def accepting_paused(self, why: str, connections: int) -> None:
         """Accepting is paused, because the system has no file descriptor or memory for a new connection."""
         self.log.warning("connections not accepted for now", why=why, open=connections)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
+from dexexec.domain.stage import Stage
 from dexexec.domain.swap import FailedOnChain, SubmitAnswer, Unknown
 from dexexec.errors import ClaimLostError
 from dexexec.failpoints import Failpoint, Failpoints
@@ -121,6 +122,7 @@ class AttemptSettler:
 
     async def _submit(self) -> SubmitAnswer:
         signed = self._attempt.signed
+        begun = self._clock.monotonic()
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
                 return await self._chain.submit(signed)
@@ -129,3 +131,5 @@ class AttemptSettler:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the swap may be on its way
             self._observer.settlement_failed(signed.network, signed.signature, error)
             return Unknown("sending failed")
+        finally:
+            self._observer.metrics.stage_ended(Stage.SENDING, self._clock.monotonic() - begun)

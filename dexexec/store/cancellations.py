@@ -51,12 +51,12 @@ WITH u AS (
     UPDATE orders o SET {CANCEL_SET}
     FROM (SELECT clock_timestamp() AS at) now
     WHERE o.id = %(id)s AND o.ended IS NULL AND {OWNED} AND {UNSIGNED} AND {COMPARED}
-    RETURNING o.id, o.version, now.at
+    RETURNING o.id, o.version, o.type, now.at
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
     SELECT id, version, 'cancelled', at, %(detail)s FROM u
 )
-SELECT version, at FROM u
+SELECT version, type, at FROM u
 """  # noqa: S608 - both parts are constants
 STATE = f"""
 SELECT o.status, o.version, o.finished_at IS NOT NULL AS ended, {UNSIGNED} AS unsigned, {COMPARED} AS compared,
@@ -84,7 +84,14 @@ async def cancel(
     async with database.connection() as connection:
         while True:
             for row in await fetch_rows(connection, CANCEL, values):
-                event = Event(order_id=order_id, seq=row.version, status=Status.CANCELLED, at=row.at, detail=DETAIL)
+                event = Event(
+                    order_id=order_id,
+                    seq=row.version,
+                    status=Status.CANCELLED,
+                    at=row.at,
+                    detail=DETAIL,
+                    kind=row.type,
+                )
                 return Cancelled(order_id=order_id, seq=row.version), event
             rows = await fetch_rows(connection, STATE, values)
             if not rows:

@@ -91,7 +91,8 @@ def _row(order: NewOrder) -> dict[str, object]:
 
 
 def _events(order: NewOrder, at: datetime) -> list[Event]:
-    events = [Event(order_id=order.id, seq=1, status=Status.PENDING, at=at, detail=first_detail(order))]
+    kind = order.type.value
+    events = [Event(order_id=order.id, seq=1, status=Status.PENDING, at=at, detail=first_detail(order), kind=kind)]
     if order.rests:
         events.append(Event(order_id=order.id, seq=2, status=Status.WAITING, at=at, detail=wait_detail(order)))
     return events

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -16,6 +17,15 @@ from dexexec.store.session import Session
 from dexexec.store.unsettled_session import refuse_another_schema
 
 Connection = Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUsage:
+    """Connections of a pool, and callers that wait for one."""
+
+    used: int
+    idle: int
+    waiting: int
 
 
 class Database:
@@ -41,6 +51,12 @@ class Database:
 
     async def _settle(self, session: Session) -> None:
         await session.settle(self.address.schema)
+
+    def usage(self) -> "PoolUsage":
+        """How many connections of the pool are used and idle, and how many callers wait for one."""
+        stats = self._pool.get_stats()
+        idle = stats.get("pool_available", 0)
+        return PoolUsage(used=stats.get("pool_size", 0) - idle, idle=idle, waiting=stats.get("requests_waiting", 0))
 
     async def open(self) -> None:
         """Start the pool; connections are made when needed."""

@@ -61,11 +61,11 @@ _CANCEL = """
                         waiting = NULL, failure_reason = 'group-filled', resting = false, set_aside_at = NULL,
                         due_at = now.at, finished_at = now.at
     FROM m, (SELECT clock_timestamp() AS at) now WHERE o.id = m.id
-    RETURNING o.id, o.version, now.at, m.detail
+    RETURNING o.id, o.version, o.type, now.at, m.detail
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail) SELECT id, version, 'cancelled', at, detail FROM u
 )
-SELECT id, version, at, detail FROM u
+SELECT id, version, type, at, detail FROM u
 """
 _CANCELLABLE = f"""
 o.finished_at IS NULL AND o.status IN ('pending', 'waiting', 'routing', 'building')
@@ -234,6 +234,13 @@ async def join(database: Database, limit: int) -> tuple[int, list[Event]]:
 
 async def _cancelled(connection: Connection, statement: str, values: dict[str, object]) -> list[Event]:
     return [
-        Event(order_id=row.id, seq=row.version, status=Status.CANCELLED, at=row.at, detail=row.detail)
+        Event(
+            order_id=row.id,
+            seq=row.version,
+            status=Status.CANCELLED,
+            at=row.at,
+            detail=row.detail,
+            kind=row.type,
+        )
         for row in await fetch_rows(connection, statement, values)
     ]

@@ -60,12 +60,12 @@ WITH candidates AS MATERIALIZED ({candidates}), locked AS MATERIALIZED (
     UPDATE orders o SET {set}
     FROM locked, (SELECT clock_timestamp() AS at) now
     WHERE o.id = locked.id
-    RETURNING o.id, o.version, now.at
+    RETURNING o.id, o.version, o.type, now.at
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
     SELECT id, version, 'cancelled', at, %(detail)s FROM u
 )
-SELECT c.id, c.created_at, u.version, u.at FROM candidates c LEFT JOIN u USING (id)
+SELECT c.id, c.created_at, u.version, u.type, u.at FROM candidates c LEFT JOIN u USING (id)
 ORDER BY c.created_at DESC, c.id DESC
 """
 CANCEL_PAGE = _PAGE.format(candidates=_CANDIDATES, unsigned=UNSIGNED, set=CANCEL_SET, skip="SKIP LOCKED")
@@ -141,7 +141,14 @@ class MassCancellation:
         if position == self._start and all(row.version is None for row in rows):
             rows = await self._cancel(CANCEL_ONE, position, 1)
         return [
-            Event(order_id=row.id, seq=row.version, status=Status.CANCELLED, at=row.at, detail=DETAIL)
+            Event(
+                order_id=row.id,
+                seq=row.version,
+                status=Status.CANCELLED,
+                at=row.at,
+                detail=DETAIL,
+                kind=row.type,
+            )
             for row in rows
             if row.version is not None
         ]

@@ -206,7 +206,14 @@ async def create(
             continue
         stored.answers.append(Created(order.id, replayed=False, taken=row.claim > 0, rests=order.rests))
         stored.events.append(
-            Event(order_id=order.id, seq=1, status=Status.PENDING, at=row.created_at, detail=details[order.id])
+            Event(
+                order_id=order.id,
+                seq=1,
+                status=Status.PENDING,
+                at=row.created_at,
+                detail=details[order.id],
+                kind=order.type.value,
+            )
         )
         if order.rests:
             waits = wait_detail(order)

@@ -19,7 +19,7 @@ from dexexec.domain.quote import Mode
 from dexexec.domain.recurring_order import Change, EndedSlice, RecurringOrder, end_slice
 from dexexec.domain.slice_progress import Progress
 from dexexec.domain.status import Status
-from dexexec.domain.terms import Terms
+from dexexec.domain.terms import OrderType, Terms
 from dexexec.domain.token import Tokens
 from dexexec.store.database import Connection
 from dexexec.store.rows import fetch_row, fetch_rows, json_rows
@@ -117,7 +117,14 @@ async def write(connection: Connection, changes: Sequence[tuple[Parent, Change]]
     values = {"rows": json_rows(rows), "events": json_rows(events)}
     times: dict[UUID, datetime] = {row.id: row.at for row in await fetch_rows(connection, WRITE, values)}
     return [
-        Event(order_id=parent.order.id, seq=seq, status=status, at=times[parent.order.id], detail=detail)
+        Event(
+            order_id=parent.order.id,
+            seq=seq,
+            status=status,
+            at=times[parent.order.id],
+            detail=detail,
+            kind=OrderType.RECURRING.value,
+        )
         for parent, change in changes
         if parent.order.id in times
         for seq, (status, detail) in enumerate(change.events, parent.version + 1)

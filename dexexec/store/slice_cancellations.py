@@ -20,12 +20,12 @@ WITH u AS (
     FROM (SELECT clock_timestamp() AS at) now
     WHERE o.parent = ANY(%(parents)s) AND o.terms ? 'slice' AND o.finished_at IS NULL AND {UNSIGNED}
       AND EXISTS (SELECT FROM orders p WHERE p.id = o.parent AND p.finished_at IS NOT NULL) AND {COMPARED}
-    RETURNING o.id, o.parent, o.version, now.at
+    RETURNING o.id, o.parent, o.version, o.type, now.at
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
     SELECT id, version, 'cancelled', at, jsonb_build_object('detail', %(detail)s::text, 'parentId', parent) FROM u
 )
-SELECT id, parent, version, at FROM u
+SELECT id, parent, version, type, at FROM u
 """  # noqa: S608 - constants
 DETAIL = "cancelled, since its recurring order has ended"
 
@@ -46,6 +46,7 @@ async def cancel_slices_in(connection: Connection, parents: Sequence[UUID]) -> l
             status=Status.CANCELLED,
             at=row.at,
             detail={"detail": DETAIL, "parentId": str(row.parent)},
+            kind=row.type,
         )
         for row in rows
     ]

@@ -240,6 +240,7 @@ def _written(step: Step, at: datetime | None) -> list[Event] | None:
             status=status,
             at=at,
             detail=detail,
+            kind=step.kind,
             stages=step.stages if seq == last else NO_STAGES,
         )
         for seq, (status, detail) in enumerate(step.events, step.version + 1)

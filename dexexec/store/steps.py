@@ -105,7 +105,7 @@ class Step:
     that turned out to be the order's swap. `rest_ms` gives the order back to rest until it is triggered again, which
     does not happen before that time. `unbind` forgets a bound that was fixed by a quote: the next round fixes another.
     `amount` is new if the order spends a share of the balance, which this round has read. `stages` are the seconds that
-    stages took since the step before; they are not stored. `owner` is the order's.
+    stages took since the step before; they are not stored. `owner` and `kind` (for the metrics) are the order's.
     `group` is the order's `ocoGroup`, and `group_lookups` how many attempts of other orders of that group were looked
     up on chain since the claim.
     """
@@ -133,6 +133,7 @@ class Step:
     group: str | None = None
     group_lookups: int = 0
     stages: Mapping[Stage, float] = field(default_factory=lambda: NO_STAGES)
+    kind: str = ""
 
     @property
     def may_swap(self) -> bool:

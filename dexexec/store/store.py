@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -84,6 +85,7 @@ class Store(RestingOrders):
     * `permitted_identity` returns the identity of the only Postgres where attempts may be recorded and orders may end
       without a swap (None: any).
     * `unreadable` is called for orders whose rows cannot be read.
+    * `batch_written` is called after each batched commit with its kind, its rows and the seconds that it took.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Store(RestingOrders):
         dispatcher: Dispatcher | None = None,
         permitted_identity: Callable[[], str | None] = lambda: None,
         unreadable: Unreadable = lambda _, __: None,
+        batch_written: Callable[[str, int, float], None] = lambda _, __, ___: None,
     ) -> None:
         super().__init__(database, announce, timeout, unreadable)
         self._clock = clock
@@ -106,11 +109,18 @@ class Store(RestingOrders):
         self._dispatcher = dispatcher
         self._permitted_identity = permitted_identity
         self._cancelling_all = asyncio.Lock()
-        self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(self._create, separate=SEPARATE)
-        self._steps: Batcher[Step, step_writes.Answer] = Batcher(self._advance, separate=SEPARATE)
-        self._releases: Batcher[Release, None] = Batcher(lambda items: self._bounded(claims.release(database, items)))
+        self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(
+            self._create, separate=SEPARATE, written=partial(batch_written, "creates")
+        )
+        self._steps: Batcher[Step, step_writes.Answer] = Batcher(
+            self._advance, separate=SEPARATE, written=partial(batch_written, "steps")
+        )
+        self._releases: Batcher[Release, None] = Batcher(
+            lambda items: self._bounded(claims.release(database, items)), written=partial(batch_written, "releases")
+        )
         self._notes: Batcher[WaitNote, None] = Batcher(
-            lambda notes: self._bounded(wait_reasons.write_notes(database, notes))
+            lambda notes: self._bounded(wait_reasons.write_notes(database, notes)),
+            written=partial(batch_written, "notes"),
         )
 
     async def run(self) -> None:

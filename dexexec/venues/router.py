@@ -12,7 +12,7 @@ from functools import partial
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception, raise_if_cancelled
-from dexexec.concurrency.circuit_breaker import Breaker
+from dexexec.concurrency.circuit_breaker import Breaker, State
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL
@@ -206,6 +206,14 @@ class Router:
         self._record(routing, requested)
         return routing
 
+    def breaker_states(self) -> dict[str, State]:
+        """The state of each venue's breaker, by venue."""
+        return {
+            # Open until a request may try the venue, whether one has come since or not.
+            name: State.HALF_OPEN if breaker.state is State.OPEN and not breaker.remaining_seconds() else breaker.state
+            for name, breaker in self._breakers.items()
+        }
+
     def open_breakers(self) -> dict[str, Breaker]:
         """The breakers of the venues that are skipped now, by venue."""
         return {name: breaker for name, breaker in self._breakers.items() if breaker.remaining_seconds()}
@@ -229,6 +237,10 @@ class Router:
         by_venue = {answer.venue: answer for answer in routing.answers}
         for name in requested:
             answer = by_venue[name]
+            if answer.quote is not None:
+                self._observer.metrics.venue_quoted(name, answer.elapsed_ms / 1000, best=name == best)
+            elif answer.code != FailureReason.DEADLINE:
+                self._observer.metrics.venue_failed(name, answer.code)
             if answer.code != FailureReason.DEADLINE:  # the order had no time left, which says nothing of the venue
                 recorded = VenueAnswer(
                     quoted=answer.quote is not None,

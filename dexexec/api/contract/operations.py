@@ -270,13 +270,25 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         tag="service",
         summary="Check that an order posted now would be executed",
         answers={
-            200: Answered(model=Readiness, description="It would."),
+            200: Answered(model=Readiness, description="It would; while `degraded`, it may have to wait."),
             503: Answered(
                 model=Readiness,
                 description="It would not: `missing` and `causes` have the reasons.",
                 headers=("Retry-After",),
             ),
         },
+    ),
+    ("GET", "/metrics"): Operation(
+        id="getMetrics",
+        tag="service",
+        summary="Read the metrics, in the format of Prometheus",
+        answers={
+            200: Answered(
+                description="The metrics of all processes of the service.",
+                media_types=("text/plain", "application/openmetrics-text"),
+            )
+        },
+        problems=("not-found",),
     ),
     ("GET", "/problems/{code}"): Operation(
         id="getProblem",

@@ -31,7 +31,7 @@ class Alive(Answer):
 class Readiness(Answer):
     """Whether an order posted now would be executed."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "degraded", "not ready"]
     checks: dict[str, bool]
     missing: list[str]
     causes: dict[str, str]

@@ -13,6 +13,8 @@ class Metrics(OrderMetrics, VenueMetrics, NodeMetrics, ServiceMetrics):
     """All metrics that are counted as things happen."""
 
     def __init__(self, make: Instruments) -> None:
+        self.exposition = make.exposition
+        """Writes them for Prometheus; None where they are turned off."""
         for part in (OrderMetrics, VenueMetrics, NodeMetrics, ServiceMetrics):
             part.__init__(self, make)
 

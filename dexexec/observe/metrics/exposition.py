@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,11 +59,29 @@ class Exposition:
             return encoder(every), content_type
 
 
+@contextmanager
+def metrics_over_processes(processes: int, *, is_child: bool) -> Iterator[None]:
+    """Prepares the environment of the metrics, before prometheus-client is imported: with several `processes`, a folder
+    for the block that this process and its children share."""
+    if is_child:
+        yield  # the parent has set the variable
+        return
+    # One that was left from another program would mix its metrics with those of this service.
+    os.environ.pop(FOLDER, None)
+    if processes == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="dexexec-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        yield
+
+
 def fold(folder: Path, pid: int) -> None:
     """Keep what an ended process has counted, and drop its gauges. Called once for each process that has ended."""
     from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
 
+    # Scrapes wait meanwhile: between the sum and the removal of the file, its values would count twice.
     with _locked(folder, fcntl.LOCK_EX):
         mark_process_dead(pid, str(folder))
         for kind in ("counter", "histogram"):
@@ -80,7 +99,7 @@ def fold(folder: Path, pid: int) -> None:
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
-    """Between two files a count would be there twice, or not at all."""
+    # A lock of the file system, since the parent folds and its children answer scrapes. It ends with its process.
     with (folder / _LOCK).open("a") as file:
         fcntl.flock(file, how)
         yield

@@ -6,6 +6,8 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
+from dexexec.observe.metrics.exposition import Exposition
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
@@ -52,6 +54,10 @@ class Family(dict[Labels, InstrumentT], Generic[InstrumentT]):
 class Instruments(Protocol):
     """Makes the instruments of a process."""
 
+    @property
+    def exposition(self) -> Exposition | None:
+        """Writes their values for Prometheus; None without any."""
+
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Family[Counter]:
         """A counter, whose name ends with `_total`."""
 
@@ -74,11 +80,13 @@ class PrometheusInstruments:
     """
 
     def __init__(self) -> None:
+        # 50 ms of imports, which a command without metrics need not wait for.
         import prometheus_client  # noqa: PLC0415
 
         # Series with the time of creation double the answer, and no query needs them.
         prometheus_client.disable_created_metrics()
         self.registry: CollectorRegistry = prometheus_client.CollectorRegistry()
+        self.exposition = Exposition(self.registry)
         self._client = prometheus_client
 
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Family[Counter]:
@@ -119,6 +127,8 @@ NOTHING = _Nothing()
 
 class NoInstruments:
     """Instruments that drop every value."""
+
+    exposition: Exposition | None = None
 
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Family[Counter]:
         """As `Instruments`."""

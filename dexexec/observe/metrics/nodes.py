@@ -45,6 +45,9 @@ class NodeMetrics:
         """A request to a node ended."""
         self._seconds[node].observe(seconds)
         self._requests[node, method, outcome].inc()
+        if outcome == "ok" and node not in self._up:
+            # From here on only changes are reported.
+            self._up[node].set(1)
 
     def node_not_asked(self, node: str) -> None:
         """A request was not sent for lack of budget."""

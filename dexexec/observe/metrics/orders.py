@@ -69,6 +69,7 @@ class OrderMetrics:
         # Many share a commit, so they are added up first: counting costs more than the addition.
         for status, count in Tally(event.status for event in events).items():
             self._events[status].inc(count)
+        # Not more than this per event: it runs in the event loop, for every commit.
         for event in events:
             for stage, seconds in event.stages.items():
                 self.stage_ended(stage, seconds)

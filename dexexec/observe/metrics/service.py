@@ -24,8 +24,8 @@ class ServiceMetrics:
         )
         self._sockets_closed = make.counter(
             "dexexec_websockets_closed_total",
-            "WebSockets that the service closed, by close code; 4008 is a peer that was too slow or silent.",
-            ["code"],
+            "WebSockets that the service closed: slow, silent, flooding (the peer), or going-away (the service).",
+            ["cause"],
         )
         self._dropped = make.counter(
             "dexexec_stream_events_dropped_total",
@@ -78,9 +78,9 @@ class ServiceMetrics:
         """Connections were refused."""
         self._crowded[()].inc(count)
 
-    def socket_closed(self, code: int) -> None:
+    def socket_closed(self, cause: str) -> None:
         """The service closed a WebSocket."""
-        self._sockets_closed[str(code)].inc()
+        self._sockets_closed[cause].inc()
 
     def events_dropped(self, count: int) -> None:
         """Events were not announced over Redis."""
@@ -110,10 +110,13 @@ class ServiceMetrics:
         """A child process is started again."""
         self._restarts[()].inc()
 
-    def process_seen(self, *, lame: bool) -> None:
-        """This process lives. `lame`: it is about to stop."""
+    def process_seen(self) -> None:
+        """This process lives."""
         self._processes[()].set(1)
-        self._lame[()].set(lame)
+
+    def lame_duck_began(self) -> None:
+        """This process is about to stop."""
+        self._lame[()].set(1)
 
     def worker_seen(self, in_flight: int, capacity: int) -> None:
         """The orders of this process's worker, and how many it may execute at once."""

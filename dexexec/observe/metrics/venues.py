@@ -29,6 +29,7 @@ class VenueMetrics:
         self._opened = make.counter(
             "dexexec_venue_breaker_opened_total", "How often the breaker of a venue opened.", ["venue"]
         )
+        # Negative buckets too: a fill may be better than its quote, and that is worth seeing.
         self._realised = make.histogram(
             "dexexec_fill_slippage_bps",
             "Realised fill against the chosen quote, in basis points; above zero the fill was worse.",

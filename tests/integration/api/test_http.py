@@ -231,6 +231,7 @@ ALLOWED = {
     "/openapi.json": "GET, HEAD, OPTIONS",
     "/asyncapi.json": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",
+    "/metrics": "GET, HEAD, OPTIONS",
     "/problems/{code}": "GET, HEAD, OPTIONS",
 }
 

@@ -113,7 +113,7 @@ def serve_here(
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     loaded = settings.load(registry.option_names)
     observer = Observer(make_logger("info", "json"))
-    listening = listening_sockets.listen(loaded)
+    listening = listening_sockets.listen(listening_sockets.main_endpoint(loaded))
     url = f"http://127.0.0.1:{listening[0].getsockname()[1]}"
     with open_servers(loaded, observer.embedded_server_changed) as found:
         uvloop.run(

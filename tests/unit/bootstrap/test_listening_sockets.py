@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dexexec.bootstrap.listening_sockets import listen, reachable
+from dexexec.bootstrap.listening_sockets import listen, main_endpoint, reachable
 from dexexec.config.settings import Settings
 
 ALL = "0.0.0.0"  # noqa: S104
@@ -34,7 +34,7 @@ def answers(host: str, port: int) -> bool:
 )
 def test_it_listens_on_the_configured_address_and_the_url_that_is_shown_answers(host: str, at: set[str]) -> None:
     settings = Settings(_env_file=None, host=host, port=0)
-    sockets = listen(settings)
+    sockets = listen(main_endpoint(settings))
     try:
         port = sockets[0].getsockname()[1]
         assert {one for one in ("127.0.0.1", "::1") if answers(one, port)} == at

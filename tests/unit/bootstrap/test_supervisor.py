@@ -32,9 +32,12 @@ def test_pauses_grow_up_to_a_limit_and_begin_again_after_a_good_life() -> None:
 
 def test_children_get_the_address_of_the_embedded_servers_over_all_settings() -> None:
     parent = {"HOME": "/home/me", "port": "0", "PG_USER": "another", "PG_DATABASE": "other", "PG_PORT": "1"}
-    assert child_environment(parent, EMBEDDED, 4000, "http://127.0.0.1:8899") == {
+    assert child_environment(
+        parent, EMBEDDED, {"PORT": 4000, "DEXEXEC_METRICS_PORT": 4001}, "http://127.0.0.1:8899"
+    ) == {
         "HOME": "/home/me",
         "PORT": "4000",
+        "DEXEXEC_METRICS_PORT": "4001",
         "PG_HOST": "/data/postgres",
         "PG_PORT": "5432",
         "PG_USER": "postgres",
@@ -46,7 +49,7 @@ def test_children_get_the_address_of_the_embedded_servers_over_all_settings() ->
 
 def test_children_find_given_servers_as_we_did() -> None:
     parent = {"PG_HOST": "db", "PG_PASSWORD": "hunter2", "REDIS_URL": "redis://cache/0"}
-    assert child_environment(parent, GIVEN, None, None) == parent
+    assert child_environment(parent, GIVEN, {}, None) == parent
 
 
 @pytest.mark.parametrize(

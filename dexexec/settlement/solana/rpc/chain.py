@@ -19,6 +19,7 @@ from dexexec.settlement.solana.rpc.node_reports import NodeListener
 from dexexec.settlement.solana.rpc.node_urls import node_names
 from dexexec.settlement.solana.rpc.program_subscriptions import ProgramSubscriptions
 from dexexec.settlement.solana.rpc.request_budget import RequestBudget
+from dexexec.settlement.solana.rpc.request_meter import RequestMeter
 from dexexec.settlement.solana.rpc.signature_notifications import SignatureNotifications
 from dexexec.settlement.solana.rpc.signature_status import SignatureStatuses
 from dexexec.settlement.solana.rpc.subscription_socket import SubscriptionSocket
@@ -42,14 +43,15 @@ class RpcChain:
         options: NodePoolOptions | None = None,
         *,
         requests_per_second: float | None = None,
+        meter: RequestMeter | None = None,
     ) -> None:
         if not urls:
             raise ValueError("give at least one node")
         self._options = options or NodePoolOptions()
         names = node_names(list(urls))
         nodes = [Node(url, name, self._options.timeout) for url, name in zip(urls, names, strict=True)]
-        budget = RequestBudget(clock, requests_per_second)
-        self._nodes = NodePool(nodes, clock, listener, self._options, budget)
+        self._budget = RequestBudget(clock, requests_per_second)
+        self._nodes = NodePool(nodes, clock, listener, self._options, self._budget, meter=meter)
         self._statuses = SignatureStatuses(self._nodes)
         self._notifications = SignatureNotifications(lambda: self._nodes.order, clock, listener, self._options.timeout)
         self._programs = ProgramSubscriptions(clock)
@@ -58,6 +60,14 @@ class RpcChain:
         )
         self._account_batcher = AccountBatcher(self._fresh_accounts)
         self._blockhashes: Batcher[None, Blockhash] = Batcher(self._newest_blockhash)
+
+    def node_lags(self) -> dict[str, int]:
+        """The slots by which each node is behind, by its name, for nodes that answered lately."""
+        return self._nodes.lags()
+
+    def budget_left(self) -> dict[str, float]:
+        """The requests that each budget allows at once now, by its name."""
+        return self._budget.left()
 
     async def run(self) -> None:
         """Sends batched requests and keeps the WebSockets, until cancelled."""

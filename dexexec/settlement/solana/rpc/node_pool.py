@@ -29,6 +29,7 @@ from dexexec.settlement.solana.rpc.node_errors import (
 from dexexec.settlement.solana.rpc.node_reports import NodeListener, NodeReports
 from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT, NodeTrust, NodeWeight
 from dexexec.settlement.solana.rpc.request_budget import RequestBudget
+from dexexec.settlement.solana.rpc.request_meter import RequestMeter
 from dexexec.settlement.solana.rpc.throttled_nodes import NotSentError, ThrottledNodes
 from dexexec.venue import BadAnswer, Timeout, Unreachable
 
@@ -59,12 +60,14 @@ class NodePool:
         listener: NodeListener,
         options: NodePoolOptions,
         budget: RequestBudget,
+        *,
+        meter: RequestMeter | None = None,
     ) -> None:
         self.reports = NodeReports(listener)
         self.trust = NodeTrust(clock, listener, options.lag)
         self._order = list(nodes)
         self._options = options
-        self._throttled = ThrottledNodes(clock, budget, options.timeout, options.lag)
+        self._throttled = ThrottledNodes(clock, budget, options.timeout, options.lag, meter)
         self._heights = HeightCheck(self._throttled, self.trust)
         self._tip_survey = LagSurvey(methods.BLOCKHASH.method, clock, options.lag)
         self._finalized_survey = LagSurvey(methods.FINALIZED.method, clock, options.lag)
@@ -74,6 +77,12 @@ class NodePool:
     def grace(self) -> float:
         """Seconds that slower nodes get after the first answer."""
         return self._options.grace
+
+    def lags(self) -> dict[str, int]:
+        """The slots by which each node was behind the best in its last answers, by name, for nodes that answered
+        lately."""
+        slots = self._throttled.slots
+        return {node.name: slots.behind(slot) for node in self._order if (slot := slots.of(node))}
 
     @property
     def order(self) -> list[Node]:

@@ -84,11 +84,14 @@ class TokenBucket:
         finally:
             queue.remove(ticket)
 
+    def left(self) -> float:
+        """Tokens that are there now."""
+        return min(self._burst, self._tokens + (self._clock.monotonic() - self._filled_at) * self.rate)
+
     def _missing_tokens(self, ticket: object, *, urgent: bool) -> float:
         """Tokens that must still come in for this ticket, after all that are served before it."""
-        now = self._clock.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self.rate)
-        self._filled_at = now
+        self._tokens = self.left()
+        self._filled_at = self._clock.monotonic()
         if urgent:
             return 1 + self._urgent_queue.index(ticket) - self._tokens
         return 1 + len(self._urgent_queue) + self._queue.index(ticket) + self._reserve - self._tokens
@@ -113,6 +116,11 @@ class RequestBudget:
         async with AsyncExitStack() as turns:
             for bucket in self._buckets_for(host, method, pacing):
                 await turns.enter_async_context(bucket.turn(urgent=method in URGENT, until=until))
+
+    def left(self) -> dict[str, float]:
+        """The requests that are allowed at once now: for all nodes together as `all`, else by host. Buckets of single
+        methods are left out."""
+        return {host or "all": bucket.left() for (host, method), bucket in self._buckets.items() if not method}
 
     def _buckets_for(self, host: str, method: str, pacing: TokenBucket | None) -> Sequence[TokenBucket]:
         limit = PUBLIC_LIMITS.get(host)

@@ -22,6 +22,7 @@ from dexexec.settlement.solana.rpc.node_errors import (
     NodeUnavailableError,
 )
 from dexexec.settlement.solana.rpc.request_budget import BudgetExhaustedError, Cooldown, RequestBudget
+from dexexec.settlement.solana.rpc.request_meter import OK, NoMeter, RequestMeter, outcome_of
 from dexexec.settlement.solana.rpc.slot_tracker import SlotTracker
 from dexexec.venue import RateLimited
 
@@ -45,11 +46,14 @@ class ThrottledNodes:
     """Calls nodes. `timeout`: seconds for which a call may wait for its turn. `max_lag`: slots by which an answer may
     be older than the best."""
 
-    def __init__(self, clock: Clock, budget: RequestBudget, timeout: float, max_lag: int) -> None:
+    def __init__(
+        self, clock: Clock, budget: RequestBudget, timeout: float, max_lag: int, meter: RequestMeter | None = None
+    ) -> None:
         self.slots = SlotTracker(clock)
         self.genesis = GenesisCheck(clock)
         self._clock = clock
         self._budget = budget
+        self._meter = meter or NoMeter()
         self._timeout = timeout
         self._max_lag = max_lag
         # Searches have their own, lower limits at most providers: a node that refuses them still answers the rest.
@@ -139,7 +143,7 @@ class ThrottledNodes:
             if cooldown.left:
                 continue
             try:
-                answer = await node.call(call)
+                answer = await self._metered(node, call)
             except NodeRateLimitedError as error:
                 # Refusals of requests that were on their way together slow the host down once.
                 if cooldown.begin(error.retry_after) and call.method != SEARCH:
@@ -163,6 +167,18 @@ class ThrottledNodes:
                     self.slots.note(node, call.slot(answer))
                 return answer
 
+    async def _metered(self, node: Node, call: MethodCall[T]) -> T:
+        begun = self._clock.monotonic()
+        outcome = OK
+        try:
+            return await node.call(call)
+        except (NodeUnavailableError, NodeRefusedError) as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            # Also when the caller gave up: then it is counted as an answer that took as long as the caller waited.
+            self._meter.node_answered(node.name, call.method, outcome, self._clock.monotonic() - begun)
+
     async def _wait_for_cooldown(self, node: Node, cooldown: Cooldown, until: float) -> None:
         """Raises `NodeRateLimitedError` if the cooldown ends after `until`."""
         while left := cooldown.left:
@@ -176,6 +192,7 @@ class ThrottledNodes:
         try:
             await self._budget.take(node.host, method, until, pacing.bucket())
         except BudgetExhaustedError as error:
+            self._meter.node_not_asked(node.name)
             raise NotSentError(f"nothing was sent to {node.name}: {error}") from None
 
     def _pacing(self, endpoint: str) -> HostPacing:
