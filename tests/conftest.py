@@ -12,19 +12,18 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hypothesis
-import psycopg
 import pytest
-from psycopg import sql
 from tornado.ioloop import IOLoop
 
 from dexexec.embedded import lifecycle
 from dexexec.store import Address
+from tests.support.databases import Databases
 from tests.support.turns import turn
 
 PROGRAM_DUMPS = os.environ.pop("DEXEXEC_PROGRAM_DUMPS", "")
@@ -136,22 +135,17 @@ def servers(short_dir: Path) -> Iterator[Servers]:
         yield Servers(address, redis_url or stack.enter_context(lifecycle.valkey(short_dir / "data")))
 
 
-@contextmanager
-def new_database(postgres: Address) -> Iterator[Address]:
-    """A new, empty database, gone at the end."""
-    name = f"dexexec_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            yield replace(postgres, database=name)
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+@pytest.fixture(scope="session")
+def databases(servers: Servers) -> Iterator[Databases]:
+    """Empty databases, used again."""
+    with Databases(servers.postgres) as databases:
+        yield databases
 
 
 @pytest.fixture
-def database_address(servers: Servers) -> Iterator[Address]:
-    """A new, empty database."""
-    with new_database(servers.postgres) as address:
+def database_address(databases: Databases) -> Iterator[Address]:
+    """An empty database."""
+    with databases.empty() as address:
         yield address
 
 

@@ -35,7 +35,8 @@ from dexexec.client.problems import (
     VersionMismatchError,
 )
 from dexexec.store import Address
-from tests.conftest import Servers, new_database
+from tests.conftest import Servers
+from tests.support.databases import new_database
 from tests.support.ports import free_port
 from tests.support.service.client import Event as RawEvent
 from tests.support.service.process import OURS, QUICK, Launcher, Process, say, servers_at

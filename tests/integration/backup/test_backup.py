@@ -22,9 +22,10 @@ from dexexec.domain.status import Status
 from dexexec.errors import BackupError, IdempotencyMismatchError, UnusableError
 from dexexec.store import Address, ChainComparisons, Created, Database, migrate
 from dexexec.store.migrate import apply_migrations, migrations
-from tests.conftest import Servers, new_database
+from tests.conftest import Servers
 from tests.integration.conftest import open_scripted_workers
 from tests.support.aged_orders import ArchiveSetup, open_retention
+from tests.support.databases import new_database
 from tests.support.parts import new_order, open_database, open_store, running
 from tests.support.resting_rows import rest
 from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers

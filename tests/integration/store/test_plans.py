@@ -42,8 +42,9 @@ from dexexec.store import (
     step_writes,
 )
 from dexexec.store.queries import NEWEST_OF_ALL
-from tests.conftest import Servers, new_database
+from tests.conftest import Servers
 from tests.support.aged_orders import ArchiveSetup
+from tests.support.databases import new_database
 from tests.support.long_history import fill
 from tests.support.parts import open_database, open_store
 from tests.support.resting_rows import rest

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from dexexec.store import Address
-from tests.conftest import Servers, new_database
+from tests.conftest import Servers
 from tests.support.chaos.clients import REFUSALS, Follower, insist, take_back
+from tests.support.databases import new_database
 from tests.support.service.client import Http
 from tests.support.service.process import say, servers_at
 from tests.support.service.promise_checks import picture, rows
