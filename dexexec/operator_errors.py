@@ -1,7 +1,10 @@
 """Refusals by what an operator has set: a halt of signing, or the policy of a key. The tree is in `errors`."""
 
+from collections.abc import Sequence
+
 from dexexec.domain.halt import Halt
-from dexexec.errors import RequestError
+from dexexec.domain.policy_check import Breach
+from dexexec.errors import FieldProblem, RequestError
 
 
 class HaltedError(RequestError):
@@ -17,3 +20,26 @@ class HaltedError(RequestError):
     def __init__(self, halt: Halt) -> None:
         super().__init__(halt.detail)
         self.halt = halt
+
+
+class PolicyError(RequestError):
+    """The order breaks a limit of the key that posts it. The document has the limit's name as `policy`, the `limit` and
+    what was `given`; `errors` names every field that is over one."""
+
+    code = "policy"
+    http_status = 403
+    title = "The key's policy does not allow this"
+
+    def __init__(self, breaches: Sequence[Breach]) -> None:
+        first = breaches[0]
+        super().__init__(first.detail)
+        self.breaches = tuple(breaches)
+        self.fields = [
+            FieldProblem(each.field, f"is {each.given}", f"{each.policy}: {each.limit}") for each in breaches
+        ]
+        self.about = {"policy": first.policy, "limit": first.limit, "given": first.given}
+
+    @property
+    def daily(self) -> bool:
+        """Whether the order may fit on another day."""
+        return all(each.daily for each in self.breaches)

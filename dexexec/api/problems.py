@@ -38,7 +38,7 @@ from dexexec.errors import (
     VenuesUnavailableError,
     VersionMismatchError,
 )
-from dexexec.operator_errors import HaltedError
+from dexexec.operator_errors import HaltedError, PolicyError
 
 MEDIA_TYPE = "application/problem+json"
 PATH = "/problems/"
@@ -139,6 +139,7 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             IdempotencyInFlightError,
             UnauthorizedError,
             ScopeMissingError,
+            PolicyError,
             OrderNotFoundError,
             ResourceNotFoundError,
             MethodNotAllowedError,

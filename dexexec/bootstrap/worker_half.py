@@ -18,6 +18,7 @@ from dexexec.execution.archiver import Archiver
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.pipeline import Pipeline
+from dexexec.execution.policy_book import PolicyBook
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper, leave
 from dexexec.execution.worker import Limits, Worker
@@ -167,6 +168,7 @@ def _assemble(
             settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds
         ),
         halts=shared.halts,
+        policies=PolicyBook(store, clock),
         max_price_impact_bps=settings.max_price_impact_bps,
         finality_ms=finality_ms,
         funds_wait_ms=settings.funds_wait_ms,

@@ -34,14 +34,21 @@ class Breach:
         return f"the key's policy allows {self.policy} {self.limit}, and the order has {self.given}"
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyBreaches:
+    """All limits that an order breaks: at least one."""
+
+    breaches: tuple[Breach, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:
     """An order or an attempt, as far as policies limit it.
 
     `most_in` is the most that it may spend (base units of `mint_in`), None while that is not known. `kinds` are the
-    types of orders that it is or may lead to, none for an order that the service made for another one. `venues` are
-    those that it is limited to, or the one that it uses; empty: any. `impact_ppm` is the price impact that it allows or
-    has, None if it is not known.
+    types of orders that it is or may lead to, none for an order that the service made for another one. Without a
+    `wallet` it is not checked. `venues` are those that it is limited to, or the one that it uses; empty: any.
+    `impact_ppm` is the price impact that it allows or has, None if it is not known.
     """
 
     mint_in: str
@@ -53,7 +60,7 @@ class Trade:
     venues: tuple[str, ...] = ()
     slippage_bps: int
     impact_ppm: int | None
-    wallet: str | None = None
+    wallet: str = ""
 
 
 def posted_trade(order: NewOrder) -> Trade:
@@ -74,7 +81,7 @@ def posted_trade(order: NewOrder) -> Trade:
         venues=conditions.venues if conditions else (),
         slippage_bps=order.slippage_bps,
         impact_ppm=None if impact is None else impact * PPM_PER_BPS,
-        wallet=order.wallet,
+        wallet=order.wallet or DEFAULT_WALLET,
     )
 
 
@@ -90,7 +97,7 @@ def attempted_trade(order: Order, quote: Quote) -> Trade:
         venues=(quote.venue,),
         slippage_bps=order.slippage_bps,
         impact_ppm=quote.price_impact_ppm,
-        wallet=order.wallet,
+        wallet=order.wallet or DEFAULT_WALLET,
     )
 
 
@@ -99,6 +106,7 @@ def most_spent(order: NewOrder) -> int | None:
     wallet's balance decides that."""
     if order.terms is not None and order.terms.share_bps is not None:
         return None
+    # Of a recurring order this is the total, which its slices spend.
     if order.mode is Mode.EXACT_IN:
         return order.amount_base
     return order.bound.max_in if order.bound else None
@@ -132,6 +140,11 @@ def open_orders_breach(policy: Policy, open_orders: int) -> Breach | None:
     return Breach(field="", policy="openOrders", limit=str(policy.open_orders), given=given)
 
 
+def unreadable_breach() -> Breach:
+    """The breach of every order of a key whose policy cannot be read: its limits are unknown."""
+    return Breach(field="", policy="policy", limit="no order", given="one: the policy cannot be read by this version")
+
+
 def _kinds(order: NewOrder) -> Iterator[tuple[str, OrderType]]:
     """The types of an order and of its bracket's exits, each with the field that makes it so."""
     yield "type", order.type
@@ -161,6 +174,7 @@ def _mint_breaches(policy: Policy, trade: Trade) -> Iterator[Breach]:
 
 
 def _amount_breaches(policy: Policy, trade: Trade) -> Iterator[Breach]:
+    # Checked when the attempt is recorded: then its quote has fixed the amount.
     if trade.most_in is None:
         return
     limit = policy.max_per_order.get(trade.mint_in)
@@ -196,9 +210,8 @@ def _place_breaches(policy: Policy, trade: Trade) -> Iterator[Breach]:
         yield Breach(
             field="conditions.venues", policy="venues", limit=_names(policy.venues), given=", ".join(trade.venues)
         )
-    wallet = trade.wallet or DEFAULT_WALLET
-    if policy.wallets is not None and wallet not in policy.wallets:
-        yield Breach(field="wallet", policy="wallets", limit=_names(policy.wallets), given=wallet)
+    if policy.wallets is not None and trade.wallet and trade.wallet not in policy.wallets:
+        yield Breach(field="wallet", policy="wallets", limit=_names(policy.wallets), given=trade.wallet)
 
 
 def _units(limit: int, mint: str) -> str:

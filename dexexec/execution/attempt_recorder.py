@@ -11,7 +11,7 @@ from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
-from dexexec.domain.funds import Spending
+from dexexec.domain.policy_check import attempted_trade
 from dexexec.domain.quote import Quote
 from dexexec.domain.stage import Stage
 from dexexec.domain.status import Trigger
@@ -24,7 +24,7 @@ from dexexec.execution.step_writer import Events, StepWriter
 from dexexec.execution.wait_notes import WaitNotes
 from dexexec.failpoints import Failpoint, Failpoints
 from dexexec.observe.observer import Observer
-from dexexec.operator_errors import HaltedError
+from dexexec.operator_errors import HaltedError, PolicyError
 from dexexec.settlement.sealing import Sealed
 from dexexec.settlement.settlement import Settlement
 from dexexec.store import Attempt, NewAttempt
@@ -86,8 +86,8 @@ class AttemptRecorder:
         self._failpoints = failpoints
 
     async def record(self, job: Job, choice: ChosenQuote) -> Attempt:
-        """The choice as a recorded attempt. Raises `VenueError`, `SignerError`, `GroupHeldError` and `HaltedError`,
-        with the events of the choice written; for an order that spends a share of the balance also
+        """The choice as a recorded attempt. Raises `VenueError`, `SignerError`, `GroupHeldError`, `HaltedError` and
+        `PolicyError`, with the events of the choice written; for an order that spends a share of the balance also
         `FundsReservedError`, if others take some of it."""
         pause = FIRST_FUNDS_PAUSE
         while True:
@@ -112,9 +112,9 @@ class AttemptRecorder:
             await self._failpoints.reach(Failpoint.SIGNED)
             attempt = _attempt_of(job, choice, sealed)
             try:
-                await self._write(job, attempt, sealed.spending, unwritten)
+                await self._write(job, attempt, _recorded(job, choice, attempt, sealed), unwritten)
                 job.took(Stage.RECORDING, self._clock.monotonic() - signed_at)
-            except (GroupHeldError, HaltedError):
+            except (GroupHeldError, HaltedError, PolicyError):
                 # The signed bytes are thrown away: they were never sent.
                 await self._write_choice(job, attempt.venue, unwritten)
                 raise
@@ -173,13 +173,10 @@ class AttemptRecorder:
         if unwritten.events:
             await self._steps.write(job, unwritten.events, venue=venue, rounds=unwritten.rounds)
 
-    async def _write(self, job: Job, attempt: Attempt, spending: Spending | None, unwritten: Unwritten) -> None:
-        """Write the attempt and reserve its funds in one commit. Raises `FundsReservedError`,
-        `GroupHeldError` and `HaltedError`."""
+    async def _write(self, job: Job, attempt: Attempt, new: NewAttempt, unwritten: Unwritten) -> None:
+        """Write the attempt and reserve its funds in one commit. Raises `FundsReservedError`, `GroupHeldError`,
+        `HaltedError` and `PolicyError`."""
         # Before anything is sent: after a crash the next worker must find every transaction that could be on its way.
-        new = NewAttempt(
-            n=attempt.n, venue=attempt.venue, signed=attempt.signed, quoted=attempt.quoted, spending=spending
-        )
         detail = {**attempt.about(), "lastValidHeight": attempt.signed.last_valid_height}
         detail |= {name: attempt.quoted[name] for name in ("priorityFee", "closeAccount") if name in attempt.quoted}
         events = (*unwritten.events, (Trigger.SUBMIT, detail))
@@ -209,6 +206,17 @@ class AttemptRecorder:
         if left > 0:
             await self._notes.report(job, Waiting(WaitsFor.FUNDS, detail))
         return left
+
+
+def _recorded(job: Job, choice: ChosenQuote, attempt: Attempt, sealed: Sealed) -> NewAttempt:
+    return NewAttempt(
+        n=attempt.n,
+        venue=attempt.venue,
+        signed=attempt.signed,
+        quoted=attempt.quoted,
+        spending=sealed.spending,
+        trade=attempted_trade(job.order, choice.quote),
+    )
 
 
 def _attempt_of(job: Job, choice: ChosenQuote, sealed: Sealed) -> Attempt:

@@ -45,6 +45,7 @@ class HaltedOrders:
 
     async def wait(self, job: Job, halt: Halt) -> RetryAfter:
         """Give the order back, with one event for the whole halt."""
+        # At its deadline it must be taken up once more, to expire.
         left_ms = max(0.0, (job.deadline - self._clock.monotonic()) * 1000)
         # The random part keeps the orders of a long halt from being looked at together.
         pause_ms = fit_before_deadline(LONGEST_PAUSE_MS * self._rng.uniform(0.5, 1), left_ms)

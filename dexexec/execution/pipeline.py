@@ -26,6 +26,7 @@ from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
 from dexexec.execution.halted_orders import HaltedOrders, Halts
 from dexexec.execution.job import Job, RetryAfter, located
 from dexexec.execution.launch_check import within_conditions
+from dexexec.execution.policy_book import OwnerLimits, PolicyBook
 from dexexec.execution.quote_acceptance import Accepted, accept, impact_limit_ppm
 from dexexec.execution.retry_policy import (
     FailedRound,
@@ -35,6 +36,7 @@ from dexexec.execution.retry_policy import (
     group_held,
     no_signature,
     nothing_built,
+    policy_broken,
 )
 from dexexec.execution.share_amounts import ShareAmounts
 from dexexec.execution.size_suggestion import suggest_size
@@ -42,7 +44,7 @@ from dexexec.execution.step_writer import StepWriter
 from dexexec.execution.wait_notes import WaitNotes
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
-from dexexec.operator_errors import HaltedError
+from dexexec.operator_errors import HaltedError, PolicyError
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
 from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.settlement import Settlement
@@ -52,8 +54,8 @@ from dexexec.venue import AnyVenue, VenueError
 from dexexec.venues.router import Answer, Router, Routing
 
 UNAVAILABLE_CHAIN_PAUSE_MS = 30_000.0
-NotRecorded = SignerError | FundsReservedError | GroupHeldError | HaltedError
-NOT_RECORDED = (SignerError, FundsReservedError, GroupHeldError, HaltedError)
+NotRecorded = SignerError | FundsReservedError | GroupHeldError | HaltedError | PolicyError
+NOT_RECORDED = (SignerError, FundsReservedError, GroupHeldError, HaltedError, PolicyError)
 """Why an attempt was not recorded, although a venue could build it."""
 
 
@@ -74,6 +76,7 @@ class Pipeline:
         presenter: Presenter,
         retry_policy: RetryPolicy,
         halts: Halts,
+        policies: PolicyBook,
         max_price_impact_bps: int,
         finality_ms: float,
         funds_wait_ms: float,
@@ -98,6 +101,7 @@ class Pipeline:
         self._notes = WaitNotes(store, observer)
         self._fills = FillWriter(store, steps, presenter, observer)
         self._failures = FailureWriter(steps, retry_policy, clock, observer, rng)
+        self._policies = policies
         self._halted = HaltedOrders(halts=halts, store=store, steps=steps, clock=clock, observer=observer, rng=rng)
         self._shares = ShareAmounts(
             settlement=settlement,
@@ -214,21 +218,23 @@ class Pipeline:
             failed = failed_round_of([Answer.of("wallet", error)], {"round": job.rounds, "quotes": []})
             return await self._failures.retry_or_end(job, failed)
         begun = self._clock.monotonic()
-        routing = await self._router.route(job.order.swap, job.deadline)
+        limits = await self._policies.limits_of(job.order.owner)
+        routing = await self._router.route(job.order.swap, job.deadline, limits.venues)
         job.took(Stage.ROUTING, self._clock.monotonic() - begun)
         if share:
             # The amount is that of one wallet, and every network has its own.
             routing = self._shares.from_one_wallet(routing)
         await self._failpoints.reach(Failpoint.QUOTED)
         routing = await within_conditions(self._store, job.order, routing, self._clock)
-        accepted = accept(job.order, routing, self._max_price_impact_bps)
+        accepted = accept(limits.tightened(job.order, self._max_price_impact_bps), routing, self._max_price_impact_bps)
+        accepted = replace(accepted, routing=limits.within(accepted.order, accepted.routing))
         job.order = accepted.order
         job.fixed = accepted.fixed
         quotes = {**self._quotes_detail(job, accepted), **share}
         if accepted.bound is None or not accepted.routing.ranking:
             failed = failed_round_of(accepted.routing.answers, quotes, accepted.routing.breakers_open_ms)
             return await self._failures.retry_or_end(
-                job, await self._with_suggested_size(job, accepted.routing, failed)
+                job, await self._with_suggested_size(job, accepted.routing, failed, limits)
             )
         await self._failpoints.reach(Failpoint.CHOSEN)
         return await self._execute_best(job, accepted.routing, accepted.bound, quotes)
@@ -243,7 +249,9 @@ class Pipeline:
             detail |= {"minOut": str(accepted.bound.min_out), "maxIn": str(accepted.bound.max_in)}
         return detail
 
-    async def _with_suggested_size(self, job: Job, routing: Routing, failed: FailedRound) -> FailedRound:
+    async def _with_suggested_size(
+        self, job: Job, routing: Routing, failed: FailedRound, limits: OwnerLimits
+    ) -> FailedRound:
         """Where the order is too large for every venue, add what size would not be."""
         if failed.reason != FailureReason.PRICE_IMPACT:
             return failed
@@ -251,7 +259,7 @@ class Pipeline:
             answer.quote for answer in routing.answers if answer.quote and answer.code == FailureReason.PRICE_IMPACT
         ]
         suggested = await suggest_size(
-            lambda request: self._router.route(request, job.deadline),
+            lambda request: self._router.route(request, job.deadline, limits.venues),
             job.order.swap,
             too_large,
             impact_limit_ppm(job.order, self._max_price_impact_bps),
@@ -295,6 +303,8 @@ class Pipeline:
                 return await self._wait_for_signer(job, no_signature(error))
             case GroupHeldError():
                 return await self._failures.retry_or_end(job, group_held(error.held.detail))
+            case PolicyError():
+                return await self._failures.retry_or_end(job, policy_broken(error))
             case FundsReservedError():
                 return await self._failures.retry_or_end(job, self._outrun(error))
 

@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.operator_errors import PolicyError
 from dexexec.settlement.signer_errors import SignerError
 from dexexec.venues.router import Answer
 
@@ -146,6 +147,12 @@ def no_signature(error: SignerError, quotes: Detail | None = None) -> FailedRoun
         quotes=quotes,
         breakers_open_ms=error.retry_in_ms,
     )
+
+
+def policy_broken(error: PolicyError) -> FailedRound:
+    """A round whose attempt would have broken a limit of the order's key. Only a limit per day comes back."""
+    retry = Retry.UNTIL_DEADLINE if error.daily else Retry.NEVER
+    return FailedRound(reason=FailureReason.POLICY, detail=str(error), retry=retry)
 
 
 def _report_order(code: str) -> int:

@@ -51,6 +51,7 @@ class HaltWatch:
         before = self._halts
         self._halts = {halt.owner: halt for halt in await self._record.halts()}
         for owner in sorted(before.keys() | self._halts.keys()):
+            # Another reason is no other halt: its listeners have heard of it.
             began = owner in self._halts
             if began != (owner in before):
                 for listener in self._listeners:

@@ -59,6 +59,10 @@ WITH o AS (
     DELETE FROM order_events d USING o WHERE d.order_id = o.id RETURNING d.*
 ), a AS (
     DELETE FROM attempts d USING o WHERE d.order_id = o.id RETURNING d.*
+), p AS (
+    UPDATE policy_spending s
+    SET amount = CASE WHEN o.status = 'confirmed' THEN coalesce(o.amount_in, s.amount) ELSE 0 END
+    FROM o WHERE s.order_id = o.id
 )
 INSERT INTO archived_orders (
     id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint, amount_base,
@@ -98,6 +102,7 @@ FROM {} WHERE id > %s ORDER BY id LIMIT %s
 
 DROP_RECORDS = """
 WITH r AS (DELETE FROM restored_keys WHERE order_id = ANY(%(ids)s)),
+     p AS (DELETE FROM policy_spending WHERE order_id = ANY(%(ids)s)),
      g AS (DELETE FROM oco_groups WHERE filled_by = ANY(%(ids)s)),
      c AS (DELETE FROM attempt_costs WHERE order_id = ANY(%(ids)s))
 DELETE FROM idempotency_keys WHERE order_id = ANY(%(ids)s)

@@ -5,14 +5,17 @@ too late are left out when the statement is sent, and by the statement itself if
 """
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from dexexec.clock import Clock
 from dexexec.domain.event import Event
 from dexexec.domain.order import FOREVER_MS, NewOrder, Order
+from dexexec.domain.policy import NO_LIMITS, Policy
+from dexexec.domain.policy_check import Breach
 from dexexec.domain.share import amount_text
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
@@ -26,6 +29,8 @@ from dexexec.errors import (
     InvalidOrderError,
     UnavailableError,
 )
+from dexexec.operator_errors import PolicyError
+from dexexec.store import policies
 from dexexec.store.database import Connection, Database
 from dexexec.store.dispatcher import CapacityReservation
 from dexexec.store.postgres_errors import REFUSALS
@@ -107,7 +112,7 @@ _PREPARED: weakref.WeakSet[Connection] = weakref.WeakSet()
 @dataclass(slots=True, kw_only=True)
 class CreateRequest:
     """An order to store. `read_at` is when its request had been read, from which its deadline counts; `answer_by` is
-    when its client is answered at the latest (both in monotonic seconds).
+    when its client is answered at the latest (both in monotonic seconds). `policy` is that of the order's owner.
 
     `abandoned`: the caller does not wait any more. `sent`: a statement that stores the order was sent to Postgres.
     """
@@ -115,6 +120,7 @@ class CreateRequest:
     order: NewOrder
     read_at: float
     answer_by: float
+    policy: Policy = NO_LIMITS
     abandoned: bool = False
     sent: bool = False
 
@@ -175,34 +181,39 @@ def first_detail(order: NewOrder) -> dict[str, object]:
 
 
 async def create(
-    database: Database, requests: Sequence[CreateRequest], reservation: CapacityReservation | None, clock: Clock
+    database: Database,
+    requests: Sequence[CreateRequest],
+    reservation: CapacityReservation | None,
+    clock: Clock,
+    today: date | None = None,
 ) -> Stored:
     """Store the orders in one commit. The first ones are claimed for the worker that has reserved capacity, if its
-    lease is valid. An order that is refused for its key, or comes too late, gets an error as its answer; the others are
-    stored."""
+    lease is valid. An order that is refused for its key or by its policy, or comes too late, gets an error as its
+    answer; the others are stored."""
     details = {request.order.id: first_detail(request.order) for request in requests}
-    places = reservation.count if reservation else 0
+    broken: Mapping[UUID, Sequence[Breach]] = {}
     async with database.connection(REFUSALS) as connection:
         await _prepare(connection)
-        # Read the clock after the wait for a connection, which counts towards deadlines, and wait for nothing more.
+        # Read the clock after the wait for a connection, which counts towards deadlines, and wait for nothing more. In
+        # a transaction the times of the statement count from its beginning, so that the wait for a key's lock counts.
         now = clock.monotonic()
-        rows: list[dict[str, object]] = []
-        for request in requests:
-            if not request.abandoned and now < request.answer_by:
-                request.sent = True
-                # A resting order needs no worker yet.
-                direct = places > 0 and not request.order.rests
-                places -= direct
-                rows.append(_row(request, details[request.order.id], now, direct=direct))
-        values = {"rows": json_rows(rows), "worker": reservation.worker if reservation else None}
-        answers = await fetch_rows(connection, CREATE, values, prepare=True, binary=True) if rows else []
+        sent = [request for request in requests if not request.abandoned and now < request.answer_by]
+        if any(request.policy != NO_LIMITS for request in sent):
+            async with connection.transaction():
+                orders = [(request.order, request.policy) for request in sent]
+                limits, broken = await policies.check_new(connection, orders, today)
+                answers = await _insert(connection, sent, details, broken, reservation, now=now)
+                written = {row.id for row in answers if row.created_at is not None}
+                await policies.write_spends(connection, limits, written)
+        else:
+            answers = await _insert(connection, sent, details, broken, reservation, now=now)
     row_of = {row.id: row for row in answers}
     stored = Stored([], [], [])
     for request in requests:
         order = request.order
         row = row_of.get(order.id)
         if row is None or row.created_at is None:
-            stored.answers.append(_not_stored(row, order))
+            stored.answers.append(_not_stored(row, order, broken.get(order.id, ())))
             continue
         stored.answers.append(Created(order.id, replayed=False, taken=row.claim > 0, rests=order.rests))
         stored.events.append(
@@ -225,7 +236,30 @@ async def create(
     return stored
 
 
-def _not_stored(row: Any, order: NewOrder) -> Created | DexexecError:
+async def _insert(
+    connection: Connection,
+    requests: Sequence[CreateRequest],
+    details: Mapping[UUID, dict[str, object]],
+    broken: Mapping[UUID, Sequence[Breach]],
+    reservation: CapacityReservation | None,
+    *,
+    now: float,
+) -> list[Any]:
+    """Run `CREATE` for the requests. Those in `broken` are not stored, and find the order of their key."""
+    places = reservation.count if reservation else 0
+    rows: list[dict[str, object]] = []
+    for request in requests:
+        request.sent = True
+        # A resting order needs no worker yet.
+        refused = request.order.id in broken
+        direct = places > 0 and not request.order.rests and not refused
+        places -= direct
+        rows.append(_row(request, details[request.order.id], now, direct=direct, refused=refused))
+    values = {"rows": json_rows(rows), "worker": reservation.worker if reservation else None}
+    return await fetch_rows(connection, CREATE, values, prepare=True, binary=True) if rows else []
+
+
+def _not_stored(row: Any, order: NewOrder, broken: Sequence[Breach]) -> Created | DexexecError:
     """The answer for an order that was not inserted; `row` is None when it was not sent."""
     if row is not None and row.order_id is not None:
         if row.same_body:
@@ -233,6 +267,8 @@ def _not_stored(row: Any, order: NewOrder) -> Created | DexexecError:
         return IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
     if order.passed and row is not None:
         return in_the_past(order)
+    if broken:
+        return PolicyError(broken)
     if row is None or row.late:
         return UnavailableError("Postgres did not answer in time: nothing was stored")
     return IdempotencyInFlightError("the first request with this key is not finished: repeat it shortly")
@@ -252,7 +288,9 @@ async def _prepare(connection: Connection) -> None:
         _PREPARED.add(connection)
 
 
-def _row(request: CreateRequest, detail: dict[str, object], now: float, *, direct: bool) -> dict[str, object]:
+def _row(
+    request: CreateRequest, detail: dict[str, object], now: float, *, direct: bool, refused: bool
+) -> dict[str, object]:
     order = request.order
     return {
         "id": order.id,
@@ -264,9 +302,9 @@ def _row(request: CreateRequest, detail: dict[str, object], now: float, *, direc
         "amount_base": order.amount_base,
         "slippage_bps": order.slippage_bps,
         "deadline_in_ms": request.deadline_in_ms(now),
-        # An order whose time has passed is too late in any case.
-        # An order whose time has passed is too late in any case, also while the server's clock is set back.
-        "wait_ms": -DAY_MS if order.passed else (request.answer_by - now) * 1000,
+        # An order whose time has passed, or that is refused, is too late in any case, also while the server's clock is
+        # set back.
+        "wait_ms": -DAY_MS if order.passed or refused else (request.answer_by - now) * 1000,
         "client": order.client,
         "key": order.idempotency_key,
         "body_hash": order.body_hash.hex(),

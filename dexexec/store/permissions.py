@@ -23,6 +23,7 @@ RIGHTS = {
     "oco_groups": "SELECT, INSERT, UPDATE",
     "order_events": "SELECT, INSERT",
     "orders": "SELECT, INSERT, UPDATE",
+    "policy_spending": "SELECT, INSERT, UPDATE",
     "restored_keys": "SELECT, INSERT",
     "launches": "SELECT, INSERT, UPDATE, DELETE",
     MIGRATIONS: "SELECT",
@@ -43,7 +44,7 @@ SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnames
        min(pg_get_userbyid(relowner)) AS owner
 FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
   AND relname IN ('archived_orders', 'orders', 'order_events', 'attempts', 'attempt_costs', 'idempotency_keys',
-                  'oco_groups', 'simulated_swaps')
+                  'oco_groups', 'policy_spending', 'simulated_swaps')
 """
 
 

@@ -5,17 +5,20 @@ events are written by the same statement, so that `seq` has no gaps even if the 
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from uuid import UUID
 
 from dexexec.domain.event import NO_STAGES, Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.halt import Halt
 from dexexec.domain.oco import GroupHeld
-from dexexec.store import costs, oco_groups, reservations
+from dexexec.domain.policy import Policy
+from dexexec.domain.policy_check import PolicyBreaches
+from dexexec.store import costs, oco_groups, policies, reservations
 from dexexec.store.database import Connection, Database
 from dexexec.store.oco_groups import LockedGroups
+from dexexec.store.policies import LockedPolicies
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.reservations import WalletReservations
 from dexexec.store.rows import fetch_rows, json_rows
@@ -105,39 +108,68 @@ WHERE t.attempts > 0 AND h.owner IN (0, t.owner)
 """  # noqa: S608 - constants
 
 
-Answer = list[Event] | Shortfall | GroupHeld | Halt | None
+Answer = list[Event] | Shortfall | GroupHeld | Halt | PolicyBreaches | None
 """The answer to a step, as `advance` returns it."""
 
 
-async def advance(database: Database, steps: Sequence[Step], identity: str | None) -> list[Answer]:
+async def advance(
+    database: Database, steps: Sequence[Step], identity: str | None, today: date | None = None
+) -> list[Answer]:
     """Write the steps in one commit. If an identity is given, steps that need a comparison are only written in the
     Postgres with that identity.
 
     Returns for each step its events; or the shortfall if its attempt does not fit, or what holds its group, or the halt
-    of its owner, and then nothing of the step is written; or None if its claim was stale or another Postgres answers.
+    or the broken limits of its owner, and then nothing of the step is written; or None if its claim was stale or
+    another Postgres answers.
     """
     spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
     grouped = [(step.order_id, step.group) for step in steps if step.group and (step.may_swap or step.swapped)]
-    if not spending and not grouped:
-        async with database.connection(REFUSALS) as connection:
+    limited = {step.owner for step in steps if step.owner is not None and step.attempt and step.attempt.trade}
+    async with database.connection(REFUSALS) as connection:
+        of_owners = await policies.policies_of(connection, sorted(limited)) if limited else {}
+        if not spending and not grouped and not of_owners:
             return [*await _advance(connection, steps, identity)]
-    async with database.connection(REFUSALS) as connection, connection.transaction():
-        # The wallets stay locked until the commit: another process must not reserve from the same balances meanwhile.
-        reserved = await reservations.lock(connection, [each.wallet for each in spending])
-        # So do the groups, which no other process may swap for meanwhile. Behind the wallets, as in all processes.
-        groups = await oco_groups.lock_for(connection, grouped)
-        refused = {place: why for place, step in enumerate(steps) if (why := _refusal(reserved, groups, step))}
-        free = [groups.reported(step) for place, step in enumerate(steps) if place not in refused]
-        written = iter(await _advance(connection, free, identity))
-        return [refused[n] if n in refused else next(written) for n in range(len(steps))]
+        async with connection.transaction():
+            return await _advance_locked(connection, steps, identity, of_owners, today)
 
 
-def _refusal(reserved: WalletReservations, groups: LockedGroups, step: Step) -> Shortfall | GroupHeld | None:
+async def _advance_locked(
+    connection: Connection,
+    steps: Sequence[Step],
+    identity: str | None,
+    of_owners: Mapping[int, Policy | None],
+    today: date | None,
+) -> list[Answer]:
+    """Write the steps for which what others have recorded leaves room, in the transaction of `connection`."""
+    spending = [step.attempt.spending for step in steps if step.attempt and step.attempt.spending]
+    grouped = [(step.order_id, step.group) for step in steps if step.group and (step.may_swap or step.swapped)]
+    # The wallets stay locked until the commit: another process must not reserve from the same balances meanwhile.
+    reserved = await reservations.lock(connection, [each.wallet for each in spending])
+    # So do the groups, which no other process may swap for meanwhile, and the keys, whose limits no other process may
+    # use up. In this order in all processes.
+    groups = await oco_groups.lock_for(connection, grouped)
+    limits = await policies.lock_for(connection, of_owners, [step.order_id for step in steps if step.attempt], today)
+    refused = {place: why for place, step in enumerate(steps) if (why := _refusal(reserved, groups, limits, step))}
+    free = [groups.reported(step) for place, step in enumerate(steps) if place not in refused]
+    answers = await _advance(connection, free, identity)
+    written = {step.order_id for step, answer in zip(free, answers, strict=True) if isinstance(answer, list)}
+    await policies.write_spends(connection, limits, written)
+    following = iter(answers)
+    return [refused[n] if n in refused else next(following) for n in range(len(steps))]
+
+
+def _refusal(
+    reserved: WalletReservations, groups: LockedGroups, limits: LockedPolicies, step: Step
+) -> Shortfall | GroupHeld | PolicyBreaches | None:
     if step.group is not None and step.may_swap:
         held = groups.take(step.order_id, step.group, step.group_lookups)
         if held is not None:
             return held
     attempt = step.attempt
+    if attempt and attempt.trade and step.owner is not None:
+        broken = limits.admit(step.order_id, step.owner, attempt.trade)
+        if broken:
+            return PolicyBreaches(tuple(broken))
     return reserved.reserve(attempt.spending, attempt.signed.genesis) if attempt and attempt.spending else None
 
 

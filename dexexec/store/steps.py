@@ -12,6 +12,7 @@ from dexexec.domain.event import NO_STAGES, Detail
 from dexexec.domain.funds import Spending
 from dexexec.domain.order import Order
 from dexexec.domain.outcome import Outcome
+from dexexec.domain.policy_check import Trade
 from dexexec.domain.quote import Fill
 from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status
@@ -66,13 +67,15 @@ class Claimed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAttempt:
     """An attempt to record before its transaction is sent. `quoted` is the quote that it was built from, as JSON
-    values. `spending` is what it may take from the wallet; the amount is reserved until the attempt has ended."""
+    values. `spending` is what it may take from the wallet; the amount is reserved until the attempt has ended. `trade`
+    is what the policy of the order's key limits; None: nothing is limited."""
 
     n: int
     venue: str
     signed: SignedSwap
     quoted: Detail
     spending: Spending | None = None
+    trade: Trade | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ whose answer is lost may have happened; the caller finds out by reading.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -24,6 +24,8 @@ from dexexec.domain.funds import Shortfall
 from dexexec.domain.halt import Halt
 from dexexec.domain.oco import GroupHeld
 from dexexec.domain.order import NewOrder
+from dexexec.domain.policy import NO_LIMITS, Policy
+from dexexec.domain.policy_check import PolicyBreaches
 from dexexec.domain.status import Status
 from dexexec.errors import (
     DexexecError,
@@ -32,7 +34,7 @@ from dexexec.errors import (
     PartlyCancelledError,
     UnavailableError,
 )
-from dexexec.operator_errors import HaltedError
+from dexexec.operator_errors import HaltedError, PolicyError
 from dexexec.store import (
     amendments,
     cancellations,
@@ -43,6 +45,7 @@ from dexexec.store import (
     halts,
     leases,
     orders,
+    policies,
     queries,
     reservations,
     slice_cancellations,
@@ -86,6 +89,7 @@ class Store(RestingOrders):
       without a swap (None: any).
     * `unreadable` is called for orders whose rows cannot be read.
     * `batch_written` is called after each batched commit with its kind, its rows and the seconds that it took.
+    * `today` returns the day for limits per day (None: the UTC day of Postgres' clock).
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class Store(RestingOrders):
         permitted_identity: Callable[[], str | None] = lambda: None,
         unreadable: Unreadable = lambda _, __: None,
         batch_written: Callable[[str, int, float], None] = lambda _, __, ___: None,
+        today: Callable[[], date | None] = lambda: None,
     ) -> None:
         super().__init__(database, announce, timeout, unreadable)
         self._clock = clock
@@ -108,6 +113,7 @@ class Store(RestingOrders):
         self._for_reads = for_reads or database
         self._dispatcher = dispatcher
         self._permitted_identity = permitted_identity
+        self._today = today
         self._cancelling_all = asyncio.Lock()
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(
             self._create, separate=SEPARATE, written=partial(batch_written, "creates")
@@ -131,19 +137,27 @@ class Store(RestingOrders):
 
     # New orders
 
-    async def create(self, order: NewOrder, *, read_at: float | None = None, answer_by: float | None = None) -> Created:
-        """Store an order with its first event; both are committed when this returns.
+    async def create(
+        self,
+        order: NewOrder,
+        *,
+        read_at: float | None = None,
+        answer_by: float | None = None,
+        policy: Policy = NO_LIMITS,
+    ) -> Created:
+        """Store an order with its first event; both are committed when this returns. `policy` is that of its owner.
 
         `read_at` is when the request had been read, from which the deadline counts (monotonic seconds; None: now).
         `answer_by` is when this call ends at the latest (None: after the store's time limit). Raises
-        `IdempotencyMismatchError` and `IdempotencyInFlightError`. Raises `UnavailableError`: with the order's id if the
-        commit may have happened; without it, nothing was stored and nothing will be.
+        `IdempotencyMismatchError`, `IdempotencyInFlightError` and `PolicyError`. Raises `UnavailableError`: with the
+        order's id if the commit may have happened; without it, nothing was stored and nothing will be.
         """
         now = self._clock.monotonic()
         request = CreateRequest(
             order=order,
             read_at=now if read_at is None else read_at,
             answer_by=now + self._timeout if answer_by is None else answer_by,
+            policy=policy,
         )
         try:
             async with asyncio.timeout(request.answer_by - now):
@@ -163,11 +177,15 @@ class Store(RestingOrders):
         # The statement is cancelled when the last client of the batch has been answered: it must not commit afterwards.
         seconds = max(request.answer_by for request in requests) - self._clock.monotonic()
         if dispatcher is None or reservation is None:
-            stored = await self._bounded(orders.create(self._for_orders, requests, None, self._clock), seconds)
+            stored = await self._bounded(
+                orders.create(self._for_orders, requests, None, self._clock, self._today()), seconds
+            )
             self._announce(stored.events)
             return stored.answers
         try:
-            stored = await self._bounded(orders.create(self._for_orders, requests, reservation, self._clock), seconds)
+            stored = await self._bounded(
+                orders.create(self._for_orders, requests, reservation, self._clock, self._today()), seconds
+            )
         except BaseException:
             # Also after a cancellation: places that are not given back are lost to the worker.
             dispatcher.take(reservation, ())
@@ -267,6 +285,10 @@ class Store(RestingOrders):
         """Whether workers may not sign at present, because the record is not compared with the chain yet."""
         return await self._bounded(chain_comparisons.is_stopped(self._database))
 
+    async def policies(self, owners: Sequence[int]) -> dict[int, Policy | None]:
+        """Return the policies of those keys that have one; None for one that cannot be read."""
+        return await self._bounded(policies.read_policies(self._for_reads, owners))
+
     async def halts(self) -> list[Halt]:
         """Return for whom signing is halted."""
         return await self._bounded(halts.read(self._for_reads))
@@ -305,10 +327,13 @@ class Store(RestingOrders):
         """Write a step; returns its events, or None if the claim was stale. Raises `FundsReservedError`, and writes
         nothing, for an attempt that the wallet cannot pay beside the other open attempts; `GroupHeldError`, and writes
         nothing, for one of an order whose group another order has filled, or may still fill; `HaltedError`, and writes
-        nothing, for one of an owner for whom signing is halted."""
+        nothing, for one of an owner for whom signing is halted; `PolicyError`, and writes nothing, for one that breaks
+        a limit of its owner."""
         answer = await self._steps.put(step)
         if isinstance(answer, Halt):
             raise HaltedError(answer)
+        if isinstance(answer, PolicyBreaches):
+            raise PolicyError(answer.breaches)
         if isinstance(answer, GroupHeld):
             raise GroupHeldError(answer)
         if isinstance(answer, Shortfall):
@@ -321,7 +346,9 @@ class Store(RestingOrders):
         return await self._bounded(reservations.reserved(self._database, wallet, slot, genesis))
 
     async def _advance(self, steps: list[Step]) -> list[step_writes.Answer]:
-        answers = await self._bounded(step_writes.advance(self._database, steps, self._permitted_identity()))
+        answers = await self._bounded(
+            step_writes.advance(self._database, steps, self._permitted_identity(), self._today())
+        )
         self._announce([event for events in answers if isinstance(events, list) for event in events])
         return answers
 

@@ -6,7 +6,7 @@ skipped for a while (by a circuit breaker). Every answer is returned, with the r
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -170,14 +170,16 @@ class Router:
         # Keeps references to cancelled tasks that still run, or the garbage collector could drop them half-way.
         self._abandoned: set[asyncio.Task[Answer]] = set()
 
-    async def route(self, request: SwapRequest, deadline: float) -> Routing:
-        """Quotes for `request` by the earlier of the router's timeout and `deadline` (monotonic seconds)."""
+    async def route(self, request: SwapRequest, deadline: float, only: Collection[str] | None = None) -> Routing:
+        """Quotes for `request` by the earlier of the router's timeout and `deadline` (monotonic seconds). Only the
+        venues in `only` are queried (None: all)."""
         timeout_at = self._clock.monotonic() + self._timeout
         until = min(deadline, timeout_at)
         answers: dict[str, Answer] = {}
         requested: dict[str, asyncio.Task[Answer]] = {}
         for name, venue in self.venues.items():
-            refusal = self._refusal(name, venue, request)
+            refusal = _not_allowed(name) if only is not None and name not in only else None
+            refusal = refusal or self._refusal(name, venue, request)
             if refusal is not None:
                 answers[name] = refusal
             else:
@@ -330,6 +332,12 @@ class Router:
 
     def _since(self, begun: float) -> int:
         return round((self._clock.monotonic() - begun) * 1000)
+
+
+def _not_allowed(venue: str) -> Answer:
+    """The answer of a venue that the policy of the order's key leaves out."""
+    detail = "the policy of the order's key does not allow this venue"
+    return Answer(venue=venue, code=FailureReason.POLICY, detail=detail, retryable=False)
 
 
 def _cut_short(answer: Answer) -> Answer:

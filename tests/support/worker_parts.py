@@ -11,6 +11,7 @@ from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.halted_orders import Halts
 from dexexec.execution.pipeline import Pipeline
+from dexexec.execution.policy_book import PolicyBook
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.observe.observer import Observer
@@ -47,6 +48,7 @@ def pipeline_and_watcher(
         presenter=presenter,
         retry_policy=retry_policy,
         halts=halts,
+        policies=PolicyBook(store, clock),
         max_price_impact_bps=1_000,
         finality_ms=finality_ms,
         funds_wait_ms=3_000,

@@ -147,7 +147,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         },
         problems=(
             "malformed-body", "invalid-idempotency-key", "idempotency-key-in-flight", "invalid-order",
-            "idempotency-key-reused", "too-many-orders", "queue-full", "unavailable", "halted",
+            "idempotency-key-reused", "too-many-orders", "queue-full", "unavailable", "halted", "policy",
         ),
     ),
     ("GET", "/api/orders/{id}"): Operation(
@@ -177,7 +177,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             )
         },
         problems=(
-            "malformed-body", "invalid-if-match", "order-not-found", "not-resting", "version-mismatch",
+            "malformed-body", "invalid-if-match", "order-not-found", "not-resting", "version-mismatch", "policy",
             "invalid-order", "precondition-required", *READING,
         ),
     ),

@@ -31,6 +31,8 @@ _DETAILS: Mapping[str, str] = {
     "version-mismatch": "the order is at version 4 now: read it again",
     "partly-cancelled": "512 orders are cancelled, and more may be: repeat the request (Postgres does not answer)",
     "unavailable": "Postgres does not answer",
+    "halted": "signing is halted for this service since 2026-11-29T12:00:00.000Z: prices look wrong",
+    "policy": "the key's policy allows maxSlippageBps 30, and the order has 50",
     "internal": "the log has the details under the id in `instance`",
 }
 """What the detail may be; otherwise it is the title."""
@@ -43,6 +45,7 @@ _FIELDS: Mapping[str, tuple[FieldProblem, ...]] = {
         FieldProblem("amount", "is negative", 'a positive decimal string such as "0.01"'),
     ),
     "invalid-query": (FieldProblem("limit", "is not a usable limit", "an integer from 1 to 100"),),
+    "policy": (FieldProblem("slippageBps", "is 50", "maxSlippageBps: 30"),),
     "invalid-idempotency-key": (
         FieldProblem("Idempotency-Key", "is empty", "one value of 1 to 255 printable ASCII characters"),
     ),
@@ -53,6 +56,7 @@ _MEMBERS: Mapping[str, Mapping[str, object]] = {
     "not-resting": _ABOUT_ORDER,
     "version-mismatch": _ABOUT_ORDER,
     "partly-cancelled": {"cancelled": 512},
+    "policy": {"policy": "maxSlippageBps", "limit": "30", "given": "50"},
     "too-many-orders": {"retryAfterMs": 2500},
 }
 

@@ -67,10 +67,10 @@ async def test_promise_11_a_poison_order_is_set_aside_and_the_others_keep_flowin
         worker = b.worker(max_claims=2)
         run = worker._tasks._pipeline._router.route
 
-        async def route(request: SwapRequest, deadline: float) -> Any:
+        async def route(request: SwapRequest, deadline: float, only: Any = None) -> Any:
             if request.amount == poison.amount_base:
                 raise ZeroDivisionError("a bug that only this order meets")
-            return await run(request, deadline)
+            return await run(request, deadline, only)
 
         worker._tasks._pipeline._router.route = route  # type: ignore[method-assign]
         async with running(worker.run(), b.sweeper().run()):

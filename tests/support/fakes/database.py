@@ -1,10 +1,11 @@
 """What the statements of `dexexec.store` do to the rows, in memory. Each method is one commit."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from dexexec.domain.halt import EVERYBODY, Halt, halt_of
 from dexexec.domain.launch import NewPool
 from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.outcome import Outcome
+from dexexec.domain.policy import NO_LIMITS, Policy
+from dexexec.domain.policy_check import breaches, posted_trade
 from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms
@@ -29,7 +32,7 @@ from dexexec.errors import (
     PartlyCancelledError,
     UnavailableError,
 )
-from dexexec.operator_errors import HaltedError
+from dexexec.operator_errors import HaltedError, PolicyError
 from dexexec.store import (
     Attempt,
     Claimed,
@@ -43,6 +46,7 @@ from dexexec.store import (
     Step,
     Triggering,
     WaitNote,
+    policies,
 )
 from dexexec.store.cancellations import DETAIL, NOT_COMPARED
 from dexexec.store.orders import first_detail, in_the_past
@@ -89,6 +93,11 @@ class MemoryDatabase:
         self.filled_groups: dict[tuple[str, bool], UUID] = {}
         """Which order filled a group, of dry runs or of others."""
         self.halts: dict[int, Halt] = {}
+        self.policies: dict[int, Policy] = {}
+        self.spending: dict[UUID, policies.Spend] = {}
+        """By order, on the day for which it counts."""
+        self.days: dict[UUID, date] = {}
+        self.today = date(2026, 1, 1)
 
     def copy(self) -> dict[str, Any]:
         """All that is in it now, as a standby has it that is cut off at this moment."""
@@ -112,10 +121,10 @@ class MemoryDatabase:
     # Orders
 
     def create(
-        self, order: NewOrder, deadline_in_ms: float, worker: int | None = None
+        self, order: NewOrder, deadline_in_ms: float, worker: int | None = None, policy: Policy = NO_LIMITS
     ) -> tuple[Created, list[Event], Claimed | None]:
         """The order with its first events, or the one that its key belongs to; claimed for `worker` if its lease lives.
-        Raises `IdempotencyMismatchError`."""
+        Raises `IdempotencyMismatchError` and `PolicyError`."""
         found = self.order_of_key(order)
         if found is not None:
             known, same_body = found
@@ -124,6 +133,7 @@ class MemoryDatabase:
             return Created(known, replayed=True), [], None
         if order.passed:
             raise in_the_past(order)
+        locked = self._check_new(order, policy)
         if order.id in self.orders:
             raise UniqueViolation("orders_pkey")
         if order.idempotency_key is not None:
@@ -138,6 +148,7 @@ class MemoryDatabase:
             events=[event], claim_of=[0],
         )  # fmt: skip
         self.orders[order.id] = row
+        self._write_spends(locked)
         if order.rests:
             return Created(order.id, replayed=False, rests=True), [event, self._rest_new(row, now)], None
         me = self.workers.get(worker) if worker is not None else None
@@ -243,8 +254,10 @@ class MemoryDatabase:
         if step.may_swap and (held := groups.held(self, row, step.group_lookups)) is not None:
             raise GroupHeldError(held)
         if step.attempt is not None:
+            locked = self._admit(row, step.attempt)
             self._reserve(step.attempt, now)
             self._record(row, step, now)
+            self._write_spends(locked)
         for resolution in (*((step.resolution,) if step.resolution else ()), *step.corrections):
             for one in row.attempts:
                 if one.attempt.n == resolution.n and (one.outcome is None or resolution in step.corrections):
@@ -400,6 +413,43 @@ class MemoryDatabase:
         return (self.made_as == self.identity or bool(rows)) and all(
             row.pending is None and (row.identity or self.made_as) == self.identity for row in rows
         )
+
+    def _check_new(self, order: NewOrder, policy: Policy) -> policies.LockedPolicies:
+        """Raises `PolicyError`."""
+        locked = self._lock(order.owner, policy)
+        broken = breaches(policy, posted_trade(order)) or locked.accept(order, order.owner or 0, policy)
+        if broken:
+            raise PolicyError(broken)
+        return locked
+
+    def _admit(self, row: OrderRow, new: NewAttempt) -> policies.LockedPolicies:
+        """Raises `PolicyError`."""
+        owner = row.new.owner
+        policy = self.policies.get(owner, NO_LIMITS) if owner is not None else NO_LIMITS
+        locked = self._lock(owner, policy)
+        if new.trade is not None and owner is not None and (broken := locked.admit(row.new.id, owner, new.trade)):
+            raise PolicyError(broken)
+        return locked
+
+    def _lock(self, owner: int | None, policy: Policy) -> policies.LockedPolicies:
+        """What the orders of that owner spend today."""
+        locked = policies.LockedPolicies(self.today, {owner: policy} if owner is not None else {})
+        for order_id, spend in self.spending.items():
+            if spend.owner == owner and self.days[order_id] == self.today:
+                row = self.orders[order_id]
+                ended = (row.amount_in or 0) if row.status is Status.CONFIRMED else 0
+                counted = spend.amount if row.finished_at is None else ended
+                key = (spend.owner, spend.mint)
+                locked.spent[key] = locked.spent.get(key, 0) + counted
+                locked.own[order_id] = spend.amount
+        locked.open_orders = Counter(
+            row.new.owner for row in self.orders.values() if row.finished_at is None and row.new.owner is not None
+        )
+        return locked
+
+    def _write_spends(self, locked: policies.LockedPolicies) -> None:
+        for spend in locked.spends:
+            self.spending[spend.order_id], self.days[spend.order_id] = spend, locked.day
 
     def _reserve(self, new: NewAttempt, now: int) -> None:
         """Raises `FundsReservedError`."""

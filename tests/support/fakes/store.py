@@ -17,6 +17,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.halt import Halt
 from dexexec.domain.launch import NewPool
 from dexexec.domain.order import NewOrder
+from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.status import Status
 from dexexec.domain.token import Tokens
 from dexexec.errors import DexexecError, UnavailableError
@@ -107,13 +108,21 @@ class MemoryStore:
         """Itself, for parts that name the class of the real one."""
         return cast("Store", self)
 
-    async def create(self, order: NewOrder, *, read_at: float | None = None, answer_by: float | None = None) -> Created:
+    async def create(
+        self,
+        order: NewOrder,
+        *,
+        read_at: float | None = None,
+        answer_by: float | None = None,
+        policy: Policy = NO_LIMITS,
+    ) -> Created:
         """As the real one."""
         now = self._clock.monotonic()
         request = CreateRequest(
             order=order,
             read_at=now if read_at is None else read_at,
             answer_by=math.inf if answer_by is None else answer_by,
+            policy=policy,
         )
         try:
             if answer_by is None:
@@ -140,7 +149,10 @@ class MemoryStore:
 
         def commit() -> tuple[Created, Claimed | None]:
             created, events, claimed = self.database.create(
-                request.order, request.deadline_in_ms(now), reservation.worker if reservation else None
+                request.order,
+                request.deadline_in_ms(now),
+                reservation.worker if reservation else None,
+                request.policy,
             )
             if events:
                 self._announce(events)
@@ -260,6 +272,11 @@ class MemoryStore:
     async def signing_stopped(self) -> bool:
         """Never: there is no chain to compare with."""
         return await self._wire.call("signing_stopped", lambda: False)
+
+    async def policies(self, owners: Sequence[int]) -> dict[int, Policy | None]:
+        """The policies of those keys that have one."""
+        known = self.database.policies
+        return await self._wire.call("policies", lambda: {owner: known[owner] for owner in owners if owner in known})
 
     async def halts(self) -> list[Halt]:
         """For whom nothing is signed."""
