@@ -290,6 +290,8 @@ def read_order(api: Api, request: HTTPServerRequest, request_id: str, caller: Ca
         client_address(request, api.settings),
         key if key is None else owned_name(caller.owner, key),
         request_id,
+        key=caller.name,
+        key_wallets=caller.policy.wallets,
     )
     return order if caller.owner is None else replace(order, owner=caller.owner)
 

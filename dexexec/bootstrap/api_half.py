@@ -18,6 +18,7 @@ from dexexec.feed.feed import Feed
 from dexexec.intake.amending import Amending
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
+from dexexec.intake.wallet_choice import WalletChoice
 from dexexec.observe.observer import Observer
 from dexexec.store import Dispatcher
 
@@ -30,6 +31,11 @@ class ApiHalf:
     sockets: SocketRegistry
     intake: Intake
     background: list[Background]
+
+
+def wallet_choice(settings: Settings) -> WalletChoice:
+    """The wallets that orders may name."""
+    return WalletChoice({name: wallet.keys for name, wallet in settings.named_wallets().items()})
 
 
 def make_api_half(
@@ -61,7 +67,13 @@ def make_api_half(
     feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
     sockets = SocketRegistry(shared.halts)
     shared.halts.listen(sockets.report_halt)
-    reader = BodyReader(settings, shared.clock, no_balances=no_balances, venues=enabled_venues(settings))
+    reader = BodyReader(
+        settings,
+        shared.clock,
+        no_balances=no_balances,
+        venues=enabled_venues(settings),
+        wallets=wallet_choice(settings),
+    )
     sites = SiteCheck(settings)
     api = Api(
         settings=settings,

@@ -5,14 +5,16 @@ localnet    a Solana on this machine with free coins, and a wallet that is creat
 solana      the cluster behind SOLANA_RPC_URL, with the wallet of SOLANA_WALLET_SECRET_KEY
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from dexexec.bootstrap.wallets import Payer, WalletOpener
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
+from dexexec.config.wallets import DEFAULT
 from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.solana import Account
 from dexexec.errors import StartupError, UnreachableError, install_hint
@@ -26,6 +28,7 @@ from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.spending import Reservations, ReservationsByChain, nothing_reserved
+from dexexec.settlement.wallet_sealers import WalletSealers
 from dexexec.venue import Chain, Network, RateLimited, Timeout, Unreachable, VenueError
 
 if TYPE_CHECKING:
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from dexexec.settlement.solana.wallet import Wallet
 
 WALLET_FILE = "localnet-wallet.json"
-DEFAULT_WALLET = "default"
 EXTRA = {"solders"}
 """Modules that come with the extra `solana`."""
 MAINNET = "mainnet-beta"
@@ -66,9 +68,23 @@ class Purpose(Enum):
         }[self]
 
 
+@dataclass(frozen=True, slots=True)
+class NamedOnNetworks:
+    """A named wallet on each network, as the fields of `Networks` are for the default one."""
+
+    sealers: dict[str, Sealer] = field(default_factory=dict)
+    simulators: dict[str, SwapSimulator] = field(default_factory=dict)
+    wallets: dict[str, str] = field(default_factory=dict)
+
+    def for_settlement(self) -> WalletSealers:
+        """The wallet for `Settlement`."""
+        return WalletSealers(sealers=self.sealers, simulators=self.simulators)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """The open networks. Each dict is keyed by network."""
+    """The open networks. Each dict is keyed by network. Sealers, simulators and wallets are those of the default
+    wallet."""
 
     chains: dict[str, Chain]
     sealers: dict[str, Sealer]
@@ -76,14 +92,20 @@ class Networks:
     simulators: dict[str, SwapSimulator] = field(default_factory=dict)
     """They simulate swaps for dry runs, without a key; only with `Purpose.TRADE`."""
     wallets: dict[str, str] = field(default_factory=dict)
-    """Addresses of wallets."""
+    """Addresses of the default wallet."""
+    named: dict[str, NamedOnNetworks] = field(default_factory=dict)
+    """The same three of the wallets that have a name, by name."""
     clusters: dict[str, str] = field(default_factory=dict)
     """Names of clusters, as in `VenueContext.cluster`."""
     genesis: dict[str, str] = field(default_factory=dict)
     """Genesis hashes; the simulated chain has none."""
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
-    payers: dict[str, WalletOnChain] = field(default_factory=dict)
+    payers: list[WalletOnChain] = field(default_factory=list)
     """Wallets that pay for swaps, with their transaction history; only with `Purpose.TRADE` and real transactions."""
+
+    def of(self, wallet: str | None) -> "NamedOnNetworks | Networks":
+        """The sealers, simulators and addresses of a wallet, to be filled; None: the default one."""
+        return self if wallet is None else self.named.setdefault(wallet, NamedOnNetworks())
 
 
 @asynccontextmanager
@@ -108,10 +130,7 @@ async def open_networks(
     """
     networks = Networks(chains={Network.SIMULATED: SimulatedChain(ledger)}, sealers={})
     if purpose is Purpose.TRADE:
-        sealer = SimulatedSealer(SimulatedSigner())
-        networks.simulators[Network.SIMULATED] = sealer
-        if not settings.dry_run:
-            networks.sealers[Network.SIMULATED] = sealer
+        _add_simulated(networks, settings)
     async with AsyncExitStack() as stack:
         solana = _Solana(
             networks=networks,
@@ -136,6 +155,16 @@ async def open_networks(
         yield networks
 
 
+def _add_simulated(networks: Networks, settings: Settings) -> None:
+    """Add the wallets of the simulated chain: one for each name, with a key that is not secret."""
+    for name in (None, *sorted(settings.named_wallets().keys() - {DEFAULT})):
+        of = networks.of(name)
+        sealer = SimulatedSealer(SimulatedSigner() if name is None else SimulatedSigner.named(name))
+        of.simulators[Network.SIMULATED] = sealer
+        if not settings.dry_run:
+            of.sealers[Network.SIMULATED] = sealer
+
+
 def startup_error(error: VenueError) -> type[StartupError]:
     """The class of a start-up error: `UnreachableError` if waiting may help."""
     return UnreachableError if isinstance(error, Unreachable | Timeout | RateLimited) else StartupError
@@ -157,14 +186,6 @@ def wallet_fault(account: Account | None, cluster: str) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Payer:
-    """The wallet that pays for swaps; its key only where something may be signed."""
-
-    address: str
-    wallet: "Wallet | None"
-
-
 @dataclass(slots=True, kw_only=True)
 class _Solana:
     """Adds the networks with real transactions. It imports Solana's libraries on use, since the simulated mocks must
@@ -179,6 +200,8 @@ class _Solana:
     record: str
     pins: Pins
     opened: "list[RpcChain]" = field(default_factory=list)
+    named: list[Payer] | None = None
+    """The wallets of DEXEXEC_WALLETS, once they are opened: a wallet is the same on all networks."""
 
     async def localnet(self, url: str | None) -> None:
         """Add the localnet at `url`, with the configured wallet or one that is created on first use."""
@@ -210,7 +233,7 @@ class _Solana:
                 return Wallet.read(key.get_secret_value())
             return Wallet.kept_in(self.settings.data_folder() / WALLET_FILE)
 
-        self._add(Network.LOCALNET, chain, self._payer(read), Network.LOCALNET, genesis)
+        self._add(Network.LOCALNET, chain, self._payers(read), Network.LOCALNET, genesis)
 
     async def cluster(self) -> None:
         """Add the cluster of SOLANA_RPC_URL, with the configured wallet. Mainnet must be allowed to trade on it."""
@@ -230,7 +253,7 @@ class _Solana:
                 raise StartupError(f"{self.purpose.needs_nodes}: set SOLANA_WALLET_SECRET_KEY to the wallet's key{dry}")
             return Wallet.read(key.get_secret_value())
 
-        payer = self._payer(read)
+        payers = self._payers(read)
         try:
             budget = self.settings.rpc_requests_per_second
             chain = RpcChain(urls, self.clock, self.observer, requests_per_second=budget, meter=self.observer.metrics)
@@ -240,25 +263,39 @@ class _Solana:
         try:
             genesis = await chain.genesis_hash()
             cluster = PUBLIC_CLUSTERS.get(genesis, "")
-            if payer and cluster and self.purpose is Purpose.TRADE:
+            if payers and cluster and self.purpose is Purpose.TRADE:
                 self._may_trade(cluster)
-                [account] = (await chain.accounts([payer.address])).found
-                fault = wallet_fault(account, cluster)
-                if fault:
-                    raise StartupError(f"the wallet {payer.address} {fault}")
+                await self._check_payers(chain, payers, cluster)
         except VenueError as error:
             raise startup_error(error)(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
-        self._add(Network.SOLANA, chain, payer, cluster, genesis)
+        self._add(Network.SOLANA, chain, payers, cluster, genesis)
 
-    def _payer(self, read: "Callable[[], Wallet]") -> _Payer | None:
-        """The wallet of the purpose; `read` returns it with its key."""
+    def _payers(self, read: "Callable[[], Wallet]") -> list[Payer]:
+        """The wallets of the purpose, the default one first; `read` returns that one with its key, unless
+        DEXEXEC_WALLETS has a table for it."""
         if self.purpose is Purpose.QUOTE:
-            return None
+            return []
+        # Where all orders run dry, no part of the process gets a key.
+        signs = self.purpose is Purpose.TRADE and not self.settings.dry_run
+        opener = WalletOpener(signs=signs, clock=self.clock, observer=self.observer)
+        if self.named is None:
+            self.named = opener.named(self.settings.named_wallets())
+        payers = {payer.name: payer for payer in self.named}
         if self.settings.dry_run_wallet is not None:
-            return _Payer(self.settings.dry_run_wallet, None)
-        wallet = read()
-        # Where all orders run dry, no part of the process gets the key.
-        return _Payer(wallet.address, None if self.settings.dry_run else wallet)
+            default = Payer(name=None, address=self.settings.dry_run_wallet)
+        else:
+            default = payers.get(None) or opener.default(read)
+        return [default, *(payer for name, payer in payers.items() if name is not None)]
+
+    async def _check_payers(self, chain: "RpcChain", payers: Sequence[Payer], cluster: str) -> None:
+        accounts = (await chain.accounts([payer.address for payer in payers])).found
+        for payer, account in zip(payers, accounts, strict=True):
+            fault = wallet_fault(account, cluster)
+            if fault and payer.name is None:
+                raise StartupError(f"the wallet {payer.address} {fault}")
+            # One empty wallet must not stop the orders of all others.
+            if fault:
+                self.observer.wallet_cannot_pay(payer.label, payer.address, fault)
 
     def _may_trade(self, cluster: str) -> None:
         if cluster == MAINNET and not self.settings.allow_mainnet and not self.settings.dry_run:
@@ -267,14 +304,12 @@ class _Solana:
                 " DEXEXEC_DRY_RUN=1 to simulate them only"
             )
 
-    def _add(self, name: str, chain: "RpcChain", payer: _Payer | None, cluster: str, genesis: str) -> None:
+    def _add(self, name: str, chain: "RpcChain", payers: Sequence[Payer], cluster: str, genesis: str) -> None:
         from dexexec.recovery.own_transactions import read_own  # noqa: PLC0415
         from dexexec.settlement.solana.checker import SwapChecker  # noqa: PLC0415
         from dexexec.settlement.solana.guard.message_rules import GuardRules  # noqa: PLC0415
-        from dexexec.settlement.solana.limited_signer import LimitedSigner  # noqa: PLC0415
         from dexexec.settlement.solana.priority_fee import PriorityFeeEstimator  # noqa: PLC0415
         from dexexec.settlement.solana.sealer import SolanaSealer  # noqa: PLC0415
-        from dexexec.settlement.solana.signer import LocalSigner  # noqa: PLC0415
 
         networks = self.networks
         settings = self.settings
@@ -282,14 +317,15 @@ class _Solana:
         networks.clusters[name] = cluster
         networks.genesis[name] = genesis
         networks.background.append(chain.run)
-        if payer is None:
+        for payer in payers:
+            networks.of(payer.name).wallets[name] = payer.address
+        if self.purpose is not Purpose.TRADE:
             return
-        networks.wallets[name] = payer.address
-        if self.purpose is Purpose.TRADE:
-            floor = settings.min_compute_price
-            cap = settings.max_compute_price
-            price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
-            rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
+        floor = settings.min_compute_price
+        cap = settings.max_compute_price
+        price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
+        rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
+        for payer in payers:
             checker = SwapChecker(
                 chain,
                 payer.address,
@@ -300,20 +336,12 @@ class _Solana:
                 reserved=self._reserved_on(genesis),
                 record=self.record,
             )
-            networks.simulators[name] = checker
-            if payer.wallet is not None:
-                networks.sealers[name] = SolanaSealer(
-                    checker,
-                    LimitedSigner(
-                        LocalSigner(payer.wallet),
-                        DEFAULT_WALLET,
-                        seconds=10,
-                        clock=self.clock,
-                        observer=self.observer,
-                    ),
-                )
-            networks.payers[name] = WalletOnChain(
-                genesis=genesis, address=payer.address, chain=chain, read_own=read_own
+            of = networks.of(payer.name)
+            of.simulators[name] = checker
+            if payer.signer is not None:
+                of.sealers[name] = SolanaSealer(checker, payer.signer)
+            networks.payers.append(
+                WalletOnChain(genesis=genesis, address=payer.address, chain=chain, read_own=read_own, name=payer.name)
             )
 
     def _reserved_on(self, genesis: str) -> Reservations:
@@ -325,6 +353,9 @@ class _Solana:
         return reserved
 
     async def aclose(self) -> None:
-        """Close the clients of all opened chains."""
+        """Close the clients of all opened chains, and the signers of the named wallets."""
         for chain in self.opened:
             await chain.aclose()
+        for payer in self.named or ():
+            if payer.signer is not None:
+                await payer.signer.aclose()

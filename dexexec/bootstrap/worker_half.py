@@ -22,7 +22,7 @@ from dexexec.execution.policy_book import PolicyBook
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper, leave
 from dexexec.execution.worker import Limits, Worker
-from dexexec.recovery.chain_comparison import Comparison
+from dexexec.recovery.chain_comparison import Comparison, WalletOnChain, with_former
 from dexexec.recovery.signing_permission import ComparedRecord, SigningPermission, Unrestricted
 from dexexec.resting.reference_check import Reference
 from dexexec.settlement.reachability import Reachability
@@ -96,7 +96,9 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         await prepare_venues(venues)
         pins.bind(venues, registry.built_in(classes))
         programs = {venue.name: pins.of(venue.name) for venue in venues}
-        permission = _signing_permission(shared, programs, networks, comparisons, record)
+        former = await at_start(comparisons.wallets())
+        payers = with_former(networks.payers, former)
+        permission = _signing_permission(shared, programs, payers, comparisons, record)
         reference = await stack.enter_async_context(open_reference(shared, networks.chains))
         half = _assemble(shared, venues, networks, permission, reference)
         half.background.append(ledger.run)
@@ -109,7 +111,7 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
 def _signing_permission(
     shared: Shared,
     programs: Mapping[str, frozenset[str]],
-    networks: Networks,
+    payers: Iterable[WalletOnChain],
     comparisons: ChainComparisons,
     record: str,
 ) -> SigningPermission:
@@ -125,7 +127,7 @@ def _signing_permission(
             clock=shared.clock,
             observer=shared.observer,
         )
-        for payer in networks.payers.values()
+        for payer in payers
     ]
     if not compared:  # the simulated chain has no history that could contradict Postgres
         return Unrestricted()
@@ -154,6 +156,7 @@ def _assemble(
         observer,
         networks.genesis,
         simulators=networks.simulators,
+        named={name: wallet.for_settlement() for name, wallet in networks.named.items()},
         failpoints=failpoints,
     )
     presenter = Presenter(settings.token_list())

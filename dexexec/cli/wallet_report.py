@@ -20,6 +20,7 @@ from dexexec.bootstrap.networks import Networks, Purpose, open_networks, wallet_
 from dexexec.cli.quote_table import write_aligned
 from dexexec.clock import Clock, SystemClock
 from dexexec.config.settings import Settings
+from dexexec.config.wallets import DEFAULT
 from dexexec.domain.solana import TokenBalance
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
 from dexexec.errors import StartupError, install_hint
@@ -45,6 +46,7 @@ class Holdings:
     """The balances of a wallet. `fault` is the reason why it cannot pay at all, or empty; `lacking` are sentences about
     what orders may need in addition."""
 
+    name: str
     address: str
     cluster: str
     lamports: int
@@ -106,13 +108,18 @@ async def run(
         purpose=Purpose.LOOK,
     )
     async with opened as networks, running(networks.background):
-        wallets = [await _read_holdings(networks, network, settings) for network in networks.wallets]
+        wallets = [
+            await _read_holdings(networks, network, settings, name)
+            for name in (None, *networks.named)
+            for network in networks.of(name).wallets
+        ]
     tokens = settings.token_list()
     if as_json:
         out.write(json.dumps({"wallets": [_as_json(wallet, tokens) for wallet in wallets]}, indent=2) + "\n")
     else:
-        for wallet in wallets:
-            _write(wallet, tokens, out)
+        for place, wallet in enumerate(wallets):
+            out.write("\n" if place else "")
+            _write(wallet, tokens, out, named=len(wallets) > 1)
     return 0 if all(wallet.can_pay for wallet in wallets) else 1
 
 
@@ -121,7 +128,8 @@ def _networks(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:
     needed = registry.networks(registry.load(settings.adapters), environ) & {Network.LOCALNET, Network.SOLANA}
     if needed:
         return needed
-    if settings.solana_rpc_url and settings.solana_wallet_secret_key and settings.has_wallet_key():
+    has_wallet = settings.has_wallet_key() or DEFAULT in settings.named_wallets()
+    if settings.solana_rpc_url and has_wallet:
         return frozenset({Network.SOLANA})
     raise StartupError(
         "the enabled venues settle on a simulated chain, which needs no wallet: enable others with DEXEXEC_ADAPTERS, or"
@@ -129,9 +137,9 @@ def _networks(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:
     )
 
 
-async def _read_holdings(networks: Networks, network: str, settings: Settings) -> Holdings:
+async def _read_holdings(networks: Networks, network: str, settings: Settings, name: str | None) -> Holdings:
     chain = cast("RpcChain", networks.chains[network])
-    address = networks.wallets[network]
+    address = networks.of(name).wallets[network]
     cluster = networks.clusters[network]
     try:
         [account] = (await chain.accounts([address])).found
@@ -141,8 +149,9 @@ async def _read_holdings(networks: Networks, network: str, settings: Settings) -
     lamports = account.lamports if account else 0
     named = cluster or "unknown (none of Solana's own)"
     if network == Network.LOCALNET:  # coins are free there, so nothing is lacking
-        return Holdings(address=address, cluster=named, lamports=lamports, accounts=accounts)
+        return Holdings(name=name or DEFAULT, address=address, cluster=named, lamports=lamports, accounts=accounts)
     holdings = Holdings(
+        name=name or DEFAULT,
         address=address,
         cluster=named,
         lamports=lamports,
@@ -171,6 +180,7 @@ def _lacks(holdings: Holdings, settings: Settings) -> tuple[str, ...]:
 
 def _as_json(holdings: Holdings, tokens: Tokens) -> dict[str, object]:
     return {
+        "name": holdings.name,
         "address": holdings.address,
         "cluster": holdings.cluster,
         "lamports": str(holdings.lamports),
@@ -192,8 +202,9 @@ def _as_json(holdings: Holdings, tokens: Tokens) -> dict[str, object]:
     }
 
 
-def _write(holdings: Holdings, tokens: Tokens, out: TextIO) -> None:
-    head = [("Wallet", holdings.address), ("Cluster", holdings.cluster), ("SOL", _sol(holdings.lamports))]
+def _write(holdings: Holdings, tokens: Tokens, out: TextIO, *, named: bool) -> None:
+    name = [("Name", holdings.name)] if named else []
+    head = [*name, ("Wallet", holdings.address), ("Cluster", holdings.cluster), ("SOL", _sol(holdings.lamports))]
     held = [
         (_symbol(account.mint, tokens), from_base_units(account.amount, account.decimals), account.address)
         for account in holdings.accounts

@@ -35,6 +35,7 @@ from dexexec.config.postgres_url import (
     holds_an_address,
 )
 from dexexec.config.redis_url import SHAPES, RedisAddress
+from dexexec.config.wallets import DEFAULT, Wallets
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint, parse_tokens
 from dexexec.errors import SettingsError
 
@@ -45,7 +46,7 @@ def _named(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
-class Settings(AccessSettings, OrderKinds, DryRuns, ConnectionSettings, OperationsSettings, FromEnvironment):
+class Settings(AccessSettings, OrderKinds, DryRuns, Wallets, ConnectionSettings, OperationsSettings, FromEnvironment):
     """All settings of the service. A field without an alias is `DEXEXEC_` plus its name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -286,6 +287,8 @@ class Settings(AccessSettings, OrderKinds, DryRuns, ConnectionSettings, Operatio
         self.postgres_address()  # raises for an invalid address
         if self.min_compute_price > self.max_compute_price:
             raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
+        if self.solana_wallet_secret_key is not None and DEFAULT in self.named_wallets():
+            raise ValueError("SOLANA_WALLET_SECRET_KEY and the table default of DEXEXEC_WALLETS: set one of them")
         if not self.adapters:
             raise ValueError("DEXEXEC_ADAPTERS must name at least one adapter")
         return self

@@ -5,7 +5,7 @@ effect.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -93,6 +93,7 @@ class LostOrder:
     amount_base: int
     created_at: datetime
     key_digest: str | None = None
+    wallet: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +150,17 @@ class ContradictionError(Exception):
 
 
 def restore(
-    known: RecordedOrder | None, found: Sequence[ChainAttempt], open_status: SwapStatus | None, pair: tuple[str, str]
+    known: RecordedOrder | None,
+    found: Sequence[ChainAttempt],
+    open_status: SwapStatus | None,
+    pair: tuple[str, str],
+    wallet: str | None = None,
 ) -> Restoration:
     """The changes that restore the order from `found`, its attempts that are missing in the record.
 
     `open_status` is the chain's answer about the attempt that is open in the record, looked up after its blockhash had
-    expired. `pair` (input and output mint) decides the side of an order that the record lost. Raises
-    `ContradictionError`, `UnsettledError`.
+    expired. `pair` (input and output mint) decides the side of an order that the record lost, and `wallet` is the name
+    of the wallet that paid for it (None: the default one). Raises `ContradictionError`, `UnsettledError`.
     """
     # By number, as they were signed: each was signed because the one before it had failed or expired.
     found = sorted(found, key=lambda attempt: (attempt.attempt.attempt, attempt.slot))
@@ -164,7 +169,7 @@ def restore(
     failed = [attempt for attempt in found if attempt.failure is not None]
     if known is None:
         builder = _EventBuilder(status=Status.PENDING, events=[(Status.PENDING, {})], numbers=set())
-        lost = _lost_order(found, landed[0] if landed else None, pair)
+        lost = replace(_lost_order(found, landed[0] if landed else None, pair), wallet=wallet)
         builder.events[0] = (Status.PENDING, _first_detail(lost))
         version = 0
         request = None
@@ -357,6 +362,7 @@ def _first_detail(lost: LostOrder) -> Detail:
         "mode": Mode.EXACT_IN.value,
         "inputMint": lost.input_mint,
         "outputMint": lost.output_mint,
+        **({"wallet": lost.wallet} if lost.wallet else {}),
     }
     unknown = "" if lost.input_mint else "; the direction and amount are unknown, because nothing was swapped"
     return {"recovered": True, **known, "detail": READ_BACK + unknown}

@@ -151,6 +151,7 @@ class AttemptRecorder:
                 job.deadline,
                 attempt_id,
                 bound=choice.bound,
+                wallet=job.order.wallet,
                 close_account=job.order.closes_account,
             )
         )

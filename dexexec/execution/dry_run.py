@@ -41,7 +41,13 @@ class DryRun:
         # The number only names the order in the simulated memo. It stays free, since no attempt is recorded.
         attempt = AttemptId(job.order.id, job.attempts + 1, job.order.key_digest)
         fill = await self._settlement.simulate(
-            venue, choice.quote, job.deadline, attempt, bound=choice.bound, close_account=job.order.closes_account
+            venue,
+            choice.quote,
+            job.deadline,
+            attempt,
+            bound=choice.bound,
+            wallet=job.order.wallet,
+            close_account=job.order.closes_account,
         )
         await self._failpoints.reach(Failpoint.SIMULATED)
         detail = {

@@ -209,7 +209,8 @@ class Pipeline:
     async def _start_round(self, job: Job) -> RetryAfter | None:
         """Collect quotes and execute the best one that the order accepts."""
         # Without a signer, quotes and simulations would only cost the nodes requests, and this order its place.
-        if not job.dry and (trouble := self._settlement.signer_trouble()) is not None:
+        trouble = self._settlement.wallet_trouble(job.order.wallet, signs=not job.dry)
+        if trouble is not None:
             return await self._wait_for_signer(job, no_signature(trouble))
         job.rounds += 1
         try:

@@ -86,7 +86,7 @@ class ShareAmounts:
         mint = job.order.swap.mint_in
         pause = FIRST_FUNDS_PAUSE
         while True:
-            spendable = await self._balances.spendable(mint)
+            spendable = await self._balances.spendable(mint, job.order.wallet)
             now = self._clock.monotonic()
             # If only a part is reserved the rest is sold at once: waiting for others would be another order's business.
             if not spendable.freed_later:

@@ -36,6 +36,7 @@ from dexexec.intake.sniper_terms import (
     read_sniper,
     refuse_sniper_fields,
 )
+from dexexec.intake.wallet_choice import WALLET, WalletChoice, read_wallet
 
 SIDE = Choice(
     name="side",
@@ -99,9 +100,11 @@ DRY_RUN = Flag(
 ORDER_FIELDS: tuple[Field, ...] = (
     SIDE, AMOUNT, INPUT_MINT, OUTPUT_MINT, SLIPPAGE_BPS, MODE, DEADLINE_SECONDS, *BOUND_FIELDS, MAX_PRICE_IMPACT_BPS,
     TYPE, *TERM_FIELDS, *RECURRING_FIELDS, *SNIPER_FIELDS, CLOSE_ACCOUNT, GROUP_FIELD, TAG, DRY_RUN,
+    WALLET,
 )  # fmt: skip
 """All fields of an order. `order_schema` has which of them fit a kind of order."""
 FIELDS = tuple(field.name for field in ORDER_FIELDS)
+ONE_WALLET = WalletChoice()
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -160,13 +163,20 @@ def read_object(body: bytes) -> dict[str, object]:
 class BodyReader:
     """Reads orders by the tokens and defaults of `settings`. `no_balances` is the reason why no amount can be a share
     of the wallet's balance; empty if it can, or if only the worker knows. `venues` are the enabled ones; empty: they
-    are not known here."""
+    are not known here. `wallets` are those that orders may name."""
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, *, no_balances: str = "", venues: Collection[str] = ()
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        no_balances: str = "",
+        venues: Collection[str] = (),
+        wallets: WalletChoice = ONE_WALLET,
     ) -> None:
         self._no_balances = no_balances
         self._venues = venues
+        self._wallets = wallets
         self._clock = clock or SystemClock()
         self._tokens = {token.mint: token for token in settings.token_list()}
         self._input, self._output = (self._tokens[mint] for mint in settings.default_pair())
@@ -179,10 +189,20 @@ class BodyReader:
         self._mints = f"one of {', '.join(known[:SHOWN])}{more}"
 
     def read(
-        self, body: bytes, order_id: UUID, client: str, idempotency_key: str | None, request_id: str | None = None
+        self,
+        body: bytes,
+        order_id: UUID,
+        client: str,
+        idempotency_key: str | None,
+        request_id: str | None = None,
+        *,
+        key: str = "",
+        key_wallets: Collection[str] | None = None,
     ) -> NewOrder:
-        """The order in `body`. Raises `MalformedBodyError`, or `InvalidOrderError` with every bad field."""
-        return self.read_fields(read_object(body), order_id, client, idempotency_key, request_id)
+        """The order in `body`, posted with the API key named `key`, whose policy allows `key_wallets` (None: all).
+        Raises `MalformedBodyError`, or `InvalidOrderError` with every bad field."""
+        allowed = self._wallets.of(key, key_wallets)
+        return self.read_fields(read_object(body), order_id, client, idempotency_key, request_id, wallets=allowed)
 
     def read_fields(
         self,
@@ -191,8 +211,11 @@ class BodyReader:
         client: str = "",
         idempotency_key: str | None = None,
         request_id: str | None = None,
+        *,
+        wallets: Collection[str] | None = None,
     ) -> NewOrder:
-        """The order with these fields, as `read_object` returns them. Raises `InvalidOrderError`."""
+        """The order with these fields, as `read_object` returns them. Only `wallets` may pay for it (None: any, of an
+        order that was accepted before). Raises `InvalidOrderError`."""
         fields = OrderFields(given, FIELDS)
         order_type = read_type(fields)
         is_sniper = order_type is OrderType.SNIPER
@@ -236,6 +259,7 @@ class BodyReader:
         oco_group = read_group(fields, order_type)
         tag = read_tag(fields)
         dry_run = self._read_dry_run(fields)
+        wallet = WALLET.read(fields) if wallets is None else read_wallet(fields, wallets)
         if fields.problems or not (side and swap and first and second and amount and order_type):
             raise InvalidOrderError([*fields.problems, *fields.passed])
         # With a key, the request may repeat one that was accepted in time: only the record can tell.
@@ -284,6 +308,7 @@ class BodyReader:
             tag=tag,
             dry_run=dry_run,
             oco_group=oco_group,
+            wallet=wallet,
         )
 
     def _pair(self, fields: OrderFields, *, is_sniper: bool) -> tuple[Token | None, Token | None]:

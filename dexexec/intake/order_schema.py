@@ -34,10 +34,11 @@ from dexexec.intake.price_bounds import BOUND_FIELDS, LIMIT_PRICE, MAX_IN, MIN_O
 from dexexec.intake.recurring_terms import EVERY, RECURRING_FIELDS, SLICES
 from dexexec.intake.share_terms import CLOSE_ACCOUNT
 from dexexec.intake.sniper_terms import MINT, ONE_MODE, ONE_SIDE, SNIPER_FIELDS
+from dexexec.intake.wallet_choice import WALLET
 
 # A sniper's pair is its own: it names the mint that it buys.
 PAIR = (INPUT_MINT, OUTPUT_MINT)
-OF_ALL = (TAG, DRY_RUN)
+OF_ALL = (WALLET, TAG, DRY_RUN)
 OF_SWAPS = (SIDE, AMOUNT, MODE, *PAIR, MAX_PRICE_IMPACT_BPS, CLOSE_ACCOUNT, GROUP_FIELD, BRACKET_FIELD, *OF_ALL)
 """Fields of every order that is one swap of a pair."""
 [LIMIT_PRICE_FIELD] = [field for field in BOUND_FIELDS if field.name == LIMIT_PRICE]

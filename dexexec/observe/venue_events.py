@@ -24,6 +24,10 @@ class VenueEvents:
         self.log.error("the guard refused a transaction", venue=venue, request=request, why=why)
         self.metrics.transaction_rejected(venue)
 
+    def wallet_cannot_pay(self, wallet: str, address: str, why: str) -> None:
+        """A named wallet cannot pay for swaps at the start; its orders will fail until it can."""
+        self.log.warning("a wallet cannot pay", wallet=wallet, address=address, why=why)
+
     def signer_failed(self, wallet: str, address: str, trouble: str, why: str) -> None:
         """The signer of a wallet gave no usable signature; its orders wait."""
         self.log.warning("no signature", wallet=wallet, address=address, trouble=trouble, why=why)

@@ -8,7 +8,7 @@ wallet's finalized history is read from all nodes, back to where the record is c
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from dexexec.clock import Clock
@@ -42,12 +42,23 @@ LOG_SECONDS = 10.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletOnChain:
     """A wallet that pays for orders, and the chain with its history. `genesis` identifies the chain; `read_own` is
-    `dexexec.recovery.own_transactions.read_own`, which needs Solana's libraries."""
+    `dexexec.recovery.own_transactions.read_own`, which needs Solana's libraries. `name` is the wallet's in the orders
+    that it pays for; None: the default one."""
 
     genesis: str
     address: str
     chain: WalletHistory
     read_own: ReadOwn
+    name: str | None = None
+
+
+def with_former(wallets: Sequence[WalletOnChain], compared: Iterable[tuple[str, str]]) -> list[WalletOnChain]:
+    """The wallets, and those that this record was `compared` for before on their chains, although they are no longer
+    configured. A swap that such a wallet paid for may be among the commits that a promoted Postgres lacks."""
+    known = {(wallet.genesis, wallet.address) for wallet in wallets}
+    chains = {wallet.genesis: wallet for wallet in wallets}
+    former = [each for each in compared if each[0] in chains and each not in known]
+    return [*wallets, *(replace(chains[genesis], address=address, name=None) for genesis, address in former)]
 
 
 class Comparison:
@@ -249,7 +260,7 @@ class Comparison:
         if open_attempt is not None:
             [open_status] = await self._chain.status([open_attempt.signature], history=True)
         try:
-            restoration = restore(known, missing, open_status, self._pair)
+            restoration = restore(known, missing, open_status, self._pair, self._wallet.name)
         except ContradictionError as error:
             self._observer.record_contradicts_chain(order_id, str(error))
             return False

@@ -6,7 +6,7 @@ The amount that is executed is read by the worker, under its claim. A size here 
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from dexexec.clock import Clock
@@ -14,6 +14,7 @@ from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.order import Side
 from dexexec.domain.share import share_of
 from dexexec.resting.watches import Watches
+from dexexec.settlement.signer_errors import SignerError
 from dexexec.store import RestingOrder
 from dexexec.venue import VenueError
 
@@ -24,12 +25,13 @@ BALANCE_SECONDS = 5.0
 class Balances(Protocol):
     """The part of `dexexec.settlement.wallet_balances.WalletBalances` that is used here."""
 
-    async def spendable(self, mint: str) -> SpendableBalance:
-        """What the wallet can spend of `mint`. Raises `VenueError`."""
+    async def spendable(self, mint: str, wallet: str | None) -> SpendableBalance:
+        """What a wallet can spend of `mint`. Raises `VenueError` and `SignerError`."""
 
 
 class ShareSizes:
-    """Keeps what the wallet can spend of each token that such an order sells. One read per token, not per order."""
+    """Keeps what each wallet can spend of each token that such an order sells. One read per wallet and token, not per
+    order."""
 
     name = "reading balances for resting orders"
 
@@ -37,23 +39,23 @@ class ShareSizes:
         self._balances = balances
         self._clock = clock
         self._rows: dict[UUID, RestingOrder] = {}
-        self._available: dict[str, int] = {}
-        self._read_at: dict[str, float] = {}
+        self._available: dict[_Spent, int] = {}
+        self._read_at: dict[_Spent, float] = {}
         self._has_changed = False
 
     async def turn(self) -> None:
         """Read the balances that are due."""
         now = self._clock.monotonic()
-        for mint in {_spent(row) for row in self._rows.values()}:
-            if mint in self._read_at and now < self._read_at[mint] + BALANCE_SECONDS:
+        for spent in {_spent(row) for row in self._rows.values()}:
+            if spent in self._read_at and now < self._read_at[spent] + BALANCE_SECONDS:
                 continue
-            self._read_at[mint] = now
+            self._read_at[spent] = now
             try:
-                available = (await self._balances.spendable(mint)).available
-            except VenueError:
+                available = (await self._balances.spendable(spent.mint, spent.wallet)).available
+            except (VenueError, SignerError):
                 continue  # the last size is kept: a worker that is triggered reports the trouble of its own read
-            if available != self._available.get(mint):
-                self._available[mint] = available
+            if available != self._available.get(spent):
+                self._available[spent] = available
                 self._has_changed = True
 
     def resign(self) -> None:
@@ -87,5 +89,12 @@ class ShareSizes:
                 yield row
 
 
-def _spent(row: RestingOrder) -> str:
-    return row.input_mint if row.side is Side.BUY else row.output_mint
+class _Spent(NamedTuple):
+    """What an order sells a share of: the balance of a wallet in a token."""
+
+    wallet: str | None
+    mint: str
+
+
+def _spent(row: RestingOrder) -> _Spent:
+    return _Spent(row.wallet, row.input_mint if row.side is Side.BUY else row.output_mint)

@@ -27,12 +27,14 @@ from dexexec.settlement.signer_errors import SignerError
 from dexexec.settlement.status_lookup import StatusLookup
 from dexexec.settlement.swap_builder import SwapBuilder
 from dexexec.settlement.waiting import WaitingCallback, ignore_waiting
+from dexexec.settlement.wallet_sealers import Wallets, WalletSealers
 from dexexec.venue import AnyVenue, Chain
 
 
 class Settlement:
     """Settles swaps on the chains of the enabled venues' networks. `genesis` has each chain's genesis hash, if any.
-    Dry runs use `simulators`, or the sealers without them: a process that only simulates has no sealer, and no key."""
+    Dry runs use `simulators`, or the sealers without them: a process that only simulates has no sealer, and no key.
+    These are of the default wallet; `named` are the others."""
 
     def __init__(
         self,
@@ -43,19 +45,19 @@ class Settlement:
         genesis: Mapping[str, str] = MappingProxyType({}),
         *,
         simulators: Mapping[str, SwapSimulator] | None = None,
+        named: Mapping[str, WalletSealers] = MappingProxyType({}),
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self._chains = chains
-        self._sealers = sealers
         self._genesis = genesis
         self._clock = clock
         self._observer = observer
         self._failpoints = failpoints
-        self._simulators: Mapping[str, SwapSimulator] = sealers if simulators is None else simulators
+        default = WalletSealers(sealers=sealers, simulators=sealers if simulators is None else simulators)
+        self._wallets = Wallets(default, named)
         self._builder = SwapBuilder(
             chains=chains,
-            sealers=sealers,
-            simulators=self._simulators,
+            wallets=self._wallets,
             clock=clock,
             observer=observer,
             genesis=genesis,
@@ -82,14 +84,19 @@ class Settlement:
             )
         return ""
 
-    async def spendable(self, network: str, mint: str) -> SpendableBalance:
-        """Returns what the wallet on `network` can spend of `mint` now. Raises `VenueError`."""
-        return await self._simulators[network].spendable(mint)
+    async def spendable(self, network: str, mint: str, wallet: str | None = None) -> SpendableBalance:
+        """Returns what a wallet on `network` can spend of `mint` now. Raises `VenueError`, and `SignerError` if there
+        is no wallet of that name."""
+        return await self._wallets.of(wallet).simulators[network].spendable(mint)
 
-    def signer_trouble(self) -> SignerError | None:
-        """Returns the outage of the wallet's signer because of which nothing can be signed now, or None."""
-        troubles = [sealer.trouble() for sealer in self._sealers.values()]
-        return next(iter(troubles), None) if all(troubles) else None
+    def wallet_trouble(self, wallet: str | None, *, signs: bool) -> SignerError | None:
+        """Returns why no round can begin with a wallet: there is none of that name, or its signer does not answer.
+        Without `signs`, only the name matters."""
+        try:
+            found = self._wallets.of(wallet)
+        except SignerError as error:
+            return error
+        return found.trouble() if signs else None
 
     async def prepare(
         self,
@@ -99,12 +106,16 @@ class Settlement:
         attempt: AttemptId,
         *,
         bound: Bound,
+        wallet: str | None = None,
         close_account: bool = False,
     ) -> Sealed:
         """Builds and seals `quote` as `attempt`, and sends nothing. `deadline` is monotonic seconds; `bound` is the
-        order's. With `close_account` the token account that it empties is closed. Raises `VenueError`, also when the
-        deadline passes on the way, and `SignerError`."""
-        return await self._builder.build(venue, quote, deadline, attempt, bound, close_account=close_account)
+        order's, and `wallet` the name of the wallet that pays (None: the default one). With `close_account` the token
+        account that it empties is closed. Raises `VenueError`, also when the deadline passes on the way, and
+        `SignerError`."""
+        return await self._builder.build(
+            venue, quote, deadline, attempt, bound, wallet=wallet, close_account=close_account
+        )
 
     async def simulate(
         self,
@@ -114,11 +125,14 @@ class Settlement:
         attempt: AttemptId,
         *,
         bound: Bound,
+        wallet: str | None = None,
         close_account: bool = False,
     ) -> Fill:
         """Builds, simulates and checks `quote` as `prepare` does, and returns what the swap would move. Nothing is
         signed. Raises `VenueError`."""
-        return await self._builder.simulate(venue, quote, deadline, attempt, bound, close_account=close_account)
+        return await self._builder.simulate(
+            venue, quote, deadline, attempt, bound, wallet=wallet, close_account=close_account
+        )
 
     async def settle(
         self,

@@ -18,6 +18,7 @@ from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.sealing import Checked, Sealed, Sealer, SwapSimulator
 from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 from dexexec.settlement.status_lookup import CALL_TIMEOUT
+from dexexec.settlement.wallet_sealers import Wallets
 from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Slippage, Timeout, Unsigned, VenueError
 
 ResultT = TypeVar("ResultT")
@@ -27,22 +28,20 @@ OLDEST_SECONDS = 30.0
 
 
 class SwapBuilder:
-    """Builds and seals for the chains of the enabled networks. `genesis` has each chain's genesis hash, if any. Dry
-    runs use `simulators` and need no sealer."""
+    """Builds and seals for the chains of the enabled networks with `wallets`. `genesis` has each chain's genesis hash,
+    if any. Dry runs need no sealer."""
 
     def __init__(
         self,
         *,
         chains: Mapping[str, Chain],
-        sealers: Mapping[str, Sealer],
-        simulators: Mapping[str, SwapSimulator],
+        wallets: Wallets,
         clock: Clock,
         observer: Observer,
         genesis: Mapping[str, str],
     ) -> None:
         self._chains = chains
-        self._sealers = sealers
-        self._simulators = simulators
+        self._wallets = wallets
         self._clock = clock
         self._observer = observer
         self._genesis = genesis
@@ -55,6 +54,7 @@ class SwapBuilder:
         attempt: AttemptId,
         bound: Bound,
         *,
+        wallet: str | None = None,
         close_account: bool = False,
     ) -> Sealed:
         """Returns the sealed swap of `quote`. Every failure of the venue is raised as `VenueError`; it is a
@@ -64,12 +64,13 @@ class SwapBuilder:
         async def check() -> tuple[Sealer, str, Checked, float]:
             # Within the guard: what a venue states about itself may be anything.
             network = venue.capabilities.network
-            sealer = self._sealers[network]
+            sealer = sealers[network]
             unsigned = await self._unsigned(venue, quote, deadline, bound, network=network, simulator=sealer)
             building_seconds = self._clock.monotonic() - begun
             checked = await sealer.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
             return sealer, network, checked, building_seconds
 
+        sealers = self._wallets.of(wallet).sealers
         begun = self._clock.monotonic()
         sealer, network, checked, building_seconds = await self._guarded(venue, quote, check())
         # Outside of the guard, which is about the venue: the signer has a time limit and errors of its own.
@@ -87,6 +88,7 @@ class SwapBuilder:
         attempt: AttemptId,
         bound: Bound,
         *,
+        wallet: str | None = None,
         close_account: bool = False,
     ) -> Fill:
         """Returns what the swap of `quote` would move: built and checked as in `build`, and not signed. Raises as
@@ -94,10 +96,11 @@ class SwapBuilder:
 
         async def simulate() -> Fill:
             network = venue.capabilities.network
-            simulator = self._simulators[network]
+            simulator = simulators[network]
             unsigned = await self._unsigned(venue, quote, deadline, bound, network=network, simulator=simulator)
             return await simulator.simulate(venue, quote, unsigned, deadline, attempt, close_account=close_account)
 
+        simulators = self._wallets.of(wallet).simulators
         return await self._guarded(venue, quote, simulate())
 
     def _check_age(self, begun: float, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""The wallet of whose balance orders may spend a share: that of the one network with balances that venues settle on."""
+"""The wallets of whose balances orders may spend a share: those on the one network with balances that venues use."""
 
 from collections.abc import Iterable
 
@@ -14,12 +14,13 @@ class WalletBalances:
         self._settlement = settlement
         self._venues = list(venues)
 
-    async def spendable(self, mint: str) -> SpendableBalance:
-        """Returns what the wallet can spend of `mint` now. Raises `VenueError`, as `network` does."""
-        return await self._settlement.spendable(self.network(), mint)
+    async def spendable(self, mint: str, wallet: str | None) -> SpendableBalance:
+        """Returns what a wallet (None: the default one) can spend of `mint` now. Raises `VenueError`, as `network`
+        does, and `SignerError` if there is no wallet of that name."""
+        return await self._settlement.spendable(self.network(), mint, wallet)
 
     def network(self) -> str:
-        """Returns the network whose wallet counts. Raises `Unsupported` unless the venues leave one choice."""
+        """Returns the network whose wallets count. Raises `Unsupported` unless the venues leave one choice."""
         networks = {venue.capabilities.network for venue in self._venues}
         with_balances = sorted(networks - {Network.SIMULATED})
         if len(with_balances) > 1:

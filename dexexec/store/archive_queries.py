@@ -18,7 +18,7 @@ from dexexec.store.rows import fetch_rows
 SUMMARY = """
     id, side, amount, mode, input_mint, output_mint, slippage_bps, status, venue, tx_hash, failure_reason,
     amount_in, amount_out, attempts, deadline_at, created_at, finished_at, finalized_at, version, min_out, max_in,
-    max_price_impact_bps, type, terms, tag, dry_run, parent, oco_group, progress
+    max_price_impact_bps, type, terms, tag, dry_run, parent, oco_group, progress, wallet
 """
 
 # None of these statements is prepared: planned with their values, they open only the partitions that they need.

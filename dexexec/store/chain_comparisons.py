@@ -17,7 +17,7 @@ from dexexec.store import restored_keys, restored_orders
 from dexexec.store.database import Database
 from dexexec.store.postgres_errors import translate_postgres_errors
 from dexexec.store.restored_keys import Duplicate
-from dexexec.store.rows import fetch_row
+from dexexec.store.rows import fetch_row, fetch_rows
 from dexexec.store.session_locks import SessionLock, lock_class
 
 NAME = "SELECT name FROM installation"
@@ -25,13 +25,14 @@ NAME = "SELECT name FROM installation"
 LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(%s)) AS locked"
 
 # A copy lacks only the last commits, so everything before its newest attempt is in it. Orders cannot be used for this:
-# new ones are accepted at once after a failover, while attempts are only recorded after the comparison.
+# new ones are accepted at once after a failover, while attempts are only recorded after the comparison. An attempt that
+# was read back from the chain has no height: it is newer than what the copy had, and may be of another wallet.
 STATE = """
 SELECT record_identity() AS identity, coalesce(c.identity, i.identity) AS compared, c.pending, c.dead_height, c.back_to,
        coalesce(greatest(0, extract(epoch FROM clock_timestamp() - c.begun_at)), 0)::float8 AS begun_seconds,
        extract(epoch FROM greatest(
            coalesce(c.compared_at, i.made_at),
-           (SELECT created_at FROM attempts ORDER BY order_id DESC, n DESC LIMIT 1),
+           (SELECT created_at FROM attempts WHERE last_valid_height > 0 ORDER BY order_id DESC, n DESC LIMIT 1),
            (SELECT max(created_at) FROM archived_orders)
        ))::bigint AS complete_until
 FROM installation i LEFT JOIN chain_comparisons c ON c.genesis = %s AND c.wallet = %s
@@ -58,6 +59,8 @@ ON CONFLICT (genesis, wallet) DO UPDATE SET
     back_to = NULL, stopped_at = NULL, begun_at = NULL
 RETURNING identity
 """
+
+WALLETS = "SELECT genesis, wallet FROM chain_comparisons ORDER BY genesis, wallet"
 
 IS_STOPPED = """
 SELECT EXISTS (SELECT FROM chain_comparisons WHERE stopped_at > clock_timestamp() - interval '30 s') AS stopped
@@ -108,6 +111,11 @@ class ChainComparisons:
         async with self._database.connection() as connection:
             row = await fetch_row(connection, NAME)
         return str(row.name) if row else ""
+
+    async def wallets(self) -> list[tuple[str, str]]:
+        """Return the wallets that this record was ever compared for, each behind the genesis hash of its chain."""
+        async with self._database.connection() as connection:
+            return [(row.genesis, row.wallet) for row in await fetch_rows(connection, WALLETS)]
 
     async def state(self, genesis: str, wallet: str) -> ComparisonState:
         """How record and chain compare."""

@@ -173,6 +173,8 @@ def first_detail(order: NewOrder) -> dict[str, object]:
         detail["parentId"] = str(order.parent)
     if order.tag is not None:
         detail["tag"] = order.tag
+    if order.wallet is not None:
+        detail["wallet"] = order.wallet
     if order.dry_run:
         detail["dryRun"] = True
     if order.request_id is not None:

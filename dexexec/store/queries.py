@@ -234,6 +234,7 @@ def _summary(row: DictRow) -> dict[str, object]:
         "finishedAt": row["finished_at"] and timestamp(row["finished_at"]),
         "finalizedAt": row["finalized_at"] and timestamp(row["finalized_at"]),
         "tag": row["tag"],
+        "wallet": row["wallet"],
         "dryRun": row["dry_run"],
         **({"parentId": str(row["parent"])} if row["parent"] else {}),
         **({"ocoGroup": row["oco_group"]} if row["oco_group"] else {}),

@@ -29,7 +29,7 @@ BEFORE_ALL = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 RESTING_COLUMNS = """
     id, version, created_at, side, mode, input_mint, output_mint, amount_base, slippage_bps, min_out, max_in, type,
-    terms, triggered_at IS NOT NULL AS triggered, high_water, max_price_impact_bps,
+    terms, triggered_at IS NOT NULL AS triggered, high_water, max_price_impact_bps, wallet,
     greatest(0, extract(epoch FROM quiet_until - clock_timestamp()) * 1000)::float8 AS quiet_ms
 """
 
@@ -111,6 +111,7 @@ class RestingOrder:
     high_water: Decimal | None = None
     max_price_impact_bps: int | None = None
     quiet_ms: float = 0.0
+    wallet: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,4 +224,5 @@ def _read(row: Any) -> RestingOrder:
         high_water=row.high_water,
         max_price_impact_bps=row.max_price_impact_bps,
         quiet_ms=row.quiet_ms or 0.0,
+        wallet=row.wallet,
     )

@@ -50,10 +50,10 @@ RETURNING id
 INSERT_ORDER = """
 INSERT INTO orders (id, side, amount, mode, input_mint, output_mint, amount_base, slippage_bps, deadline_at, client,
                     created_at, status, version, venue, tx_hash, attempts, failure_reason, amount_in, amount_out,
-                    finished_at, finalized_at)
+                    finished_at, finalized_at, wallet)
 VALUES (%(id)s, %(side)s, %(amount)s, 'exactIn', %(input_mint)s, %(output_mint)s, %(amount_base)s, 0, %(created_at)s,
         'unknown', %(created_at)s, %(status)s, %(steps)s, %(venue)s, %(tx_hash)s, %(attempts)s, %(reason)s,
-        %(amount_in)s, %(amount_out)s, %(ended)s, %(finalized)s)
+        %(amount_in)s, %(amount_out)s, %(ended)s, %(finalized)s, %(wallet)s)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """
@@ -179,6 +179,7 @@ def _values(restoration: Restoration, at: datetime) -> dict[str, object]:
             "output_mint": lost.output_mint,
             "amount_base": lost.amount_base,
             "created_at": lost.created_at,
+            "wallet": lost.wallet,
         }
     return values
 

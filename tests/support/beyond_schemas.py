@@ -16,6 +16,7 @@ _BEYOND = re.compile(
             "leaves slices of less than one base unit",
             # The settings.
             "is not a known mint",
+            "is not a wallet of this service that you may use",
             "is not an address",
             "is a share of the balance, and .+",
             "is a share of the balance, which a quote does not read",

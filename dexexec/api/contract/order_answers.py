@@ -113,6 +113,8 @@ class OrderSummary(Terms):
     finished_at: Timestamp | None
     finalized_at: Timestamp | None
     tag: str | None
+    wallet: str | None
+    """The name of the wallet that pays; null: the default one."""
     dry_run: bool
     parent_id: OrderId = absent("The order that the service made this one for.")
     oco_group: str = absent()

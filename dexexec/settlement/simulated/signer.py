@@ -28,6 +28,11 @@ class SimulatedSigner:
         self._key = key
         self._payer = base58.encode(blake2b(b"payer", key=key, digest_size=32).digest())
 
+    @classmethod
+    def named(cls, name: str) -> "SimulatedSigner":
+        """The signer of a named wallet, which has the same key in every process."""
+        return cls(blake2b(name.encode(), key=b"simulated-wallet").digest())
+
     @property
     def payer(self) -> str:
         """The wallet's public key, base58 of 32 bytes."""

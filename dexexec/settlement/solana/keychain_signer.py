@@ -74,10 +74,12 @@ class KeychainSigner:
     async def _opened(self) -> TransactionSigner:
         """A signer of the library, with the secrets as they are now, once it is known to have the wallet's key."""
         signer = await create_keychain_signer(self._backend, self._config())
+        # The services are known to sign only; a later version of the library may have another kind for one of them.
         if not isinstance(signer, TransactionSigner):
             raise SignerError(
                 SignerTrouble.REFUSED, f"{self._backend} sends or rewrites what it signs: it cannot be used"
             )
+        # Some services name the address themselves. Which wallet pays is decided by the settings.
         if str(signer.pubkey) != self._address:
             raise SignerError(
                 SignerTrouble.WRONG_SIGNATURE, f"{self._backend} has the key of {signer.pubkey}, not of {self._address}"

@@ -56,6 +56,10 @@ class LimitedSigner:
         self._breaker.succeeded()
         return signature
 
+    async def aclose(self) -> None:
+        """Closes the signer."""
+        await self._signer.aclose()
+
     async def _within_limit(self, message: bytes) -> bytes:
         signing = asyncio.create_task(self._signer.sign(message))
         # A signature that comes later has no reader: its bytes are dropped here, and nothing was recorded.

@@ -44,12 +44,12 @@ class Wallet:
         self._sign = lambda message: bytes(keypair.sign_message(message))
 
     @classmethod
-    def read(cls, secret: str) -> "Wallet":
-        """Reads the value of SOLANA_WALLET_SECRET_KEY. Raises `SettingsError`."""
+    def read(cls, secret: str, setting: str = SETTING) -> "Wallet":
+        """Reads the value of `setting`. Raises `SettingsError`."""
         found = _of_setting(secret)
         del secret  # so that no frame of the traceback holds it
         if isinstance(found, str):
-            raise SettingsError(f"{SETTING} {found}: it must be {VALID}")
+            raise SettingsError(f"{setting} {found}: it must be {VALID}")
         return found
 
     @classmethod

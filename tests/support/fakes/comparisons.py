@@ -46,13 +46,19 @@ class MemoryComparisons:
         """What the record is called in memos."""
         return await self._wire.call("record_name", lambda: "5f3c9a1e")
 
+    async def wallets(self) -> list[tuple[str, str]]:
+        """The wallets that were ever compared."""
+        return await self._wire.call("wallets", lambda: sorted(self.database.comparisons))
+
     async def state(self, genesis: str, wallet: str) -> ComparisonState:
         """How record and chain compare."""
         return await self._wire.call("standing", lambda: self._standing(genesis, wallet))
 
     def _standing(self, genesis: str, wallet: str) -> ComparisonState:
         database, row = self.database, self.database.comparisons.get((genesis, wallet), ComparisonRow())
-        signed = [one.created_at for order in database.orders.values() for one in order.attempts]
+        attempts = [one for order in database.orders.values() for one in order.attempts]
+        # One that was read back from the chain has no height, and proves nothing about the copy.
+        signed = [one.created_at for one in attempts if one.attempt.signed.last_valid_height]
         begun = 0 if row.begun_at is None else database.now() - row.begun_at
         return ComparisonState(
             identity=database.identity,
@@ -228,6 +234,7 @@ def _lost(found: Restoration, at: int) -> OrderRow:
         slippage_bps=0,
         deadline_ms=0,
         client="unknown",
+        wallet=lost.wallet,
     )
     created_at = us_of(lost.created_at)
     return OrderRow(new, created_at, created_at, at, version=0)

@@ -232,4 +232,5 @@ def read_resting(row: OrderRow, now: int) -> RestingOrder:
         high_water=row.high_water,
         max_price_impact_bps=new.max_price_impact_bps,
         quiet_ms=max(0, (row.quiet_until or 0) - now) / MS,
+        wallet=new.wallet,
     )

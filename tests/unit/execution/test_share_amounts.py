@@ -46,7 +46,7 @@ class Wallets:
         self.balances = balances
         self.reads = 0
 
-    async def spendable(self, network: str, mint: str) -> SpendableBalance:
+    async def spendable(self, network: str, mint: str, wallet: str | None = None) -> SpendableBalance:
         self.reads += 1
         left = self.balances[network]
         return left.pop(0) if len(left) > 1 else left[0]

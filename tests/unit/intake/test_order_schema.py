@@ -94,6 +94,7 @@ VALUES: Mapping[str, tuple[object, ...]] = {
     "ocoGroup": ("exit-7", "", "a b"),
     "tag": ("strategy-1", "x" * 65, "ü"),
     "dryRun": (True, False, 1),
+    "wallet": ("default", "desk-2", "", "x" * 65, "a desk", 7),
     "slipage": (1,),
 }
 TYPICAL: Mapping[str, Mapping[str, object]] = {

@@ -79,7 +79,7 @@ class WalletOfShares:
         self.reads: list[str] = []
         self.is_down = False
 
-    async def spendable(self, mint: str) -> SpendableBalance:
+    async def spendable(self, mint: str, wallet: str | None) -> SpendableBalance:
         """The balance."""
         self.reads.append(mint)
         if self.is_down:

@@ -1,0 +1,39 @@
+"""The sealers of each wallet: the default one, and those that have a name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dexexec.settlement.sealing import Sealer, SwapSimulator
+from dexexec.settlement.signer_errors import SignerError, SignerTrouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletSealers:
+    """What signs and what simulates with one wallet, by network. Without a key there is no sealer."""
+
+    sealers: Mapping[str, Sealer]
+    simulators: Mapping[str, SwapSimulator]
+
+    def trouble(self) -> SignerError | None:
+        """The outage because of which nothing can be signed on any network now, or None."""
+        troubles = [sealer.trouble() for sealer in self.sealers.values()]
+        return next(iter(troubles), None) if all(troubles) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Wallets:
+    """All wallets of a process."""
+
+    default: WalletSealers
+    named: Mapping[str, WalletSealers] = field(default_factory=dict)
+
+    def of(self, name: str | None) -> WalletSealers:
+        """The wallet with a name; None: the default one. Raises `SignerError` if this process has no such wallet."""
+        if name is None:
+            return self.default
+        if name not in self.named:
+            # An order may outlive a change of the settings. It must not be paid by another wallet, nor be lost.
+            raise SignerError(
+                SignerTrouble.NOT_CONFIGURED, f"this worker has no wallet named {name}: add it to DEXEXEC_WALLETS again"
+            )
+        return self.named[name]
