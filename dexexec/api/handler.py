@@ -176,6 +176,10 @@ class ApiHandler(RequestHandler):
     def prepare(self) -> None:
         """Called by Tornado before the handler's method: refuse requests of other sites' pages, and answer the
         preflight of an allowed one."""
+        if self.api.readiness.stopping:
+            # So that a proxy which keeps connections has none left when the port closes: one that is closed in the very
+            # moment in which it is used again costs a request.
+            self.set_header("Connection", "close")
         self.api.sites.check(self.request)
         headers = self.request.headers
         if cors.is_preflight(self.request.method, headers) and self.api.sites.allowed_origin(headers) is not None:

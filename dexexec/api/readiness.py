@@ -13,12 +13,16 @@ from typing import Protocol
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.domain.halt import EVERYBODY, NO_HALTS, Halt
+from dexexec.domain.worker_trouble import WorkerTrouble
 from dexexec.errors import UnavailableError
 
 FRESH_SECONDS = 1.0
 """How old a result may be."""
 CHECK_SECONDS = 2.0
 """The time limit of a check: shorter than the usual time-out of a health check."""
+
+WORKER = "worker"
+STOPPING = "the process is about to stop: send requests to another one"
 
 
 class ReadyStore(Protocol):
@@ -73,9 +77,18 @@ class Readiness:
         self._halts = halts
         self._answer: Answer | None = None
         self._running_check: asyncio.Task[Answer] | None = None
+        self.stopping = False
+        """Whether the process is about to stop: it still serves requests, and should get no new clients."""
+
+    def stop(self) -> None:
+        """From now on the answer is that nothing should be sent here."""
+        self.stopping = True
 
     async def answer(self) -> Answer:
         """The current result: at most `FRESH_SECONDS` old, or of the check that is running."""
+        if self.stopping:
+            # At once: a load balancer has until the port closes to read this.
+            return Answer({"stopping": STOPPING}, self._clock.monotonic())
         if self._answer is not None and self._clock.monotonic() - self._answer.at < FRESH_SECONDS:
             return self._answer
         if self._running_check is None:
@@ -87,11 +100,16 @@ class Readiness:
     async def _check(self) -> Answer:
         at = self._clock.monotonic()
         try:
-            causes = await asyncio.gather(self._postgres(), self._redis(), self._worker(), self._comparison())
+            *causes, worker = await asyncio.gather(self._postgres(), self._redis(), self._comparison(), self._worker())
         finally:
             self._running_check = None
         missing = {name: cause for found in causes for name, cause in found.items()}
-        self._answer = Answer(missing, at, halt_causes(self._halts.all()))
+        degraded = halt_causes(self._halts.all())
+        # A worker that lives and waits for nodes or venues is no reason to send requests elsewhere: reads and cancels
+        # work, and orders wait for the same nodes and venues wherever they are posted.
+        for name, cause in worker.items():
+            (missing if name == WORKER else degraded)[name] = cause
+        self._answer = Answer(missing, at, degraded)
         return self._answer
 
     async def _postgres(self) -> dict[str, str]:
@@ -108,13 +126,14 @@ class Readiness:
         return causes
 
     async def _worker(self) -> dict[str, str]:
-        with _noting("worker", "Postgres does not report in time whether one is alive") as causes:
+        with _noting(WORKER, "Postgres does not report in time whether one is alive") as causes:
             async with asyncio.timeout(CHECK_SECONDS):
                 trouble = await self._store.worker_trouble()
                 if trouble is None:
-                    return {"worker": "none is alive"}
+                    return {WORKER: "none is alive"}
                 if trouble:
-                    return {"node": trouble}
+                    found = WorkerTrouble.of(trouble)
+                    return {found.kind.value: found.detail}
         return causes
 
     async def _comparison(self) -> dict[str, str]:

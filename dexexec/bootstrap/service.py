@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
+from dexexec.api.readiness import Readiness
 from dexexec.bootstrap.api_half import ApiHalf, make_api_half
 from dexexec.bootstrap.background import Background, running
 from dexexec.bootstrap.banner import banner
@@ -140,6 +141,7 @@ async def _run(
             shared.observer.operations_port_opened(url)
         up(text)
         await wait_for_stop(stop, tasks)
+        await _lame_duck(operations.readiness, stop, settings.lame_duck_seconds, shared.observer)
         # New connections end first, so that no order arrives while the worker drains. WebSockets end after the worker,
         # so that clients receive the last events of the orders in flight.
         if api:
@@ -159,6 +161,18 @@ async def _run(
             with suppress(TimeoutError):
                 async with asyncio.timeout(CANCEL_SECONDS):
                     await operations.server.close_all_connections()
+
+
+async def _lame_duck(readiness: Readiness, stop: asyncio.Event, seconds: float, observer: Observer) -> None:
+    """Let load balancers see that this process stops, while it goes on, until `seconds` have passed. A second stop
+    request, or a part that fails, ends the wait."""
+    readiness.stop()
+    if seconds:
+        observer.lame_duck_began(seconds)
+        stop.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await stop.wait()
 
 
 def _relax_garbage_collector() -> None:

@@ -19,8 +19,10 @@ END_SECONDS = 10.0
 class StopRequest:
     """Whether a stop was requested. Create it on the main thread, before anything that must be stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_hurry: bool = False) -> None:
+        """`may_hurry`: a second request ends what a first one waits for."""
         self.requested = False
+        self._may_hurry = may_hurry
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         # A SimpleQueue, because its put() is reentrant: the signal handler may interrupt any other code.
         self._ending: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -66,6 +68,9 @@ class StopRequest:
 
     def request(self) -> None:
         """Request a stop, as a signal does. May be called on any thread."""
+        # Of several processes, a child may get the signal twice: from the system and from its parent.
+        if self.requested and not self._may_hurry:
+            return
         self.requested = True
         self._ending.put(None)
         if self._waiting is not None:

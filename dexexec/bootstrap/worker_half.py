@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dexexec.bootstrap import async_standby, localnet
 from dexexec.bootstrap.background import Background
@@ -14,6 +15,7 @@ from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shared import Shared, at_start
 from dexexec.bootstrap.venues import close_venues, prepare_venues
 from dexexec.config.environment import environment
+from dexexec.domain.worker_trouble import TroubleKind, WorkerTrouble
 from dexexec.execution.archiver import Archiver
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
@@ -106,6 +108,15 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         if started:
             half.background.append(started.watch)
         yield replace(half, localnet_url=started.url if started else None)
+
+
+def _trouble(reachability: Reachability, router: Router) -> str:
+    """Why no order can be executed here now, as it is stored with each heartbeat; empty if one can."""
+    # Without nodes the venues fail too: the cause comes before its effect.
+    if away := reachability.trouble():
+        return str(WorkerTrouble(TroubleKind.NODE, away))
+    refused = router.trouble()
+    return str(WorkerTrouble(TroubleKind.VENUES, refused)) if refused else ""
 
 
 def _signing_permission(
@@ -213,7 +224,7 @@ def _assemble(
         clock=clock,
         observer=observer,
         permission=permission,
-        trouble=reachability.trouble,
+        trouble=partial(_trouble, reachability, router),
         session_loops=[make_leader(shared, store, venues.values(), reference, balances).run],
         failpoints=failpoints,
     )

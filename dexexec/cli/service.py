@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
     from dexexec.observe.observer import Observer  # noqa: PLC0415
 
     descriptor_limit.raise_limit()
-    stopping = StopRequest()
+    stopping = StopRequest(may_hurry=options.notify is None and options.processes == 1)
     with metrics_over_processes(options.processes, is_child=options.notify is not None):
         metrics = Metrics(PrometheusInstruments() if settings.metrics else NoInstruments())
         observer = Observer(open_log(settings.log_level, settings.log_format, redactor()), metrics)

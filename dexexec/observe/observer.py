@@ -46,6 +46,11 @@ class Observer(RestingEvents, VenueEvents, ConnectionEvents):
         """The process received a stop request before it had started."""
         self.log.debug("start given up: stop requested")
 
+    def lame_duck_began(self, seconds: float) -> None:
+        """The process stops in `seconds`. Until then it serves requests, and /readyz answers 503."""
+        self.log.info("stopping soon: /readyz answers 503", port_closes_in_s=seconds)
+        self.metrics.lame_duck_began()
+
     def shutdown_timed_out(self, seconds: float) -> None:
         """A part did not stop in time, so the process exits without it. Its orders are freed as after a crash."""
         self.log.error("process ended: it did not stop in time", after_s=seconds)

@@ -216,6 +216,14 @@ class Router:
             for name, breaker in self._breakers.items()
         }
 
+    def trouble(self) -> str:
+        """Why no venue gets requests; an empty text while at least one does."""
+        # A half-open breaker counts as well: one order tries the venue, and the others wait.
+        if not self._breakers or any(breaker.state is State.CLOSED for breaker in self._breakers.values()):
+            return ""
+        causes = ", ".join(f"{name} ({breaker.cause[0]})" for name, breaker in self._breakers.items())
+        return f"every venue is skipped after failures: {causes}"
+
     def open_breakers(self) -> dict[str, Breaker]:
         """The breakers of the venues that are skipped now, by venue."""
         return {name: breaker for name, breaker in self._breakers.items() if breaker.remaining_seconds()}

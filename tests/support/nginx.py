@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,22 +47,27 @@ scgi_temp_path {folder}/scgi;
 class Nginx:
     """One that can be stopped and started again, on the same port."""
 
-    def __init__(self, folder: Path, service: str) -> None:
-        self._folder, port, secure_port = folder, free_port(), free_port()
+    def __init__(self, folder: Path, *services: str) -> None:
+        self._folder, self._port, self._secure_port = folder, free_port(), free_port()
+        self._services = [service.rpartition(":")[2] for service in services]
         self._config = folder / "nginx.conf"
-        self._config.write_text(
-            AROUND.format(
-                user="user root;" if os.getuid() == 0 else "",
-                folder=folder,
-                given=configuration(port, secure_port, int(service.rpartition(":")[2])),
-            )
-        )
+        self._configure()
         self.certificate, key = write_certificate(folder / "made", PUBLIC_NAME)
         (folder / "dexexec").mkdir()
         shutil.copy(self.certificate, folder / "dexexec" / "fullchain.pem")
         shutil.copy(key, folder / "dexexec" / "privkey.pem")
-        self.url = f"http://127.0.0.1:{port}"
-        self.secure_url = f"https://localhost:{secure_port}"
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.secure_url = f"https://localhost:{self._secure_port}"
+
+    def _configure(self, *down: str) -> None:
+        upstreams = [f"server 127.0.0.1:{port}{' down' if port in down else ''};" for port in self._services]
+        self._config.write_text(
+            AROUND.format(
+                user="user root;" if os.getuid() == 0 else "",
+                folder=self._folder,
+                given=configuration(self._port, self._secure_port, upstreams),
+            )
+        )
 
     def start(self) -> None:
         """Until it answers for the service."""
@@ -75,6 +81,17 @@ class Nginx:
 
         wait_until(answers, 20, "nginx to answer")
 
+    def leave_out(self, *services: str) -> None:
+        """Reload with these services marked as down. Returns once nothing uses the former configuration any more."""
+        before = self._workers()
+        self._configure(*(service.rpartition(":")[2] for service in services))
+        self._process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self._workers() and not before & self._workers(), 30, "nginx to end its former workers")
+
+    def _workers(self) -> set[str]:
+        pid = self._process.pid
+        return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
     def stop(self) -> None:
         """At once, as a restart does, with all connections."""
         self._process.terminate()
@@ -82,10 +99,10 @@ class Nginx:
 
 
 @contextmanager
-def nginx(service: str) -> Iterator[Nginx]:
-    """In front of the service at this URL, which lets 127.0.0.1 and the public name in."""
+def nginx(*services: str) -> Iterator[Nginx]:
+    """In front of the services at these URLs, which let 127.0.0.1 and the public name in."""
     folder = Path(tempfile.mkdtemp(prefix="dxn"))
-    found = Nginx(folder, service)
+    found = Nginx(folder, *services)
     found.start()
     try:
         yield found
@@ -94,13 +111,13 @@ def nginx(service: str) -> Iterator[Nginx]:
         shutil.rmtree(folder)
 
 
-def configuration(port: int, secure_port: int, service: int) -> str:
-    """The file with these ports in place of its own."""
+def configuration(port: int, secure_port: int, upstreams: Sequence[str]) -> str:
+    """The file with these ports in place of its own, and these lines for the services."""
     text = CONFIGURATION.read_text()
     ports = {
         "listen 127.0.0.1:80;": f"listen 127.0.0.1:{port};",
         "listen 443 ssl;": f"listen 127.0.0.1:{secure_port} ssl;",
-        "server 127.0.0.1:3000;": f"server 127.0.0.1:{service};",
+        "server 127.0.0.1:3000;": " ".join(upstreams),
     }
     for line, replaced in ports.items():
         assert text.count(line) == 1

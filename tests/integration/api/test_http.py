@@ -168,7 +168,6 @@ async def test_ready_is_200_when_everything_is_there() -> None:
         ("redis", ["redis"]),
         ("worker", ["worker"]),
         ("comparison", ["chain-comparison"]),
-        ("node", ["node"]),
     ],
 )
 async def test_ready_names_what_is_missing(broken: str, missing: list[str]) -> None:
@@ -178,12 +177,39 @@ async def test_ready_names_what_is_missing(broken: str, missing: list[str]) -> N
         service.queue.depth_switch.up = broken != "redis"
         service.store.worker = broken != "worker"
         service.store.stopped = broken == "comparison"
-        service.store.trouble = "no node answers" if broken == "node" else ""
         answer = await service.ask("GET", "/readyz")
         found = json.loads(answer.body)
         assert (answer.code, answer.headers["Retry-After"]) == (503, "1")
         assert (found["status"], found["missing"], list(found["causes"])) == ("not ready", missing, missing)
         assert [name for name, there in found["checks"].items() if not there] == missing
+
+
+@pytest.mark.parametrize(
+    ("trouble", "causes"),
+    [
+        ("node: no node of solana answers", {"node": "no node of solana answers"}),
+        ("venues: every venue is skipped", {"venues": "every venue is skipped"}),
+        ("no node answers", {"node": "no node answers"}),  # as a worker of an earlier version writes it
+    ],
+)
+async def test_without_nodes_or_venues_it_is_degraded_and_still_gets_requests(
+    trouble: str, causes: dict[str, str]
+) -> None:
+    async with running_service() as service:
+        service.store.trouble = trouble
+        answer = await service.ask("GET", "/readyz")
+        found = json.loads(answer.body)
+        assert (answer.code, found["status"], found["missing"], found["causes"]) == (200, "degraded", [], causes)
+
+
+async def test_a_process_that_stops_is_not_ready_at_once_and_serves_its_clients_until_then() -> None:
+    async with running_service() as service:
+        assert (await service.ask("GET", "/readyz")).code == 200
+        service.api.readiness.stop()
+        answer = await service.ask("GET", "/readyz")
+        assert (answer.code, json.loads(answer.body)["missing"]) == (503, ["stopping"])
+        posted = await service.post()
+        assert (posted.code, posted.headers["Connection"]) == (202, "close")
 
 
 # Paths, methods, headers

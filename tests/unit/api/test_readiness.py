@@ -67,4 +67,5 @@ async def test_each_thing_that_is_missing_has_its_cause() -> None:
 async def test_a_worker_that_cannot_execute_reports_why() -> None:
     setup = ReadinessSetup()
     setup.store.trouble = "no node of the chain answers"
-    assert await setup.causes() == {"node": "no node of the chain answers"}
+    assert await setup.causes() == {}
+    assert (await setup.readiness.answer()).degraded == {"node": "no node of the chain answers"}

@@ -424,3 +424,18 @@ def test_the_ranking_is_a_permutation_sorted_for_the_client(amounts: list[int], 
     assert sorted(q.venue for q in ranking) == sorted(q.venue for q in quotes)
     nets = [net_amount(q) for q in ranking]
     assert nets == sorted(nets, reverse=request.mode is Mode.EXACT_IN)
+
+
+async def test_the_trouble_of_a_worker_is_that_every_venue_is_skipped() -> None:
+    clock = ManualClock()
+    venues = [ScriptedVenue(name, clock) for name in "ab"]
+    for venue in venues:
+        venue.on_quote = raising(VenueError("down"))
+    asking = router(*venues, failures=1, seconds=5, clock=clock)
+    assert asking.trouble() == ""
+    await asking.route(SELL_ONE_SOL, FAR)
+    assert asking.trouble() == "every venue is skipped after failures: a (venue-error), b (venue-error)"
+    assert set(asking.breaker_states().values()) == {"open"}
+    clock.advance(5)
+    assert set(asking.breaker_states().values()) == {"half-open"}
+    assert asking.trouble(), "one order may try the venue, and the others wait"
