@@ -11,6 +11,10 @@ from tornado.netutil import bind_sockets
 from dexexec.config.settings import Settings
 from dexexec.errors import StartupError
 
+BACKLOG = 4_096
+"""Connections that wait in the kernel until they are accepted. When that is full, a client repeats its first packet
+after a second, and then after two more: a flood must not have that effect on others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -38,7 +42,8 @@ def listen(endpoint: Endpoint, *, shared: bool = False) -> list[socket.socket]:
     """Open the listening sockets, IPv4 first. With `shared`, other processes may listen on the same port. The host `::`
     means all addresses, IPv4 included. Raises `StartupError` when the port is not available."""
     try:
-        return bind_sockets(endpoint.port, None if endpoint.host == "::" else endpoint.host, reuse_port=shared)
+        host = None if endpoint.host == "::" else endpoint.host
+        return bind_sockets(endpoint.port, host, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         raise _refusal(endpoint, error) from error
 

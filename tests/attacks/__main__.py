@@ -81,9 +81,9 @@ async def measure(name: str, process: Process, launcher: Launcher, *, seconds: f
     before = await client.run(5)
     logged, memory = len(process.err), [resident_mb(process.pid)]
     watching = asyncio.create_task(peak_of(process.pid, memory))
-    command = (sys.executable, "-m", "tests.attacks.attacker", "not-found" if name == SHARED_LOG else name)
+    command = (sys.executable, "-m", "tests.attacks.attacker", str(client.port), str(seconds))
     attacker = await asyncio.create_subprocess_exec(
-        *command, str(client.port), str(seconds), stdout=asyncio.subprocess.PIPE
+        *command, "not-found" if name == SHARED_LOG else name, stdout=asyncio.subprocess.PIPE
     )
     under = await client.run(seconds + 1)
     counted, _ = await attacker.communicate()

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 BODY = b'{"side":"buy","amount":"0.01"}'
 POST = b"POST /api/orders/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -27,6 +29,10 @@ class Phase:
     def failed(self, why: str) -> None:
         """Count a request without success."""
         self.failures[why] = self.failures.get(why, 0) + 1
+
+    def p99(self) -> float:
+        """Of all answers, in ms."""
+        return percentile(self.posts + self.reads, 0.99)
 
     def line(self) -> str:
         """For people."""
@@ -53,11 +59,30 @@ class NormalClient:
         begun = time.monotonic()
         for number in range(int(seconds / self._pause)):
             await asyncio.sleep(max(0.0, begun + number * self._pause - time.monotonic()))
-            task = asyncio.create_task(self._order(phase))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._start(phase)
         await asyncio.gather(*self._running)
         return phase
+
+    async def run_until(self, end: asyncio.Future[Any]) -> Phase:
+        """One phase, as long as something else takes."""
+        self.phase = phase = Phase()
+        while not end.done():
+            self._start(phase)
+            await asyncio.wait([end], timeout=self._pause)
+        await asyncio.gather(*self._running)
+        return phase
+
+    def _start(self, phase: Phase) -> None:
+        task = asyncio.create_task(self._order(phase))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        for _, writer in self._free:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def fill(self, number: int) -> None:
         """Post orders, a few at a time, so that lists are not empty."""
