@@ -9,12 +9,14 @@ from dexexec.errors import ScopeMissingError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`owner` is the number of its key, None without one; `name` is the key's, for the log."""
+    """`owner` is the number of its key, None without one; `name` is the key's, for the log; `secret_id` names the
+    secret that it used."""
 
     owner: int | None
     name: str
     scopes: frozenset[Scope]
     policy: Policy = NO_LIMITS
+    secret_id: str = ""
 
     @property
     def sees(self) -> int | None:
@@ -29,3 +31,6 @@ class Caller:
 
 OPEN = Caller(owner=None, name="", scopes=frozenset({Scope.ADMIN}))
 """The caller of a service that requires no keys."""
+
+NOBODY = Caller(owner=0, name="", scopes=frozenset())
+"""Before a caller has shown its key: it may do nothing, and sees the orders of a key that cannot exist."""

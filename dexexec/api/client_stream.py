@@ -21,7 +21,7 @@ _PEER_CLOSED = getattr(select, "POLLRDHUP", 0)  # only Linux has it
 
 
 BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
-"""What Tornado writes to a request that it cannot parse, before any code of ours is called."""
+"""What Tornado writes to a request that it cannot parse, before it calls any handler."""
 
 
 class Phase(Enum):

@@ -32,7 +32,7 @@ def answer_headers(allowed: str | None, *, varies: bool) -> Mapping[str, str]:
 
 
 def is_preflight(method: str | None, headers: HTTPHeaders) -> bool:
-    """Whether a browser asks if a page may send a request. The request itself follows, with its key."""
+    """Whether this is a browser's check before a page's request. The request itself follows, with its key."""
     return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers
 
 
@@ -43,7 +43,7 @@ def preflight_headers(headers: HTTPHeaders, methods: Sequence[str]) -> Mapping[s
         "Access-Control-Allow-Headers": ", ".join(SENT),
         "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
     }
-    # Some browsers ask this too before a page of the internet may reach an address of this machine or of its network.
+    # Some browsers check this too before a page of the internet may reach an address of this machine or of its network.
     if headers.get("Access-Control-Request-Private-Network") == "true":
         found["Access-Control-Allow-Private-Network"] = "true"
     return found

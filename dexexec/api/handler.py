@@ -18,7 +18,8 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
 from dexexec.api import cors, problems
-from dexexec.api.caller import OPEN, Caller
+from dexexec.api.authentication import Authentication, RefusedKeyError
+from dexexec.api.caller import NOBODY, Caller
 from dexexec.api.client_address import client_address
 from dexexec.api.client_stream import ClientStream
 from dexexec.api.compression import LEAST_BYTES, compressed, gzip_wanted
@@ -44,6 +45,7 @@ from dexexec.api.scrape import Scrape
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.domain.amendment import Amended
+from dexexec.domain.api_key import Scope
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import SwapRequest
@@ -134,6 +136,7 @@ class Api:
     venues: QuoteSource
     scrape: Scrape | None = None
     """The metrics; None where they are turned off."""
+    access: Authentication = field(default_factory=Authentication)
     lists: ReadGate = field(default_factory=lambda: ReadGate(LISTS_AT_ONCE, LISTS_PER_CLIENT))
     details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
     """Reads of one order."""
@@ -151,7 +154,9 @@ class ApiHandler(RequestHandler):
     ordinary: ClassVar[frozenset[int]] = frozenset({CLIENT_GONE})
     """Statuses over 400 that are ordinary answers, and not logged as refusals."""
     api: Api
-    caller: Caller = OPEN
+    scope: ClassVar[Scope] = Scope.READ
+    """What a key needs to read here. To change something it needs `trade` at least."""
+    caller: Caller = NOBODY
     request_id = ""
     refusal: RequestError | None = None
     cors_headers: Mapping[str, str] = MappingProxyType({})
@@ -173,22 +178,31 @@ class ApiHandler(RequestHandler):
             self.set_header(name, value)
 
     @final  # so that no route can be without these checks: handlers override `check`
-    def prepare(self) -> None:
-        """Called by Tornado before the handler's method: refuse requests of other sites' pages, and answer the
-        preflight of an allowed one."""
+    async def prepare(self) -> None:
+        """Called by Tornado before the handler's method: refuse requests of other sites' pages, answer the preflight of
+        an allowed one, and admit a caller whose key allows the method."""
         if self.api.readiness.stopping:
             # So that a proxy which keeps connections has none left when the port closes: one that is closed in the very
             # moment in which it is used again costs a request.
             self.set_header("Connection", "close")
         self.api.sites.check(self.request)
         headers = self.request.headers
+        # A preflight has no key: the browser sends the key with the request that follows.
         if cors.is_preflight(self.request.method, headers) and self.api.sites.allowed_origin(headers) is not None:
             # The same for every path, existing or not.
             self._set_headers(cors.preflight_headers(headers, METHODS))
             self.set_status(204)
             self.finish()
             return
+        await self.admit()
         self.check()
+
+    async def admit(self) -> None:
+        """Find out who the caller is. Raises `UnauthorizedError`, `ScopeMissingError`, `UnavailableError`."""
+        # By the method, not by the route: a route that is added later cannot forget that it changes something.
+        self.caller = await self.api.access.caller(self.request)
+        changes = self.request.method not in {"GET", "HEAD", "OPTIONS"}
+        self.caller.require(Scope.TRADE if changes and self.scope is Scope.READ else self.scope)
 
     def check(self) -> None:
         """Further checks of this route, before its method. Raises `RequestError` and `HTTPError`."""
@@ -322,6 +336,8 @@ def log_refusal(
         for name in ("Host", "Origin", "Sec-Fetch-Site"):
             if (value := request.headers.get(name)) is not None:
                 about[name.lower().replace("-", "_")] = _loggable(value)
+    if isinstance(refusal, RefusedKeyError):
+        about |= {"why": refusal.why, "key": refusal.name}
     observer.request_refused(
         status,
         refusal.code if refusal else "",

@@ -4,6 +4,7 @@ It has its own listener, so that a busy or refusing main port does not hide how 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, HTTPError, RequestHandler
@@ -15,6 +16,7 @@ from dexexec.api.health import ALIVE, ready_answer
 from dexexec.api.readiness import Readiness
 from dexexec.api.scrape import Scrape
 from dexexec.clock import Clock
+from dexexec.domain.api_key import Scope
 
 IDLE_SECONDS = 120.0
 """How long a connection may be idle: longer than the usual interval of Prometheus."""
@@ -113,6 +115,8 @@ class NotFoundPage(OperationsHandler):
 
 class MetricsHandler(ApiHandler):
     """`GET /metrics` on the main port, where metrics have no port of their own."""
+
+    scope: ClassVar[Scope] = Scope.ADMIN  # they sum up the orders of all keys
 
     async def get(self) -> None:
         """The metrics of all processes of this service."""

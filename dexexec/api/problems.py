@@ -115,6 +115,14 @@ class OriginNotAllowedError(RequestError):
     title = "Pages of this origin may not use this service"
 
 
+class KeyInUrlError(RequestError):
+    """The URL holds an API key. URLs are written to the logs of proxies and to the history of browsers: send the key in
+    the Authorization header, and rotate this one."""
+
+    code = "key-in-url"
+    title = "An API key must not be in the URL"
+
+
 class InternalError(RequestError):
     """An internal error of the service. Its log has the details under the request id in `instance`."""
 
@@ -137,6 +145,7 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             InvalidIfMatchError,
             IdempotencyMismatchError,
             IdempotencyInFlightError,
+            KeyInUrlError,
             UnauthorizedError,
             ScopeMissingError,
             PolicyError,

@@ -8,101 +8,47 @@ import asyncio
 import socket
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from enum import IntEnum
 from uuid import UUID
 
 from tornado.iostream import IOStream
 
 from dexexec.api import websocket_connection, websocket_messages
+from dexexec.api.authentication import PROTOCOL, protocols
 from dexexec.api.cancel_selection import read_selection
 from dexexec.api.client_address import client_address
-from dexexec.api.handler import Api, ApiHandler, common_headers
+from dexexec.api.handler import Api, ApiHandler, common_headers, log_refusal
 from dexexec.api.orders import cancelled_all_json, too_late
-from dexexec.api.request_pacer import Pacer
-from dexexec.api.websocket_connection import READS_PER_TURN, WebSocket
-from dexexec.api.websocket_messages import BadMessageError, Cancel, CancelAll, Subscribe, Unsubscribe
+from dexexec.api.websocket_connection import WebSocket
+from dexexec.api.websocket_messages import (
+    Authenticate,
+    BadMessageError,
+    Cancel,
+    CancelAll,
+    Command,
+    Subscribe,
+    Unsubscribe,
+)
 from dexexec.api.websocket_outbox import SEND_BUFFER, Outbox
+from dexexec.api.websocket_registry import CloseCode, SocketRegistry, TokenBucket
+from dexexec.domain.api_key import Scope
 from dexexec.domain.cancellation import TooLate
-from dexexec.domain.halt import NO_HALTS, Halt
+from dexexec.domain.halt import Halt
 from dexexec.domain.stream_error import StreamErrorCode
-from dexexec.errors import InvalidQueryError, PartlyCancelledError, UnavailableError
+from dexexec.errors import (
+    InvalidQueryError,
+    PartlyCancelledError,
+    ScopeMissingError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from dexexec.feed.feed import Feed
 from dexexec.feed.subscriber import Follower
-from dexexec.intake.intake import Halts
 
-BURST_SECONDS = 10
 BAD_MESSAGE_COST = 5
-
-
-class CloseCode(IntEnum):
-    """Why this handler closes a socket. `websocket_connection` closes it as well, for violations of the protocol."""
-
-    GOING_AWAY = 1001
-    POLICY_VIOLATION = 1008
-    INTERNAL_ERROR = 1011
-    RESUME = 4008  # a private code: the socket was too slow or silent. Nothing is lost; `afterSeq` resumes
-
-
-class TokenBucket:
-    """Allows `rate` messages per second, with ten seconds' worth at once."""
-
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
-
-    def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
-        self._burst = rate * BURST_SECONDS
-        self._at = now
-        self._tokens = self._burst
-
-    def take(self, cost: float, now: float) -> bool:
-        """Spend from the budget at time `now` (seconds, monotonic); False if it is not enough."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        self._tokens -= cost
-        return self._tokens >= 0
-
-
-class SocketRegistry:
-    """The open sockets of a process. A drain ends them, which Tornado's own shutdown does not do."""
-
-    def __init__(self, halts: Halts = NO_HALTS) -> None:
-        self.halts = halts
-        self._open: set[SocketHandler] = set()
-        self.pacer = Pacer(READS_PER_TURN)
-        self._none_left = asyncio.Event()
-        self._none_left.set()
-        self.draining = False
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, handler: "SocketHandler") -> None:
-        """A socket was opened."""
-        self._open.add(handler)
-        self._none_left.clear()
-
-    def discard(self, handler: "SocketHandler") -> None:
-        """Its connection has ended."""
-        self._open.discard(handler)
-        if not self._open:
-            self._none_left.set()
-
-    def report_halt(self, halt: Halt, began: bool) -> None:
-        """Signing was halted, or goes on: sends a notice to the sockets that it concerns."""
-        for handler in tuple(self._open):
-            handler.report_halt(halt, began=began)
-
-    async def close_all(self, grace: float = 2.0) -> None:
-        """Close all with 1001, including those that open later; cut those that are still open after `grace` seconds."""
-        self.draining = True
-        for handler in tuple(self._open):
-            handler.go_away()
-        try:
-            async with asyncio.timeout(grace):
-                await self._none_left.wait()
-        except TimeoutError:
-            for handler in tuple(self._open):
-                handler.abort()
+KEY_SECONDS = 5.0
+"""How long a socket without a key may take to send one."""
+MOST_HELD = 100
+"""Messages that wait while the key before them is checked."""
 
 
 class SocketHandler(ApiHandler):
@@ -118,6 +64,19 @@ class SocketHandler(ApiHandler):
         self._closing = False
         self._cancels: set[asyncio.Task[None]] = set()
         self._alive = True
+        self._admitted = False
+        self._identifying = False
+        self._held: list[str | bytes] = []
+        self._key_timer: asyncio.TimerHandle | None = None
+
+    async def admit(self) -> None:
+        """Find out who opens the socket. Without a key in the headers it has `KEY_SECONDS` to send one. Raises
+        `UnauthorizedError` and `UnavailableError`."""
+        caller = await self.api.access.socket_caller(self.request)
+        if caller is not None:
+            caller.require(self.scope)
+            self.caller = caller
+            self._admitted = True
 
     async def get(self, *_args: str) -> None:
         """The handshake, then the connection until its end. Other methods have another handler."""
@@ -127,6 +86,8 @@ class SocketHandler(ApiHandler):
             **self.api.sites.cors_headers(self.request.headers),
         }.items():
             response.headers[name] = value
+        if PROTOCOL in protocols(self.request.headers):
+            response.headers["Sec-WebSocket-Protocol"] = PROTOCOL  # never the one that holds the key
         stream = self.detach()
         assert isinstance(stream, IOStream)  # noqa: S101 - this is a server for TCP
         if not stream.closed():
@@ -145,16 +106,23 @@ class SocketHandler(ApiHandler):
     # The socket's life
 
     def open(self) -> None:
-        """Set up the socket, and follow the order in the URL, if there is one."""
+        """Set up the socket."""
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(self._stream, self._limits.socket_buffer_bytes, self._overflowed, self._seen_alive)
-        self._follower: Follower = self._feed.follower(self)
+        self._follower: Follower = self._feed.follower(self, self.caller.sees)
         self._bucket = TokenBucket(self._limits.socket_messages_per_second, self._loop.time())
         self._beat = self._loop.call_later(self._limits.ping_seconds, self._ping)
         self._registry.add(self)
         if self._registry.draining:
             self.go_away()
-            return
+        elif self._admitted:
+            self._registry.admitted(self, before="")
+            self._begin()
+        else:
+            self._key_timer = self._loop.call_later(KEY_SECONDS, self._refuse_key, "no key was sent in time")
+
+    def _begin(self) -> None:
+        """Report a halt, and follow the order in the URL, if there is one."""
         if (halt := self._registry.halts.of(self.caller.owner)) is not None:
             self.report_halt(halt, began=True)
         try:
@@ -168,25 +136,47 @@ class SocketHandler(ApiHandler):
     def on_message(self, message: str | bytes) -> None:
         """Execute a client's message, or answer with an error. It is paid for already."""
         self._alive = True
+        if self._identifying:
+            # A client may send its key and go on at once: what it sends is executed if the key is valid.
+            self._held.append(message)
+            if len(self._held) > MOST_HELD:
+                self._refuse_key("wait for the answer to your key")
+            return
         try:
             command = websocket_messages.parse(message)
         except BadMessageError as error:
-            if self.charge(BAD_MESSAGE_COST - 1):
+            if not self._admitted:
+                self._refuse_key("the first message must be your key")
+            elif self.charge(BAD_MESSAGE_COST - 1):
                 self._answer_error(error)
             return
+        if isinstance(command, Authenticate):
+            self._identifying = True
+            self._start(self._authenticate(command.token))
+        elif not self._admitted:
+            self._refuse_key("the first message must be your key")
+        else:
+            self._run_command(command)
+
+    def _run_command(self, command: Command) -> None:
         match command:
             case Subscribe():
                 self._subscribe(command)
             case Unsubscribe():
                 self._unsubscribe(command)
             case Cancel():
-                self._start(self._cancel(command.order_id))
+                if self._may_trade(command.order_id):
+                    self._start(self._cancel(command.order_id))
             case CancelAll():
-                self._start(self._cancel_all(command.given))
+                if self._may_trade(None):
+                    self._start(self._cancel_all(command.given))
 
     def on_closing(self) -> None:
         """Nothing more may be sent, because the peer closes or has gone."""
         self._closing = True
+        self._held.clear()
+        if self._key_timer is not None:
+            self._key_timer.cancel()
         self._beat.cancel()
         self._follower.close()
         self._outbox.close()
@@ -198,7 +188,7 @@ class SocketHandler(ApiHandler):
 
     def report_halt(self, halt: Halt, *, began: bool) -> None:
         """Send a notice if the halt concerns orders that this socket may follow."""
-        if self.caller.sees is None or halt.covers(self.caller.owner):
+        if self._admitted and (self.caller.sees is None or halt.covers(self.caller.owner)):
             self._outbox.send(websocket_messages.halt_notice(halt, began=began))
 
     def abort(self) -> None:
@@ -212,6 +202,58 @@ class SocketHandler(ApiHandler):
         self._outbox.close(last)
         self.on_closing()
         self._socket.close(code, reason)
+
+    # The key
+
+    async def _authenticate(self, token: str) -> None:
+        """Take the key that a message has sent, and execute what was sent behind it."""
+        try:
+            caller = await self.api.access.identify(token)
+        except UnauthorizedError as error:
+            log_refusal(self.api.observer, self.request, error.http_status, error, self.request_id)
+            self._refuse_key("the key is not valid")
+            return
+        except UnavailableError as error:
+            text = f"{error}: connect again"
+            last = websocket_messages.error(StreamErrorCode.UNAVAILABLE, text)
+            self._shut(CloseCode.RESUME, text, last)
+            return
+        if self._closing:
+            return
+        if self._admitted and self.caller.owner not in {None, caller.owner}:
+            # Its orders would suddenly be another's. A new secret of the same key is welcome: it is a rotation.
+            self._refuse_key("a socket belongs to one key: open another one")
+            return
+        # The registry first: from here on the socket ends with this secret, whatever it executes.
+        before, self.caller = self.caller.secret_id, caller
+        self._registry.admitted(self, before)
+        self._outbox.send(websocket_messages.authenticated(caller.name))
+        if not self._admitted:
+            self._admitted = True
+            if self._key_timer is not None:
+                self._key_timer.cancel()
+            self._follower = self._feed.follower(self, caller.sees)
+            self._begin()
+        self._identifying = False
+        held, self._held = self._held, []
+        for message in held:
+            self.on_message(message)
+
+    def _may_trade(self, order_id: UUID | None) -> bool:
+        try:
+            self.caller.require(Scope.TRADE)
+        except ScopeMissingError as error:
+            self._answer_error(BadMessageError(StreamErrorCode.SCOPE_MISSING, str(error), order_id))
+            return False
+        return True
+
+    def end_key(self) -> None:
+        """Close the socket because its key was revoked or replaced, or has expired."""
+        self._refuse_key("the key has ended: resume with afterSeq and a valid one")
+
+    def _refuse_key(self, why: str) -> None:
+        last = websocket_messages.error(StreamErrorCode.UNAUTHORIZED, why)
+        self._shut(CloseCode.UNAUTHORIZED, f"unauthorized: {why}", last)
 
     # Messages
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 from uuid import UUID
 
@@ -16,7 +16,8 @@ MAX_MESSAGE = 4_096
 """Largest message of a client (bytes)."""
 MAX_SEQ = 2**31 - 1
 """The largest `integer` of Postgres."""
-FIELDS = ("orderId", "afterSeq", "action", "cancel", "cancelAll")
+FIELDS = ("orderId", "afterSeq", "action", "cancel", "cancelAll", "type", "token")
+AUTH = '{"type": "auth", "token": "dx_..."}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,14 @@ class CancelAll:
     given: Mapping[str, object]
 
 
-Command = Subscribe | Unsubscribe | Cancel | CancelAll
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Take the API key of this socket from here on."""
+
+    token: str = field(repr=False)
+
+
+Command = Subscribe | Unsubscribe | Cancel | CancelAll | Authenticate
 
 
 class BadMessageError(DexexecError):
@@ -124,6 +132,11 @@ def cancelled_all(counts: Mapping[str, object]) -> bytes:
     return _encode({"cancelledAll": counts})
 
 
+def authenticated(name: str) -> bytes:
+    """The message that answers a valid key, with the key's name."""
+    return _encode({"authenticated": True, "key": name})
+
+
 _RIGHT = 'send an object such as {"orderId": "..."}'
 
 
@@ -150,6 +163,8 @@ def _read(value: Mapping[str, object]) -> Command:
             raise BadMessageError(
                 StreamErrorCode.UNKNOWN_FIELD, f"{_quoted(name)} is not a field: there are {', '.join(FIELDS)}"
             )
+    if "type" in value or "token" in value:
+        return _read_authentication(value)
     for verb in ("cancel", "cancelAll"):
         others = [name for name in value if name != verb]
         if verb in value and others:
@@ -171,6 +186,19 @@ def _read(value: Mapping[str, object]) -> Command:
             StreamErrorCode.UNKNOWN_FIELD, "afterSeq has no meaning when unsubscribing: leave it out", order_id
         )
     return Unsubscribe(order_id)
+
+
+def _read_authentication(value: Mapping[str, object]) -> Authenticate:
+    if others := [name for name in value if name not in {"type", "token"}]:
+        raise BadMessageError(
+            StreamErrorCode.UNKNOWN_FIELD, f"{others[0]} has no meaning beside type and token: send it afterwards"
+        )
+    if value.get("type") != "auth":
+        raise BadMessageError(StreamErrorCode.INVALID_ACTION, f'type must be "auth", as in {AUTH}')
+    token = value.get("token")
+    if not isinstance(token, str):
+        raise BadMessageError(StreamErrorCode.MISSING_FIELD, f"token is missing or no string: send {AUTH}")
+    return Authenticate(token)
 
 
 def _read_order_id(value: Mapping[str, object], name: str = "orderId") -> UUID:

@@ -9,7 +9,9 @@ from dexexec.api.handler import Api, QuoteSource
 from dexexec.api.readiness import Readiness
 from dexexec.api.scrape import Scrape
 from dexexec.api.server import LimitedServer
-from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
+from dexexec.api.websocket_handler import SocketHandler
+from dexexec.api.websocket_registry import SocketRegistry
+from dexexec.bootstrap.access import Access
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import enabled_venues
@@ -42,6 +44,7 @@ def make_api_half(
     shared: Shared,
     dispatcher: Dispatcher | None,
     quoting: QuoteSource,
+    access: Access,
     *,
     readiness: Readiness,
     scrape: Scrape | None = None,
@@ -65,8 +68,7 @@ def make_api_half(
         failpoints=failpoints,
     )
     feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
-    sockets = SocketRegistry(shared.halts)
-    shared.halts.listen(sockets.report_halt)
+    shared.halts.listen(access.sockets.report_halt)
     reader = BodyReader(
         settings,
         shared.clock,
@@ -88,12 +90,13 @@ def make_api_half(
         sites=sites,
         venues=quoting,
         scrape=scrape,
+        access=access.authentication,
     )
-    app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": sockets})
+    app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": access.sockets})
     certificate = _certificate(settings, observer)
     server = make_server(app, api, certificate=certificate)
-    background = [store.run, feed.run, *([certificate.watch] if certificate else [])]
-    return ApiHalf(server, sockets, intake, background)
+    background = [store.run, feed.run, access.ring.run, *([certificate.watch] if certificate else [])]
+    return ApiHalf(server, access.sockets, intake, background)
 
 
 def _certificate(settings: Settings, observer: Observer) -> Certificate | None:

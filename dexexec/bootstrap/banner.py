@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from dexexec import __version__
 from dexexec.bootstrap.servers import Servers
+from dexexec.config.access import exposed_by, keys_required
 from dexexec.config.settings import Settings
 
 DEMO_DEFAULT = "http://127.0.0.1:3000"
@@ -27,6 +28,11 @@ def banner(settings: Settings, servers: Servers, url: str, localnet: str | None 
         "Venues": ", ".join(settings.adapters),
         **places,
     }
+    required = keys_required(settings)
+    if required:
+        lines["Keys"] = "every request needs an API key: dexexec keys list"
+    elif exposed := exposed_by(settings):
+        lines["Keys"] = f"none needed (DEXEXEC_REQUIRE_KEYS=0), and {exposed} lets the network reach the service"
     if settings.dry_run:
         lines["Dry run"] = "every order is simulated, and nothing is signed or sent"
     if localnet:  # only one that was started with the service; a configured one is in the settings
@@ -34,8 +40,9 @@ def banner(settings: Settings, servers: Servers, url: str, localnet: str | None 
     if servers.embedded:
         lines["Data"] = str(settings.data_folder())
     width = max(map(len, lines))
+    key = """ -H "Authorization: Bearer $DEXEXEC_API_KEY\"""" if required else ""
     curl = (
-        f"curl -s {url}/api/orders/execute -H 'Content-Type: application/json'"
+        f"curl -s {url}/api/orders/execute{key} -H 'Content-Type: application/json'"
         """ -d '{"side": "buy", "amount": "0.01"}'"""
     )
     demo = f"{dexexec_command()} demo --orders 10" + ("" if url == DEMO_DEFAULT else f" --url {url}")

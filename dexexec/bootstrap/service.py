@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 from dexexec.api.readiness import Readiness
+from dexexec.bootstrap.access import open_access
 from dexexec.bootstrap.api_half import ApiHalf, make_api_half
 from dexexec.bootstrap.background import Background, running
 from dexexec.bootstrap.banner import banner
@@ -72,12 +73,14 @@ async def serve(
             shared = await stack.enter_async_context(
                 open_shared(settings, role, servers, observer=observer, failpoints=failpoints)
             )
+            # Before the venues, whose preparation takes longer: a start that is refused should be so at once.
+            access = await open_access(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(open_worker_half(shared, role)) if role is not Role.API else None
             # The worker comes first: the store of the API half dispatches new orders to it.
             dispatcher = half.worker.direct if half else None
             operations = make_operations(shared, half)
             api = None
-            if role is not Role.WORKER:
+            if access is not None:
                 quoting = await stack.enter_async_context(open_quoting(shared, half.router if half else None))
                 # Only with a worker here: the workers of other processes may have other venues.
                 no_balances = why_no_balances(half.router.venues.values()) if half else ""
@@ -85,6 +88,7 @@ async def serve(
                     shared,
                     dispatcher,
                     quoting,
+                    access,
                     readiness=operations.readiness,
                     scrape=operations.scrape,
                     no_balances=no_balances,

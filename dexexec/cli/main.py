@@ -12,7 +12,21 @@ from typing import TYPE_CHECKING, NoReturn
 from dexexec import __version__
 from dexexec.bench import options as bench_options
 from dexexec.bootstrap.shutdown import StopRequest
-from dexexec.cli import adapters, backup, cancel, demo, explain, halt, localnet, orders, paper, quote, service, wallet
+from dexexec.cli import (
+    adapters,
+    backup,
+    cancel,
+    demo,
+    explain,
+    halt,
+    keys,
+    localnet,
+    orders,
+    paper,
+    quote,
+    service,
+    wallet,
+)
 from dexexec.cli.event_loop import run_event_loop
 from dexexec.cli.output import print_text, redactor
 from dexexec.errors import StartupError, UnavailableError
@@ -62,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     orders.add_parser(commands)
     cancel.add_parser(commands)
     explain.add_parser(commands)
+    keys.add_parser(commands)
     paper.add_parser(commands)
     backup.add_parsers(commands)
     halt.add_parsers(commands)
@@ -132,6 +147,8 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911, PLR0912 
         case "cancel":
             known = settings.token_list()
             return _run_on_record(settings, lambda servers: cancel.run(options, servers, known, sys.stdout))
+        case "keys":
+            return _run_on_record(settings, lambda servers: keys.run(options, servers, settings, sys.stdout))
         case "explain":
             tokens = settings.token_list()
             return _run_on_record(settings, lambda servers: explain.run(options, servers, tokens, sys.stdout))

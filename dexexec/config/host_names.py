@@ -64,11 +64,6 @@ def normal_host(host: str) -> str:
     return name
 
 
-def is_host(text: str) -> bool:
-    """Whether a server can listen there: a name, an address without brackets, or nothing (all addresses)."""
-    return not text or split_authority(f"[{text}]" if ":" in text else text) is not None
-
-
 def is_loopback(host: str) -> bool:
     """Whether every browser resolves a normalized host to this machine (RFC 6761 for names below localhost)."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from dexexec.config import validation_messages
-from dexexec.config.access import AccessSettings
+from dexexec.config.access import AccessSettings, exposed_by, keys_required
 from dexexec.config.client_connections import ConnectionSettings
 from dexexec.config.data_dir import default_data_dir
 from dexexec.config.dry_runs import DryRuns
@@ -24,7 +24,6 @@ from dexexec.config.environment import (
     uppercase_names,
     variable,
 )
-from dexexec.config.host_names import is_host, is_loopback, normal_host
 from dexexec.config.operations import OperationsSettings
 from dexexec.config.order_kinds import OrderKinds
 from dexexec.config.postgres_url import (
@@ -112,7 +111,7 @@ class Settings(AccessSettings, OrderKinds, DryRuns, Wallets, ConnectionSettings,
 
     # Where things are.
     host: str = Field(
-        "127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all, only behind a proxy that authenticates"
+        "127.0.0.1", description="address to listen on; 0.0.0.0 or :: for all: then every request needs an API key"
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="where the embedded servers keep their data")
     start_seconds: float = Field(30, ge=0, le=3600, description="how long a start waits for its servers (s)")
@@ -346,10 +345,10 @@ class Settings(AccessSettings, OrderKinds, DryRuns, Wallets, ConnectionSettings,
             if tokens.get(mint) is None:
                 what = "is not a known token (add it with DEXEXEC_TOKENS)" if looks_like_mint(mint) else "is not a mint"
                 warnings.append(f"{name} {what}: the default pair is used instead")
-        if is_host(self.host) and not is_loopback(normal_host(self.host)):
+        if (exposed := exposed_by(self)) and not keys_required(self):
             warnings.append(
-                "DEXEXEC_HOST accepts connections from the network, and the service has no authentication: every client"
-                " that reaches it may trade. Keep it behind a firewall or a proxy that authenticates"
+                f"{exposed} lets the network reach the service, and DEXEXEC_REQUIRE_KEYS=0 lets all that reach it"
+                " trade: keep it behind a firewall or a proxy that authenticates, or require keys"
             )
         if self.solana_wallet_secret_key is not None and not self.has_wallet_key():
             warnings.append("SOLANA_WALLET_SECRET_KEY is not a key: fine for the mocks, real venues will refuse it")

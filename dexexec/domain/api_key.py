@@ -40,7 +40,6 @@ class ApiKey:
     created_at: datetime | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
 
     def allows(self, wanted: Scope) -> bool:
         """Whether one of its scopes allows what needs `wanted`."""

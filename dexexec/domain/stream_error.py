@@ -27,6 +27,9 @@ class StreamErrorCode(StrEnum):
     AFTER_SEQ_AHEAD = "after-seq-ahead"
     # The order cannot be cancelled.
     TOO_LATE = "too-late"
+    # The key.
+    UNAUTHORIZED = "unauthorized"
+    SCOPE_MISSING = "scope-missing"
     # The connection.
     UNAVAILABLE = "unavailable"
     FLOODING = "flooding"

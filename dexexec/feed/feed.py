@@ -25,7 +25,7 @@ from dexexec.errors import UnavailableError
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.publisher import Publisher, comes_from, decode
-from dexexec.feed.subscriber import Follower, Sink
+from dexexec.feed.subscriber import Follower, Sink, Wanted
 from dexexec.feed.subscription import EncodedEvent, Subscription
 from dexexec.observe.observer import Observer
 
@@ -39,13 +39,16 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts to reach Redis
 
 
 class History(Protocol):
-    """What the feed reads from the store. Both methods raise `UnavailableError`."""
+    """What the feed reads from the store. All methods raise `UnavailableError`."""
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
         """Return the events above the given `seq`, in order; an order that does not exist is absent."""
 
     async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
         """Return the last `seq` of each order that exists."""
+
+    async def owners(self, order_ids: Sequence[UUID]) -> dict[UUID, int | None]:
+        """Return whose each order is that exists (None: of no key)."""
 
 
 class Feed:
@@ -71,7 +74,7 @@ class Feed:
         self._failpoints = failpoints
         self._observe = observe
         self._poll_seconds = poll_seconds
-        self._reads: Batcher[tuple[UUID, int], list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
+        self._reads: Batcher[Wanted, list[EncodedEvent] | None] = Batcher(self._read_batch, MAX_READ)
         self._stale = asyncio.Event()
         self.listening = asyncio.Event()
         """Set while Redis delivers the events of other processes. Otherwise they arrive with the next poll."""
@@ -80,9 +83,10 @@ class Feed:
         """Return how many orders are followed."""
         return len(self._followed)
 
-    def follower(self, sink: Sink) -> Follower:
-        """Make the subscriptions of one subscriber. They must be closed."""
-        return Follower(self, sink)
+    def follower(self, sink: Sink, owner: int | None = None) -> Follower:
+        """Make the subscriptions of one subscriber, which sees the orders of `owner` (None: all). They must be
+        closed."""
+        return Follower(self, sink, owner)
 
     async def run(self) -> None:
         """Listen, poll, read and deliver until cancelled."""
@@ -102,20 +106,26 @@ class Feed:
         """Stop passing them. Harmless when repeated."""
         self._followed.detach(subscription)
 
-    async def read(self, wanted: Sequence[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
-        """Return for each order its events after a `seq`, perhaps with some before it; None for an unknown order.
-        Raises `UnavailableError`."""
+    async def read(self, wanted: Sequence[Wanted]) -> list[list[EncodedEvent] | None]:
+        """Return for each order its events after a `seq`, perhaps with some before it; None for an unknown order, and
+        for one that the subscriber may not see. Raises `UnavailableError`."""
         # Batched over all subscribers: after a restart of Redis or Postgres, all of them read at once.
         return await asyncio.gather(*(self._reads.put(item) for item in wanted))
 
-    async def _read_batch(self, wanted: list[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
+    async def _read_batch(self, wanted: list[Wanted]) -> list[list[EncodedEvent] | None]:
         # Two subscribers of one order share one read, from the lower of their positions.
         lowest: dict[UUID, int] = {}
-        for order_id, after in wanted:
-            lowest[order_id] = min(after, lowest.get(order_id, after))
+        for item in wanted:
+            lowest[item.order_id] = min(item.after, lowest.get(item.order_id, item.after))
         events_of = await self._history.events_after(list(lowest.items()))
         encoded = {order_id: [EncodedEvent.from_event(e) for e in events] for order_id, events in events_of.items()}
-        return [encoded.get(order_id) for order_id, _ in wanted]
+        # An owner never changes from one key to another, so the two reads need no common snapshot.
+        to_check = {item.order_id for item in wanted if item.owner is not None}
+        owners = await self._history.owners(list(to_check)) if to_check else {}
+        return [
+            encoded.get(item.order_id) if item.owner is None or owners.get(item.order_id) == item.owner else None
+            for item in wanted
+        ]
 
     # This process
 

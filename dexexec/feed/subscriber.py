@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from dexexec.domain.stream_error import StreamErrorCode
@@ -42,6 +42,14 @@ class Sink(Protocol):
         """An unexpected error: the follower has stopped reading and must be closed."""
 
 
+class Wanted(NamedTuple):
+    """Events to read: those of an order after a `seq`, for a subscriber that sees the orders of `owner` (None: all)."""
+
+    order_id: UUID
+    after: int
+    owner: int | None
+
+
 class Source(Protocol):
     """The methods of the feed that a follower uses."""
 
@@ -51,17 +59,19 @@ class Source(Protocol):
     def detach(self, subscription: Subscription) -> None:
         """Stop passing them. Harmless when repeated."""
 
-    async def read(self, wanted: Sequence[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
-        """Return for each order the events after a `seq`, perhaps with some before it; None if it does not exist."""
+    async def read(self, wanted: Sequence[Wanted]) -> list[list[EncodedEvent] | None]:
+        """Return for each order the events after a `seq`, perhaps with some before it; None if it does not exist or
+        belongs to another."""
 
 
 class Follower:
-    """The subscriptions of one subscriber."""
+    """The subscriptions of one subscriber. It sees the orders of `owner` (None: all)."""
 
-    __slots__ = ("_lagging", "_sink", "_source", "_subscriptions", "_task")
+    __slots__ = ("_lagging", "_owner", "_sink", "_source", "_subscriptions", "_task")
 
-    def __init__(self, source: Source, sink: Sink) -> None:
+    def __init__(self, source: Source, sink: Sink, owner: int | None = None) -> None:
         self._source = source
+        self._owner = owner
         self._sink = sink
         self._subscriptions: dict[UUID, Subscription] = {}
         self._lagging: dict[Subscription, None] = {}  # an ordered set
@@ -75,7 +85,8 @@ class Follower:
 
     def follow(self, order_id: UUID, after_seq: int) -> None:
         """Deliver the order's events from `after_seq` + 1 on. The order must not be followed yet."""
-        subscription = Subscription(order_id, after_seq)
+        # Live events wait until the first read has shown whose the order is.
+        subscription = Subscription(order_id, after_seq, permitted=self._owner is None)
         self._subscriptions[order_id] = subscription
         self._source.attach(subscription, self)  # before the read, so that no event falls between it and live events
         self._enqueue(subscription)
@@ -147,7 +158,7 @@ class Follower:
             for subscription in window:
                 del self._lagging[subscription]
             try:
-                results = await self._source.read([(s.order_id, s.begin_read()) for s in window])
+                results = await self._source.read([Wanted(s.order_id, s.begin_read(), self._owner) for s in window])
             except UnavailableError:
                 self._put_back(window)
                 if not reported:

@@ -56,10 +56,12 @@ class AfterSeqCheck(Enum):
 class Subscription:
     """The events of one order for one subscriber, from `after_seq` + 1 on."""
 
-    __slots__ = ("_ahead", "_confirmed", "ended", "known", "order_id", "seq")
+    __slots__ = ("_ahead", "_confirmed", "_permitted", "ended", "known", "order_id", "seq")
 
-    def __init__(self, order_id: UUID, after_seq: int) -> None:
+    def __init__(self, order_id: UUID, after_seq: int, *, permitted: bool = True) -> None:
+        """Without `permitted` nothing is delivered until the first read: the order may belong to another."""
         self.order_id = order_id
+        self._permitted = permitted
         self.seq = after_seq
         """The last event that was delivered."""
         self.known = after_seq
@@ -88,7 +90,8 @@ class Subscription:
         return self.seq if self._confirmed else self.seq - 1
 
     def confirm(self, rows: Iterable[EncodedEvent]) -> AfterSeqCheck:
-        """Compare `after_seq` with the first rows that were read."""
+        """Compare `after_seq` with the first rows that were read. Having rows, the subscriber may see the order."""
+        self._permitted = True
         if self._confirmed:
             return AfterSeqCheck.VALID
         for row in rows:
@@ -111,7 +114,7 @@ class Subscription:
         if self.ended or event.seq <= self.seq:
             return []
         self.learn(event.seq)
-        if event.seq > self.seq + 1:
+        if event.seq > self.seq + 1 or not self._permitted:
             if self._ahead is not None and len(self._ahead) < MAX_AHEAD:
                 self._ahead[event.seq] = event
             return []

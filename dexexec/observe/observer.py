@@ -328,6 +328,10 @@ class Observer(RestingEvents, VenueEvents, ConnectionEvents):
 
     # The API
 
+    def key_unreadable(self, name: str, error: Exception) -> None:
+        """This version cannot read the row of an API key. The key is refused."""
+        self.log.error("an API key cannot be read", key=name, why=f"{type(error).__name__}: {error}")
+
     def request_served(self, method: str, path: str, status: int, request_id: str, ms: float) -> None:
         """A request succeeded."""
         self.log.debug("request served", method=method, path=path, status=status, request_id=request_id, ms=ms)

@@ -1,7 +1,7 @@
 """Masks secrets in text that people read: logs, errors, tracebacks, the banner.
 
 The last defence behind `SecretStr`. It masks the secrets of the process environment, and anything that looks like one:
-users in URLs, keys in their paths, queries and host names, `password=`, and private keys of wallets.
+API keys, users in URLs, keys in their paths, queries and host names, `password=`, and private keys of wallets.
 """
 
 import ipaddress
@@ -31,6 +31,7 @@ _MIXED = re.compile(r"[a-z][A-Z].*[a-z]|[A-Za-z]\d.*[A-Za-z]")
 """Matches what is neither a word nor a version in the path of an RPC URL."""
 _NEVER = re.compile(r"(?!)")
 _BEARER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}")
+_API_KEY = re.compile(r"dx_[A-Za-z0-9]{12}_[A-Za-z0-9_-]{43}")
 _PLAIN = re.compile(r"[A-Za-z]+\d{0,2}|\d+")
 
 _SECRET_NAMES = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE|API_?KEY|REDIS_URL|RPC_URL|DATABASE_URL|PG_HOST")
@@ -48,6 +49,7 @@ class Redactor:
         """`text` with everything masked that is or looks like a secret, which includes transaction signatures."""
         for secret in self._known:
             text = text.replace(secret, MASK)
+        text = _API_KEY.sub(MASK, text)
         text = _URL.sub(lambda match: match["scheme"] + _without_keys(match["rest"]), text)
         text = _PAIR.sub(lambda match: match["name"] + MASK, text)
         text = _BEARER.sub(lambda match: match["name"] + MASK, text)

@@ -35,6 +35,8 @@ ORDER BY o.id, e.seq
 
 VERSIONS = "SELECT id, version FROM archived_orders WHERE id = ANY(%s)"
 
+OWNERS = "SELECT id, owner FROM archived_orders WHERE id = ANY(%s)"
+
 # `since` and `created_at` choose the partitions. Partitions are ordered by time, so the newest is read first, and LIMIT
 # ends the search early.
 NEWEST = f"""
@@ -69,6 +71,11 @@ async def events_after(connection: Connection, wanted: Sequence[tuple[UUID, int]
 async def versions(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, int]:
     """Return the `seq` of the last event of each archived order."""
     return {row.id: row.version for row in await fetch_rows(connection, VERSIONS, (list(order_ids),), prepare=False)}
+
+
+async def owners(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, int | None]:
+    """Return whose each archived order is."""
+    return {row.id: row.owner for row in await fetch_rows(connection, OWNERS, (list(order_ids),), prepare=False)}
 
 
 async def newest(

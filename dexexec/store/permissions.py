@@ -11,8 +11,8 @@ from dexexec.store.rows import fetch_row
 from dexexec.store.schema import MIGRATIONS, quoted, unusable_error
 
 RIGHTS = {
-    "api_key_secrets": "SELECT",
-    "api_keys": "SELECT, UPDATE",
+    "api_key_secrets": "SELECT, UPDATE",
+    "api_keys": "SELECT",
     "archived_orders": "SELECT",
     "attempt_costs": "SELECT, INSERT",
     "attempts": "SELECT, INSERT, UPDATE",

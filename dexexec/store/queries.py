@@ -92,6 +92,7 @@ ORDER BY t.id, e.seq
 """
 
 VERSIONS = "SELECT id, version FROM orders WHERE id = ANY(%b)"
+OWNERS = "SELECT id, owner FROM orders WHERE id = ANY(%b)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,16 @@ async def read_versions(database: Database, order_ids: Sequence[UUID]) -> dict[U
         if absent := [order_id for order_id in order_ids if order_id not in versions]:
             versions |= await archive_queries.versions(connection, absent)
     return versions
+
+
+async def read_owners(database: Database, order_ids: Sequence[UUID]) -> dict[UUID, int | None]:
+    """Return whose each order is that exists."""
+    async with database.connection() as connection:
+        rows = await fetch_rows(connection, OWNERS, (list(order_ids),), prepare=True, binary=True)
+        owners: dict[UUID, int | None] = {row.id: row.owner for row in rows}
+        if absent := [order_id for order_id in order_ids if order_id not in owners]:
+            owners |= await archive_queries.owners(connection, absent)
+    return owners
 
 
 def _summary(row: DictRow) -> dict[str, object]:

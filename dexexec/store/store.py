@@ -273,6 +273,10 @@ class Store(RestingOrders):
         """Return the events above the given `seq`, for many orders at once; an order that does not exist is absent."""
         return await self._bounded(queries.read_events_after(self._for_reads, wanted))
 
+    async def owners(self, order_ids: Sequence[UUID]) -> dict[UUID, int | None]:
+        """Return whose each order is that exists (None: of no key)."""
+        return await self._bounded(queries.read_owners(self._for_reads, order_ids))
+
     async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
         """Return the last `seq` of each order that exists."""
         return await self._bounded(queries.read_versions(self._for_reads, order_ids))

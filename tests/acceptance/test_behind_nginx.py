@@ -22,7 +22,7 @@ from tests.support.waiting import until
 pytestmark = needs_nginx
 
 BODY = b'{"side": "buy", "amount": "0.01"}'
-BEHIND = {"DEXEXEC_ALLOWED_HOSTS": PUBLIC_NAME, "DEXEXEC_TRUSTED_PROXIES": "127.0.0.1"}
+BEHIND = {"DEXEXEC_ALLOWED_HOSTS": PUBLIC_NAME, "DEXEXEC_TRUSTED_PROXIES": "127.0.0.1", "DEXEXEC_REQUIRE_KEYS": "0"}
 
 
 async def test_the_service_works_behind_nginx_as_documented(launcher: Launcher, database_address: Address) -> None:

@@ -167,7 +167,8 @@ async def test_a_full_queue_refuses_what_it_does_not_keep_and_takes_orders_again
 async def test_a_client_that_posts_too_many_orders_gets_a_retry_after(
     launcher: Launcher, database_address: Address
 ) -> None:
-    apis = [launcher.start("api", DEXEXEC_CLIENT_ORDERS_PER_MINUTE="10", DEXEXEC_TRUST_PROXY="true") for _ in range(2)]
+    limited = {"DEXEXEC_CLIENT_ORDERS_PER_MINUTE": "10", "DEXEXEC_TRUST_PROXY": "true", "DEXEXEC_REQUIRE_KEYS": "0"}
+    apis = [launcher.start("api", **limited) for _ in range(2)]
     urls = await asyncio.to_thread(lambda: [api.url for api in apis])
     async with http() as calls, asyncio.timeout(50):
         answers = await asyncio.gather(*(calls.order(urls[n % 2]) for n in range(25)))

@@ -87,17 +87,22 @@ class MemoryStore:
 
     async def order(self, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
         await self.switch.passed()
-        known = any(order.id == order_id for order in self.created)
+        known = any(order.id == order_id and owner in {None, order.owner} for order in self.created)
         return {"orderId": str(order_id), "seq": 1, "waitingFor": self.waiting_for, "events": []} if known else None
+
+    def _sees(self, order_id: UUID, owner: int | None) -> bool:
+        return owner is None or any(order.id == order_id and order.owner == owner for order in self.created)
 
     async def cancel(self, order_id: UUID, owner: int | None = None) -> Cancelled | TooLate | None:
         await self.switch.passed()
+        if not self._sees(order_id, owner):
+            return None
         self.cancels.append(order_id)
         return self.cancel_answer
 
     async def amendable(self, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
         await self.switch.passed()
-        return self.amendable_order
+        return self.amendable_order if self._sees(order_id, owner) else None
 
     async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
         await self.write_switch.passed()

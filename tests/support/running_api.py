@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from tornado.httputil import HTTPHeaders
 from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketHandler
 
+from dexexec.access.key_ring import KeyRing
 from dexexec.api.app import EXECUTE, make_app, make_server
+from dexexec.api.authentication import Authentication
 from dexexec.api.certificate import Certificate
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api
@@ -31,7 +33,9 @@ from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
 from dexexec.venue import AnyVenue
 from dexexec.venues.router import Router
+from tests.support.fakes.keys import MemoryKeys
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
+from tests.support.parts import running
 
 ORDER = {"side": "buy", "amount": "0.01"}
 JSON = "application/json"
@@ -149,15 +153,20 @@ async def running_service(
     venues: Sequence[AnyVenue] = (),
     halts: HaltWatch | None = None,
     certificate: tuple[Path, Path] | None = None,
+    keys: MemoryKeys | None = None,
+    keys_required: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Service]:
-    """An API with its neighbours in memory. `certificate`: the files of one, to serve TLS."""
+    """An API with its neighbours in memory. `certificate`: the files of one, to serve TLS. Each request needs one of
+    `keys`, if there are any and they are required."""
     configured = Settings(_env_file=None, **settings)
     clock, queue, limiter, log = SystemClock(), MemoryQueue(), MemoryLimiter(), CapturingLogger()
     store, observer = MemoryStore(clock), Observer(log)
     intake = Intake(store, queue, limiter, settings=configured, clock=clock, observer=observer, halts=halts or NO_HALTS)
     readiness = Readiness(store, queue, clock, halts or NO_HALTS)
     router = make_router(venues, configured, clock, observer)
+    ring = KeyRing(keys or MemoryKeys(clock), clock, observer)
+    await ring.read()
     api = Api(
         settings=configured,
         reader=BodyReader(configured),
@@ -169,6 +178,7 @@ async def running_service(
         clock=clock,
         observer=observer,
         sites=SiteCheck(configured),
+        access=Authentication(ring, required=keys is not None and keys_required),
         venues=WorkerQuoting(router, quotes_router(router, configured, clock, observer)),
     )
     tls = Certificate(*certificate, observer) if certificate else None
@@ -177,7 +187,8 @@ async def running_service(
     server.add_sockets(sockets)
     service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, api, log, router)
     try:
-        yield service
+        async with running(ring.run()) if keys is not None else nullcontext():
+            yield service
     finally:
         service.client.close()
         server.stop()

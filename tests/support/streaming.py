@@ -21,7 +21,8 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from dexexec.api.app import EXECUTE
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api as HandlerApi
-from dexexec.api.websocket_handler import SocketHandler, SocketRegistry
+from dexexec.api.websocket_handler import SocketHandler
+from dexexec.api.websocket_registry import SocketRegistry
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.event import Event
@@ -56,6 +57,7 @@ class MemoryRecord:
 
     def __init__(self) -> None:
         self.events: dict[UUID, list[Event]] = {}
+        self.owner_of: dict[UUID, int] = {}
         self.down = False
         self.rows_read = 0
         self.statements = 0
@@ -87,6 +89,9 @@ class MemoryRecord:
         if self.down:
             raise UnavailableError("down")
         return found
+
+    async def owners(self, order_ids: Sequence[UUID]) -> dict[UUID, int | None]:
+        return {order_id: self.owner_of.get(order_id) for order_id in order_ids if order_id in self.events}
 
 
 class PostgresRecord(Store):

@@ -7,10 +7,16 @@ from dexexec import __version__
 from dexexec.api import cancel_selection
 from dexexec.api.contract.history_answers import Event
 from dexexec.api.contract.openapi import REF, answer_schemas
-from dexexec.api.contract.stream_answers import OrderCancelled, OrdersCancelled, StreamError, Unsubscribed
+from dexexec.api.contract.stream_answers import (
+    Authenticated,
+    OrderCancelled,
+    OrdersCancelled,
+    StreamError,
+    Unsubscribed,
+)
 from dexexec.api.front_page import EXECUTE
-from dexexec.api.websocket_handler import CloseCode
 from dexexec.api.websocket_messages import MAX_MESSAGE, MAX_SEQ
+from dexexec.api.websocket_registry import CloseCode
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.intake.field_types import Schema
 
@@ -37,6 +43,7 @@ CLOSE_CODES: Mapping[int, str] = {
     CloseCode.POLICY_VIOLATION: "Too many messages: slow down, then connect again and resume.",
     1009: "A message over 64 KiB.",
     CloseCode.INTERNAL_ERROR: "An error of the service: connect again and resume.",
+    CloseCode.UNAUTHORIZED: "No valid API key came in time, or it has ended: connect again with a valid one.",
     CloseCode.RESUME: "The client reads too slowly, or was silent: connect again and resume.",
 }
 ERRORS: Mapping[StreamErrorCode, str] = {
@@ -57,6 +64,8 @@ ERRORS: Mapping[StreamErrorCode, str] = {
     StreamErrorCode.ORDER_NOT_FOUND: "there is no such order",
     StreamErrorCode.AFTER_SEQ_AHEAD: "the order has no event of that seq yet",
     StreamErrorCode.TOO_LATE: "attempt 1 is signed (open): the order goes on",
+    StreamErrorCode.UNAUTHORIZED: "the first message must be your key",
+    StreamErrorCode.SCOPE_MISSING: "this key lacks the scope trade: it has read",
     StreamErrorCode.UNAVAILABLE: "orders cannot be read now: subscriptions stand, and go on by themselves",
     StreamErrorCode.FLOODING: "flooding: at most 200 messages per second",
 }
@@ -98,6 +107,11 @@ def client_messages() -> Mapping[str, Schema]:
             _object({"cancelAll": _object(selection, cancel_selection.STATUS.name)}, "cancelAll"),
             {"cancelAll": {"status": "waiting"}},
         ),
+        "authenticate": _message(
+            "Show the API key, where the headers of the handshake have none. It must be the first message then.",
+            _object({"type": {"const": "auth"}, "token": {"type": "string"}}, "type", "token"),
+            {"type": "auth", "token": "dx_..."},
+        ),
     }
 
 
@@ -121,8 +135,14 @@ def server_messages() -> Mapping[str, Schema]:
             {"$ref": f"{REF}OrdersCancelled"},
             {"cancelledAll": {"cancelled": 12, "tooLate": 0}},
         ),
+        "authenticated": _message(
+            "The answer to a valid key that came in a message, with the key's name.",
+            {"$ref": f"{REF}Authenticated"},
+            {"authenticated": True, "key": "desk"},
+        ),
         "error": _message(
-            "The answer to a bad message, or trouble of a subscription. No error but `flooding` ends the socket.",
+            "The answer to a bad message, or trouble of a subscription. No error but `flooding` and `unauthorized`"
+            " ends the socket.",
             {"$ref": f"{REF}StreamError"},
             *({"error": {"code": code.value, "message": text}} for code, text in ERRORS.items()),
         ),
@@ -138,6 +158,7 @@ def asyncapi() -> Mapping[str, object]:
         Unsubscribed,
         OrderCancelled,
         OrdersCancelled,
+        Authenticated,
         StreamError,
     )
     channel = "#/channels/orders"

@@ -73,8 +73,8 @@ IF_MATCH = {
 }
 
 ANY_REQUEST = (
-    "bad-request", "unauthorized", "scope-missing", "origin-not-allowed", "body-too-large", "target-too-long",
-    "unsupported-media-type",
+    "bad-request", "key-in-url", "unauthorized", "scope-missing", "origin-not-allowed", "body-too-large",
+    "target-too-long", "unsupported-media-type",
     "expectation-failed", "host-not-allowed", "headers-too-large", "too-many-connections", "internal",
 )  # fmt: skip
 """Problems that any request may get."""

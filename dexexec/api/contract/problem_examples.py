@@ -19,6 +19,8 @@ _DETAILS: Mapping[str, str] = {
     "malformed-body": "the body is not JSON: Expecting value at line 1, column 1",
     "unsupported-media-type": "the Content-Type is not application/json",
     "body-too-large": "the body is over 65536 bytes",
+    "unauthorized": "send a valid API key: Authorization: Bearer dx_..., made with `python -m dexexec keys create`",
+    "scope-missing": "this key lacks the scope trade: it has read",
     "invalid-order": "slipage: is not a field of an order; amount: is negative",
     "invalid-query": "limit: is not a usable limit",
     "invalid-idempotency-key": "Idempotency-Key: is empty",

@@ -34,6 +34,13 @@ class OrdersCancelled(Answer):
     cancelled_all: CancelledAll
 
 
+class Authenticated(Answer):
+    """The key of a message is valid. `key` is its name; empty where the service knows no keys."""
+
+    authenticated: Literal[True]
+    key: str
+
+
 class ErrorOfMessage(Answer):
     """`code` is stable, `message` is for people."""
 

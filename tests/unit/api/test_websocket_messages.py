@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.api.websocket_handler import TokenBucket
 from dexexec.api.websocket_messages import (
     MAX_MESSAGE,
     MAX_SEQ,
@@ -22,6 +21,7 @@ from dexexec.api.websocket_messages import (
     parse_query,
     unsubscribed,
 )
+from dexexec.api.websocket_registry import TokenBucket
 
 ORDER = UUID("01234567-89ab-cdef-0123-456789abcdef")
 ID = str(ORDER)

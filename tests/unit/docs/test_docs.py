@@ -12,7 +12,7 @@ import pytest
 
 from dexexec.api.app import ROUTES, Route
 from dexexec.api.problems import PROBLEMS
-from dexexec.api.websocket_handler import CloseCode
+from dexexec.api.websocket_registry import CloseCode
 from dexexec.cli.main import parser
 from dexexec.config.settings import Settings, env_name
 from dexexec.domain.failure_reason import FailureReason

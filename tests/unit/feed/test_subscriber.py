@@ -8,7 +8,7 @@ import pytest
 
 from dexexec.errors import UnavailableError
 from dexexec.feed import subscriber
-from dexexec.feed.subscriber import WINDOW, Follower
+from dexexec.feed.subscriber import WINDOW, Follower, Wanted
 from dexexec.feed.subscription import EncodedEvent, Subscription
 from tests.support.waiting import until
 
@@ -41,12 +41,12 @@ class Record:
         if self.live.get(subscription.order_id, (None,))[0] is subscription:
             del self.live[subscription.order_id]
 
-    async def read(self, wanted: Sequence[tuple[UUID, int]]) -> list[list[EncodedEvent] | None]:
-        self.reads.append(list(wanted))
+    async def read(self, wanted: Sequence[Wanted]) -> list[list[EncodedEvent] | None]:
+        self.reads.append([(item.order_id, item.after) for item in wanted])
         await self.gate.wait()
         if self.down:
             raise UnavailableError("down")
-        found = [(self.orders.get(order_id), after) for order_id, after in wanted]
+        found = [(self.orders.get(order_id), after) for order_id, after, _ in wanted]
         return [None if events is None else [e for e in events if e.seq > after] for events, after in found]
 
     def announce(self, order_id: UUID, seq: int) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from dexexec.api import websocket_messages
 from dexexec.api.contract.asyncapi import CLOSE_CODES, ERRORS, asyncapi, client_messages, server_messages
-from dexexec.api.websocket_handler import CloseCode
 from dexexec.api.websocket_messages import FIELDS, BadMessageError
+from dexexec.api.websocket_registry import CloseCode
 from dexexec.domain.stream_error import StreamErrorCode
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(asyncapi()))

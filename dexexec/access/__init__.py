@@ -1,0 +1,1 @@
+"""Who may use the service: the API keys that one process accepts."""
