@@ -50,14 +50,14 @@ STATUS: Parameter[Which | None] = Parameter(
     expected=_STATUS,
     required=True,
 )
-PAIR = Parameter(
+PAIR: Parameter[list[str] | None] = Parameter(
     name="pair",
     description="Only orders with this inputMint and outputMint, as mints or as symbols of configured tokens.",
     rule={"type": "string", "format": "pair", "pattern": "^[^/]+/[^/]+$", "examples": ["SOL/USDC"]},
     expected=_PAIR,
     parse=_parse_pair,
 )
-TAG = Parameter(
+TAG: Parameter[str | None] = Parameter(
     name="tag",
     description="Only orders with this tag.",
     rule=TAG_FIELD.rule(),
@@ -75,7 +75,7 @@ def read_selection(given: Mapping[str, object], tokens: Tokens) -> Selection:
         if name not in names and len(problems) < SHOWN:
             problems.append(unknown_name(name, names, "is not a parameter of cancelling orders"))
     which = _read(STATUS, given, problems)
-    pair = _known_pair(_read(PAIR, given, problems), tokens, problems)
+    pair = known_pair(_read(PAIR, given, problems), tokens, problems)
     tag = _read(TAG, given, problems)
     if problems:
         raise InvalidQueryError(problems)
@@ -107,7 +107,8 @@ def _read(parameter: Parameter[T], given: Mapping[str, object], problems: list[F
         return None
 
 
-def _known_pair(names: Sequence[str] | None, tokens: Tokens, problems: list[FieldProblem]) -> Pair | None:
+def known_pair(names: Sequence[str] | None, tokens: Tokens, problems: list[FieldProblem]) -> Pair | None:
+    """The pair of two mints or symbols; None, with a problem, if one of them is not known."""
     if names is None:
         return None
     mints = []

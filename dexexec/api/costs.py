@@ -20,7 +20,8 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(TIME, re.ASCII)
 
 
-def _parse_time(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
+    """The time in a parameter. Raises `BadValueError`."""
     at = read_time(text)
     if at is None:
         raise BadValueError("is not a day or a time with a zone", _expected_time(text))
@@ -36,22 +37,22 @@ def _parse_groups(text: str) -> tuple[GroupBy, ...]:
     return found
 
 
-_TIME_RULE: Schema = {
+TIME_RULE: Schema = {
     "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time", "pattern": TIME}]
 }
 SINCE = Parameter(
     name="since",
     description="Attempts that were proven from this UTC day or time on. By default from the beginning.",
-    rule=_TIME_RULE,
+    rule=TIME_RULE,
     expected=EXPECTED_TIME,
-    parse=_parse_time,
+    parse=parse_time,
 )
 UNTIL: Parameter[datetime | None] = Parameter(
     name="until",
     description="Attempts that were proven before this UTC day or time. By default until now.",
-    rule=_TIME_RULE,
+    rule=TIME_RULE,
     expected=EXPECTED_TIME,
-    parse=_parse_time,
+    parse=parse_time,
 )
 GROUP_BY = Parameter(
     name="groupBy",

@@ -48,8 +48,8 @@ from dexexec.domain.amendment import Amended
 from dexexec.domain.api_key import Scope
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.order import NewOrder
+from dexexec.domain.order_filter import OrderFilter, OrderTotals
 from dexexec.domain.quote import SwapRequest
-from dexexec.domain.status import Status
 from dexexec.errors import QueueFullError, RequestError
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
@@ -81,10 +81,14 @@ class OrderHistory(Protocol):
     async def order(self, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
         """One order of `owner` (None: of all) with its events, quotes and attempts."""
 
-    async def orders(
-        self, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
-    ) -> list[dict[str, object]]:
+    async def orders(self, limit: int, before: Cursor | None, wanted: OrderFilter) -> list[dict[str, object]]:
         """Summaries, newest first."""
+
+    async def order_totals(self, wanted: OrderFilter) -> OrderTotals:
+        """How many orders of a list have each status."""
+
+    async def owners_named(self, name: str) -> list[int]:
+        """The numbers of all keys that have or had this name."""
 
     async def costs(self, query: CostQuery) -> CostReport:
         """What attempts cost in a time."""

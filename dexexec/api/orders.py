@@ -1,13 +1,9 @@
 """Orders over HTTP: post one, read one with its events, cancel or explain it, list or cancel many."""
 
 import asyncio
-import base64
 import os
 import re
-import struct
-from binascii import Error as Base64Error
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from urllib.parse import urlencode
 from uuid import UUID
@@ -20,17 +16,19 @@ from dexexec.api.client_address import client_address
 from dexexec.api.compression import SUFFIX
 from dexexec.api.explanation import explain
 from dexexec.api.handler import JSON, Api, ApiHandler, encode
+from dexexec.api.list_query import KEY, encode_cursor, only, read_fields, read_list_query
 from dexexec.api.problems import MethodNotAllowedError
-from dexexec.api.query import BadValueError, Parameter, Query, choice
-from dexexec.domain.api_key import owned_name
+from dexexec.domain.api_key import Scope, owned_name
 from dexexec.domain.cancellation import CancelledAll, TooLate
 from dexexec.domain.order import NewOrder
+from dexexec.domain.order_filter import OrderTotals
 from dexexec.domain.status import Status
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
 from dexexec.errors import (
     FieldProblem,
     InvalidIdempotencyKeyError,
     InvalidIfMatchError,
+    InvalidQueryError,
     OrderNotFoundError,
     PreconditionRequiredError,
     RequestError,
@@ -40,54 +38,12 @@ from dexexec.errors import (
 from dexexec.intake.order_body import require_json
 from dexexec.store import Created, Cursor
 
-DEFAULT_LIMIT = 20
-MAX_LIMIT = 100
 NO_ORDER = "the path names no order: it takes the orderId that posting one answered"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 ETAG = r'"([0-9]{1,9})(-[0-9a-f]{12}(-gzip)?)?"'
 _ETAG = re.compile(ETAG)
 _KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CURSOR = struct.Struct(">q16s")
-
-
-def _parse_limit(text: str) -> int:
-    limit = int(text) if re.fullmatch("[0-9]{1,3}", text) else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        raise BadValueError("is not a usable limit")
-    return limit
-
-
-def _parse_cursor(text: str) -> Cursor | None:
-    cursor = decode_cursor(text)
-    if cursor is None:
-        raise BadValueError("is not a cursor of this list")
-    return cursor
-
-
-STATUS: Parameter[Status | None] = Parameter(
-    name="status",
-    description="Only orders with this status.",
-    rule={"type": "string", "enum": [status.value for status in Status]},
-    parse=choice({s.value: s for s in Status}, "is not a status"),
-    expected=f"one of {', '.join(s.value for s in Status)}",
-)
-LIMIT = Parameter(
-    name="limit",
-    description="How many orders a page has at most.",
-    rule={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    expected=f"an integer from 1 to {MAX_LIMIT}",
-    parse=_parse_limit,
-)
-CURSOR = Parameter(
-    name="cursor",
-    description="`next` of the page before, unchanged.",
-    rule={"type": "string", "format": "cursor", "pattern": "^[A-Za-z0-9_-]{32}$"},
-    expected="`next` of an answer, unchanged",
-    parse=_parse_cursor,
-)
-PARAMETERS = (STATUS, LIMIT, CURSOR)
 
 
 class ExecuteHandler(ApiHandler):
@@ -172,8 +128,9 @@ class OrderHandler(OrderLookup):
 
     async def get(self, order_id: str) -> None:
         """The order with its events, quotes and attempts; 304 if the client has exactly this answer."""
+        fields = read_fields(self.request.query_arguments)
         order = await self.find(order_id)
-        body = encode(order)
+        body = encode(only(order, fields))
         # Not the version alone: what the order waits for, and its children, change within a version.
         self._tag = f"{order['seq']}-{blake2b(body, digest_size=6).hexdigest()}"
         self.answer_bytes(body, JSON)
@@ -232,18 +189,34 @@ class OrdersHandler(ApiHandler):
 
     async def get(self) -> None:
         """A page of orders, newest first, and the cursor of the next page (null on the last)."""
-        limit, before, status = read_query(self.request.query_arguments)
+        query = read_list_query(self.request.query_arguments, self.api.settings.token_list())
+        history = self.api.history
         async with self.reading(self.api.lists):
-            rows = await self.api.history.orders(limit + 1, before, status, self.caller.sees)
+            wanted = replace(query.wanted, owners=await self._owners(query.key))
+            # One more than the page has: this shows that there is a next page.
+            rows = await history.orders(query.limit + 1, query.before, wanted)
+            totals = await history.order_totals(wanted) if query.totals else None
         cursors = [row.pop("_cursor") for row in rows]
         following = None
-        if len(rows) > limit:
-            last = cursors[limit - 1]
+        if len(rows) > query.limit:
+            last = cursors[query.limit - 1]
             assert isinstance(last, Cursor)  # noqa: S101 - what the store promises under this key
             following = encode_cursor(last)
-            query = {"limit": limit, "cursor": following} | ({"status": status.value} if status else {})
-            self.set_header("Link", f'</api/orders?{urlencode(query)}>; rel="next"')
-        self.answer({"orders": rows[:limit], "next": following})
+            link = urlencode({**query.given, "limit": query.limit, "cursor": following})
+            self.set_header("Link", f'</api/orders?{link}>; rel="next"')
+        answer = {"orders": [only(row, query.fields) for row in rows[: query.limit]], "next": following}
+        self.answer(answer if totals is None else {**answer, "totals": totals_json(totals)})
+
+    async def _owners(self, key: str | None) -> tuple[int, ...]:
+        """Whose orders the list shows; none: everyone's. Raises `ScopeMissingError` and `InvalidQueryError`."""
+        if key is None:
+            return () if self.caller.sees is None else (self.caller.sees,)
+        # Before the name is looked up: another client must not learn which names there are.
+        self.caller.require(Scope.ADMIN)
+        owners = await self.api.history.owners_named(key)
+        if not owners:
+            raise InvalidQueryError([FieldProblem(KEY.name, "is not the name of a key", KEY.expected)])
+        return tuple(owners)
 
     head = get
 
@@ -259,6 +232,12 @@ class OrdersHandler(ApiHandler):
 def cancelled_all_json(answer: CancelledAll) -> dict[str, object]:
     """The answer to a client that has cancelled many orders."""
     return {"cancelled": answer.cancelled, "tooLate": answer.too_late}
+
+
+def totals_json(totals: OrderTotals) -> dict[str, object]:
+    """How many orders a list has. With `atLeast` there are more than were counted."""
+    by_status = {status.value: count for status, count in totals.by_status.items()}
+    return {"orders": totals.orders, "byStatus": by_status, "atLeast": totals.at_least}
 
 
 def too_late(answer: TooLate) -> TooLateError:
@@ -326,25 +305,3 @@ def read_if_match(headers: HTTPHeaders) -> frozenset[int] | None:
         problem = FieldProblem("If-Match", "is not an ETag of an order", 'the version in quotes: "7"')
         raise InvalidIfMatchError([problem])
     return versions
-
-
-def read_query(arguments: dict[str, list[bytes]]) -> tuple[int, Cursor | None, Status | None]:
-    """Limit, cursor and status of a list request. Raises `InvalidQueryError` with every bad parameter."""
-    query = Query(arguments, PARAMETERS, "is not a parameter of this list")
-    query.check()
-    return query.get(LIMIT, DEFAULT_LIMIT), query.get(CURSOR, None), query.get(STATUS, None)
-
-
-def encode_cursor(cursor: Cursor) -> str:
-    """A cursor, opaque to clients: microseconds since 1970 and the id, base64url."""
-    micros = (cursor.created_at - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(_CURSOR.pack(micros, cursor.id.bytes)).decode()
-
-
-def decode_cursor(text: str) -> Cursor | None:
-    """Inverse of `encode_cursor`; None for anything else."""
-    try:
-        micros, order_id = _CURSOR.unpack(base64.b64decode(text, altchars=b"-_", validate=True))
-        return Cursor(_EPOCH + timedelta(microseconds=micros), UUID(bytes=order_id))
-    except (Base64Error, struct.error, OverflowError, ValueError):  # ValueError: not ASCII
-        return None

@@ -92,6 +92,7 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
                     yield ArchiveWriter(archive)
                 file.flush()
                 os.fsync(descriptor)
+                # The file has its name only now, complete and on disk.
                 # A link fails if the name was taken meanwhile, and a rename would replace what has it.
                 os.link(partial, path)
             finally:

@@ -14,9 +14,9 @@ from dexexec.store.follow_ups import EndedOrder, FollowUp
 from dexexec.store.launches import NotedStop, SniperPair
 from dexexec.store.leases import WorkerSession
 from dexexec.store.migrate import migrate
+from dexexec.store.order_lists import Cursor
 from dexexec.store.orders import Created
 from dexexec.store.permissions import check_ownership
-from dexexec.store.queries import Cursor
 from dexexec.store.resting import RestingOrder, Triggering
 from dexexec.store.resting_marks import HighWater, RestingNote
 from dexexec.store.restoring import Restoring

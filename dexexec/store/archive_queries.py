@@ -11,7 +11,6 @@ from uuid import UUID
 
 from psycopg.rows import DictRow, dict_row
 
-from dexexec.domain.status import Status
 from dexexec.store.database import Connection
 from dexexec.store.rows import fetch_rows
 
@@ -36,16 +35,6 @@ ORDER BY o.id, e.seq
 VERSIONS = "SELECT id, version FROM archived_orders WHERE id = ANY(%s)"
 
 OWNERS = "SELECT id, owner FROM archived_orders WHERE id = ANY(%s)"
-
-# `since` and `created_at` choose the partitions. Partitions are ordered by time, so the newest is read first, and LIMIT
-# ends the search early.
-NEWEST = f"""
-SELECT {SUMMARY} FROM archived_orders
-WHERE created_at >= %(since)s AND created_at <= %(created_at)s AND (created_at, id) < (%(created_at)s, %(id)s)
-ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-"""  # noqa: S608 - the column list is ours
-
-NEWEST_WITH_STATUS = NEWEST.replace("WHERE", "WHERE status = %(status)s AND")
 
 
 async def order(connection: Connection, order_id: UUID, owner: int | None) -> DictRow | None:
@@ -76,28 +65,3 @@ async def versions(connection: Connection, order_ids: Sequence[UUID]) -> dict[UU
 async def owners(connection: Connection, order_ids: Sequence[UUID]) -> dict[UUID, int | None]:
     """Return whose each archived order is."""
     return {row.id: row.owner for row in await fetch_rows(connection, OWNERS, (list(order_ids),), prepare=False)}
-
-
-async def newest(
-    connection: Connection,
-    limit: int,
-    since: datetime,
-    before: tuple[datetime, UUID],
-    status: Status | None,
-    *,
-    owner: int | None,
-) -> list[DictRow]:
-    """Return the rows that were created from `since` on and come after `before` in the list, newest first."""
-    values = {
-        "since": since,
-        "created_at": before[0],
-        "id": before[1],
-        "limit": limit,
-        "status": status,
-        "owner": owner,
-    }
-    statement = NEWEST_WITH_STATUS if status else NEWEST
-    if owner is not None:
-        statement = statement.replace("WHERE", "WHERE owner = %(owner)s AND")
-    cursor = connection.cursor(row_factory=dict_row)
-    return await (await cursor.execute(statement, values, prepare=False)).fetchall()

@@ -4,25 +4,26 @@ Orders that are not in the main tables are read from the archive (`dexexec.store
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.event import Event, timestamp
 from dexexec.domain.order import FOREVER_MS
+from dexexec.domain.order_filter import OrderFilter
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.share import share_text
-from dexexec.domain.status import TERMINAL, Status
+from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
-from dexexec.store import archive_queries
+from dexexec.store import archive_queries, order_lists
 from dexexec.store.archive_queries import SUMMARY
 from dexexec.store.cancellations import OWNED
 from dexexec.store.children import has_children, progress_of, read_children
 from dexexec.store.costs import read_costs_of_children
 from dexexec.store.database import Database
 from dexexec.store.order_costs import order_cost
+from dexexec.store.order_lists import Cursor
 from dexexec.store.rows import fetch_rows
 from dexexec.store.wait_reasons import waiting_for
 
@@ -43,42 +44,6 @@ SELECT n, venue, signature, last_valid_height, quote, created_at, outcome, resol
 FROM attempts WHERE order_id = %s ORDER BY n
 """
 
-NEWEST = f"""
-SELECT {SUMMARY} FROM orders
-WHERE (created_at, id) < (%(created_at)s, %(id)s)
-ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-"""  # noqa: S608
-
-NEWEST_LIVE = f"""
-SELECT {SUMMARY} FROM orders
-WHERE status = %(status)s AND finished_at IS NULL AND NOT resting AND (created_at, id) < (%(created_at)s, %(id)s)
-ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-"""  # noqa: S608
-
-NEWEST_FINISHED = f"""
-SELECT {SUMMARY} FROM orders
-WHERE ended = %(status)s AND (created_at, id) < (%(created_at)s, %(id)s)
-ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-"""  # noqa: S608
-
-NEWEST_RESTING = f"""
-SELECT {SUMMARY} FROM orders
-WHERE resting AND (created_at, id) < (%(created_at)s, %(id)s)
-ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-"""  # noqa: S608
-
-# Waiting orders rest or are triggered, and each kind has an index of its own.
-NEWEST_WAITING = f"""
-SELECT * FROM (({NEWEST_LIVE}) UNION ALL ({NEWEST_RESTING})) both_sides
-ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-"""  # noqa: S608
-
-# Confirmed orders may be finalized or not, and each kind has an index of its own.
-NEWEST_CONFIRMED = f"""
-SELECT * FROM (({NEWEST_LIVE}) UNION ALL ({NEWEST_FINISHED})) both_sides
-ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-"""  # noqa: S608
-
 # An order that exists has at least one event: a row without an event means "nothing new", and no row "no such order".
 # OFFSET 0 keeps the subqueries lookups by index: as joins, the planner reads whole tables that it takes for small.
 EVENTS_AFTER = """
@@ -93,19 +58,6 @@ ORDER BY t.id, e.seq
 
 VERSIONS = "SELECT id, version FROM orders WHERE id = ANY(%b)"
 OWNERS = "SELECT id, owner FROM orders WHERE id = ANY(%b)"
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """A position in the list of orders, newest first."""
-
-    created_at: datetime
-    id: UUID
-
-
-NEWEST_OF_ALL = Cursor(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
-ENDS = TERMINAL | {Status.CONFIRMED}
-OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
 async def read_order(database: Database, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
@@ -153,32 +105,10 @@ async def read_order(database: Database, order_id: UUID, owner: int | None = Non
 
 
 async def read_orders(
-    database: Database, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
+    database: Database, limit: int, before: Cursor | None, wanted: OrderFilter
 ) -> list[dict[str, object]]:
-    """Return summaries of orders (of `owner`, or of all), newest first; each has its `Cursor` as `_cursor`."""
-    statement = NEWEST
-    if status is Status.CONFIRMED:
-        statement = NEWEST_CONFIRMED
-    elif status is Status.WAITING:
-        statement = NEWEST_WAITING
-    elif status is not None:
-        statement = NEWEST_FINISHED if status in TERMINAL else NEWEST_LIVE
-    if owner is not None:
-        statement = statement.replace("WHERE", "WHERE owner = %(owner)s AND")
-    before = before or NEWEST_OF_ALL
-    values = {"created_at": before.created_at, "id": before.id, "limit": limit, "status": status and status.value}
-    values["owner"] = owner
-    async with database.connection() as connection:
-        cursor = connection.cursor(row_factory=dict_row)
-        # Not prepared with a status: a plan for any status would search the whole list for a rare one.
-        rows = await (await cursor.execute(statement, values, prepare=None if status is None else False)).fetchall()
-        if status is None or status in ENDS:
-            since = rows[-1]["created_at"] if len(rows) == limit else OLDEST
-            older = await archive_queries.newest(
-                connection, limit, since, (before.created_at, before.id), status, owner=owner
-            )
-            merged = {row["id"]: row for row in (*older, *rows)}  # an order that was archived in between is in both
-            rows = sorted(merged.values(), key=lambda row: (row["created_at"], row["id"].int), reverse=True)[:limit]
+    """Return summaries of orders, newest first; each has its `Cursor` as `_cursor`."""
+    rows = await order_lists.read_page(database, limit, before, wanted)
     return [{**_summary(row), "_cursor": Cursor(row["created_at"], row["id"])} for row in rows]
 
 

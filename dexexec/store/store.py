@@ -24,9 +24,9 @@ from dexexec.domain.funds import Shortfall
 from dexexec.domain.halt import Halt
 from dexexec.domain.oco import GroupHeld
 from dexexec.domain.order import NewOrder
+from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter, OrderTotals
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.policy_check import PolicyBreaches
-from dexexec.domain.status import Status
 from dexexec.errors import (
     DexexecError,
     FundsReservedError,
@@ -44,6 +44,7 @@ from dexexec.store import (
     costs,
     halts,
     leases,
+    order_lists,
     orders,
     policies,
     queries,
@@ -60,9 +61,9 @@ from dexexec.store.database import Database
 from dexexec.store.dispatcher import Dispatcher
 from dexexec.store.leases import WorkerSession
 from dexexec.store.mass_cancellations import MassCancellation
+from dexexec.store.order_lists import Cursor
 from dexexec.store.orders import Created, CreateRequest
 from dexexec.store.postgres_errors import REFUSALS
-from dexexec.store.queries import Cursor
 from dexexec.store.reservations import ANY_CHAIN
 from dexexec.store.resting_orders import RestingOrders
 from dexexec.store.steps import Claimed, Release, Step
@@ -260,10 +261,18 @@ class Store(RestingOrders):
         return await self._bounded(queries.read_order(self._for_reads, order_id, owner))
 
     async def orders(
-        self, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
+        self, limit: int, before: Cursor | None, wanted: OrderFilter = ALL_ORDERS
     ) -> list[dict[str, object]]:
-        """Return summaries of orders (of `owner`, or of all), newest first, each with its `Cursor` as `_cursor`."""
-        return await self._bounded(queries.read_orders(self._for_reads, limit, before, status, owner))
+        """Return summaries of orders, newest first, each with its `Cursor` as `_cursor`."""
+        return await self._bounded(queries.read_orders(self._for_reads, limit, before, wanted))
+
+    async def order_totals(self, wanted: OrderFilter) -> OrderTotals:
+        """Count the orders of a list by status, up to a limit."""
+        return await self._bounded(order_lists.count(self._for_reads, wanted))
+
+    async def owners_named(self, name: str) -> list[int]:
+        """Return the numbers of all keys that have or had this name."""
+        return await self._bounded(order_lists.owners_named(self._for_reads, name))
 
     async def costs(self, query: CostQuery) -> CostReport:
         """Return the sums of what attempts cost in a time."""

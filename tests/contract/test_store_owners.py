@@ -6,6 +6,7 @@ from uuid import UUID
 
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection
 from dexexec.domain.order import NewOrder
+from dexexec.domain.order_filter import OrderFilter
 from dexexec.store import CostQuery, Store
 from tests.contract.test_store_brackets import entry, exits, filled
 from tests.contract.test_store_costs import failed_then_filled
@@ -24,7 +25,8 @@ async def posted(store: Store, owner: int | None, order: NewOrder) -> UUID:
 
 async def listed(store: Store, owner: int | None) -> list[str]:
     """The ids that a list shows, newest first."""
-    return [str(row["orderId"]) for row in await store.orders(10, None, None, owner)]
+    owners = () if owner is None else (owner,)
+    return [str(row["orderId"]) for row in await store.orders(10, None, OrderFilter(owners=owners))]
 
 
 async def test_promise_18_an_order_is_absent_for_every_key_but_its_own(stores: Open) -> None:

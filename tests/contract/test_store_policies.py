@@ -10,6 +10,7 @@ import pytest
 
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.order import NewOrder
+from dexexec.domain.order_filter import OrderFilter
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.policy import Policy
 from dexexec.domain.policy_check import Trade
@@ -88,7 +89,7 @@ async def test_promise_25_a_days_limit_counts_orders_that_have_not_ended_with_wh
             "given": "10000000 beside 20000000 of other orders today",
         }
         assert [each.field for each in caught.value.fields] == ["amount"]
-        assert len(await store.orders(10, None, None, owner)) == 2, "nothing of it is stored"
+        assert len(await store.orders(10, None, OrderFilter(owners=(owner,)))) == 2, "nothing of it is stored"
         await post(store, owner, policy, new_order(amount="0.005"))
         other = await add_key(store, policy, "other")
         await post(store, other, policy)

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Detail
+from dexexec.domain.order_filter import OrderFilter
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import Status
@@ -96,7 +97,8 @@ class ArchiveSetup:
     async def everything(self, order_ids: Iterable[UUID]) -> list[object]:
         """Everything that the store returns about these orders."""
         ids = list(order_ids)
-        pages = [await self.store.orders(100, None, s) for s in (None, Status.CONFIRMED, Status.FAILED, Status.PENDING)]
+        statuses = (frozenset[Status](), *(frozenset({s}) for s in (Status.CONFIRMED, Status.FAILED, Status.PENDING)))
+        pages = [await self.store.orders(100, None, OrderFilter(statuses=some)) for some in statuses]
         events, versions = await self.store.events_after([(i, 1) for i in ids]), await self.store.versions(ids)
         return [[await self.store.order(order_id) for order_id in ids], events, versions, pages]
 

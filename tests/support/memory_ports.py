@@ -11,6 +11,7 @@ from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.cost import CostSum
 from dexexec.domain.order import NewOrder
+from dexexec.domain.order_filter import OrderFilter, OrderTotals
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import CostQuery, CostReport, Created, Cursor
@@ -61,6 +62,9 @@ class MemoryStore:
             until=START, more=False, groups=[], total=CostSum(), groups_omitted=0, mints_omitted=False
         )
         self.waiting_for: object = None
+        self.filters: list[OrderFilter] = []
+        self.totals = OrderTotals(by_status={}, at_least=False)
+        self.owners: dict[str, list[int]] = {}
         self.takes = False  # new orders, without the queue
 
     async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
@@ -115,16 +119,24 @@ class MemoryStore:
             raise self.cancel_all_answer
         return self.cancel_all_answer
 
-    async def orders(
-        self, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
-    ) -> list[dict[str, object]]:
+    async def order_totals(self, wanted: OrderFilter) -> OrderTotals:
+        await self.switch.passed()
+        self.filters.append(wanted)
+        return self.totals
+
+    async def owners_named(self, name: str) -> list[int]:
+        await self.switch.passed()
+        return self.owners.get(name, [])
+
+    async def orders(self, limit: int, before: Cursor | None, wanted: OrderFilter) -> list[dict[str, object]]:
+        self.filters.append(wanted)
         self.listed += 1
         await self.switch.passed()
         await self.list_switch.passed()
         rows = [(START + timedelta(microseconds=n), order) for n, order in enumerate(self.created)]
         older = [(at, o) for at, o in reversed(rows) if before is None or (at, o.id) < (before.created_at, before.id)]
-        wanted = older if status in (None, Status.PENDING) else []
-        return [{"orderId": str(o.id), "_cursor": Cursor(at, o.id)} for at, o in wanted[:limit]]
+        listed = older if not wanted.statuses or Status.PENDING in wanted.statuses else []
+        return [{"orderId": str(o.id), "_cursor": Cursor(at, o.id)} for at, o in listed[:limit]]
 
     async def costs(self, query: CostQuery) -> CostReport:
         await self.switch.passed()

@@ -6,7 +6,7 @@ answer that they receive against these schemas.
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 # Texts, since these numbers can exceed what a JSON number holds exactly in many clients.
@@ -45,3 +45,10 @@ class Answer(BaseModel):
     """Base of all answers: names are camelCase on the wire."""
 
     model_config = ConfigDict(alias_generator=to_camel, use_attribute_docstrings=True)
+
+
+def part_of(whole: type[Answer]) -> ConfigDict:
+    """The configuration of a model for some fields of another one. With all of its required fields, an answer is the
+    whole, and must have the whole's schema."""
+    required: list[JsonValue] = [to_camel(name) for name, field in whole.model_fields.items() if field.is_required()]
+    return ConfigDict(json_schema_extra={"not": {"required": required}})

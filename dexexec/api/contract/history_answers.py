@@ -15,6 +15,7 @@ from dexexec.api.contract.answer import (
     SignedUnits,
     Timestamp,
     absent,
+    part_of,
 )
 from dexexec.api.contract.cost_answers import OrderCost
 from dexexec.api.contract.order_answers import OrderSummary, Terms
@@ -172,3 +173,9 @@ class Order(OrderSummary):
     quotes: list[QuoteOfRound]
     attempts: list[Attempt]
     children: list[ChildOrder] = absent()
+
+
+class OrderPart(Answer):
+    """Those fields of an order that `fields` names."""
+
+    model_config = part_of(Order)

@@ -64,7 +64,8 @@ def openapi() -> Mapping[str, object]:
     paths: defaultdict[str, dict[str, object]] = defaultdict(dict)
     for (method, path), operation in OPERATIONS.items():
         paths[path][method.lower()] = _operation(operation, has_body=method in {"POST", "PATCH"})
-    used = [answer.model for operation in OPERATIONS.values() for answer in operation.answers.values() if answer.model]
+    answers = [answer for operation in OPERATIONS.values() for answer in operation.answers.values()]
+    used = [model for answer in answers for model in (answer.model, answer.part) if model]
     orders = order_schemas()
     return {
         "openapi": "3.1.0",
@@ -132,6 +133,8 @@ def _responses(operation: Operation) -> dict[str, object]:
 def _answer(answer: Answered) -> dict[str, object]:
     names = ("X-Request-Id", *answer.headers)
     schema: Schema = {"$ref": f"{REF}{answer.model.__name__}"} if answer.model else {"type": "object"}
+    if answer.part:
+        schema = {"anyOf": [schema, {"$ref": f"{REF}{answer.part.__name__}"}]}
     content = {
         media_type: {"schema": schema if media_type == "application/json" else {"type": "string"}}
         for media_type in answer.media_types

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dexexec.api import cancel_selection, costs, orders, quotes
+from dexexec.api import cancel_selection, costs, list_query, orders, quotes
 from dexexec.api.contract.answer import Answer
 from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Explanation, Posted
 from dexexec.api.contract.cost_answers import Costs
-from dexexec.api.contract.history_answers import Order
+from dexexec.api.contract.history_answers import Order, OrderPart
 from dexexec.api.contract.order_answers import OrdersPage
 from dexexec.api.contract.quote_answers import Quotes, Venues
 from dexexec.api.contract.service_answers import Alive, FrontPage, ProblemExplanation, Readiness
@@ -94,6 +94,8 @@ class Answered:
     has."""
 
     model: type[Answer] | None = None
+    part: type[Answer] | None = None
+    """What the parameter `fields` leaves of it."""
     description: str
     headers: tuple[str, ...] = ()
     links: Mapping[str, object] = field(default_factory=dict)
@@ -156,11 +158,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Read an order",
         description="The order with its events, the quotes of every venue, and its attempts with their proofs.",
         parameters=(ORDER_ID,),
+        query=list_query.ONE_ORDER,
         answers={
-            200: Answered(model=Order, description="The order.", headers=("ETag",)),
+            200: Answered(model=Order, part=OrderPart, description="The order.", headers=("ETag",)),
             304: Answered(description="The client has exactly this answer (`If-None-Match`).", media_types=()),
         },
-        problems=("order-not-found", *READING),
+        problems=("order-not-found", "invalid-query", *READING),
     ),
     ("PATCH", "/api/orders/{id}"): Operation(
         id="changeOrder",
@@ -210,7 +213,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         tag="orders",
         summary="List orders",
         description="Newest first.",
-        query=orders.PARAMETERS,
+        query=list_query.PARAMETERS,
         answers={200: Answered(model=OrdersPage, description="A page of orders.", headers=("Link",))},
         problems=("invalid-query", *READING),
     ),

@@ -12,6 +12,7 @@ from dexexec.api.contract.answer import (
     OrderId,
     Timestamp,
     absent,
+    part_of,
 )
 from dexexec.domain.order import Side
 from dexexec.domain.quote import Mode
@@ -126,9 +127,26 @@ class OrderSummary(Terms):
     next_slice_at: Timestamp | None = absent()
 
 
+class OrderSummaryPart(Answer):
+    """Those fields of an order in a list that `fields` names."""
+
+    model_config = part_of(OrderSummary)
+
+
+class OrderTotals(Answer):
+    """How many orders the whole list has."""
+
+    orders: Count
+    by_status: dict[Status, Count]
+    """Without statuses that no order has."""
+    at_least: bool
+    """There are more than were counted: 10,000 at most."""
+
+
 class OrdersPage(Answer):
     """A page of orders, newest first."""
 
-    orders: list[OrderSummary]
+    orders: list[OrderSummary | OrderSummaryPart]
     next: str | None
     """The `cursor` of the next page; null on the last one."""
+    totals: OrderTotals = absent("With `totals=true`.")

@@ -134,7 +134,13 @@ async def test_the_list_has_twenty_orders_by_default_and_its_last_page_has_no_cu
         ("cursor=" + "A" * 28, "cursor", "is not a cursor of this list", "`next` of an answer, unchanged"),
         ("cursor=f" + "_" * 31, "cursor", "is not a cursor of this list", "`next` of an answer, unchanged"),
         ("stat=failed", "stat", "is not a parameter of this list", "did you mean status?"),
-        ("%0A=1", "\\n", "is not a parameter of this list", "only status, limit, cursor"),
+        (
+            "%0A=1",
+            "\\n",
+            "is not a parameter of this list",
+            "only status, limit, cursor, from, to, venue, pair, inputMint, outputMint, reason, type, dryRun, tag, "
+            "parent, ocoGroup, wallet, key, totals, fields",
+        ),
     ],
 )
 async def test_a_bad_query_parameter_is_named(query: str, field: str, wrong: str, expected: str) -> None:

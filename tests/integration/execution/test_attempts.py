@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dexexec.domain.order_filter import OrderFilter
 from dexexec.domain.status import Status
 from dexexec.domain.swap import FailedOnChain, SwapStatus, Unavailable, Unknown
 from dexexec.execution import pipeline
@@ -118,7 +119,8 @@ async def test_a_confirmed_order_that_is_not_final_has_its_fill_and_an_open_atte
         assert (view["status"], view["finishedAt"], view["finalizedAt"]) == ("confirmed", None, None)
         assert (view["fill"]["amountOut"], view["fill"]["finalized"]) == ("1500000", False)
         assert (view["attempts"][0]["outcome"], view["attempts"][0]["proof"]["slot"]) == ("open", 7)
-        assert [row["orderId"] for row in await b.store.orders(5, None, Status.CONFIRMED)] == [str(order_id)]
+        confirmed = OrderFilter(statuses=frozenset({Status.CONFIRMED}))
+        assert [row["orderId"] for row in await b.store.orders(5, None, confirmed)] == [str(order_id)]
 
 
 async def test_a_swap_that_the_chain_takes_back_is_sent_again_and_its_order_shows_it(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dexexec.domain.order import NewOrder
+from dexexec.domain.order_filter import OrderFilter
 from dexexec.domain.status import Status
 from dexexec.domain.terms import TimeInForce
 from dexexec.execution.retry_policy import RetryPolicy
@@ -241,7 +242,7 @@ async def test_an_order_that_woke_at_its_expiry_is_expired(scripted_workers: Ope
 async def test_a_resting_order_is_listed_and_shows_its_terms(scripted_workers: OpenScriptedWorkers) -> None:
     async with scripted_workers() as b:
         order = await rested(b.store, replace(limit_order("151.25"), tag="grid-1"))
-        [listed] = await b.store.orders(10, None, Status.WAITING)
+        [listed] = await b.store.orders(10, None, OrderFilter(statuses=frozenset({Status.WAITING})))
         assert listed["orderId"] == str(order.id)
         shown = await b.view(order.id)
         assert (shown["type"], shown["limitPrice"], shown["timeInForce"]) == ("limit", "151.25", "GTC")

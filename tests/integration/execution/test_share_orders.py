@@ -83,7 +83,7 @@ async def test_all_leaves_exactly_zero_and_the_account_is_closed_with_its_rent_b
         assert submitted["closeAccount"] == {"account": account, "rent": str(RENT)}
         assert (view["events"][0]["amount"], view["events"][0]["shareBps"]) == ("all", 10_000)
         assert (view["shareBps"], view["closeAccount"]) == (10_000, True)
-        [listed] = await b.store.orders(1, None, None)
+        [listed] = await b.store.orders(1, None)
         assert listed["amount"] == "all"
 
 

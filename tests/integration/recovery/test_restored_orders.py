@@ -115,7 +115,7 @@ async def test_foreign_transactions_are_never_taken_in(database_address: Address
         await at.permit()
         assert [await at.is_lost(one) for one in ids] == [True] * 3
         assert (await at.read(known))["status"] == "pending"
-        assert len(await at.store.orders(10, None, None)) == 1
+        assert len(await at.store.orders(10, None)) == 1
 
 
 async def test_a_strangers_memo_in_our_name_costs_a_look_at_it_and_no_comparison(database_address: Address) -> None:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
+from dexexec.domain.order_filter import OrderFilter
 from dexexec.domain.status import Status
 from dexexec.store import Address, Database, migrate
 from dexexec.store.migrate import TABLE, migrations
@@ -46,8 +47,8 @@ async def before_the_archive(address: Address) -> AsyncIterator[ArchiveSetup]:
 async def test_orders_of_the_schema_before_are_kept_listed_and_worked_on(database_address: Address) -> None:
     async with before_the_archive(database_address) as setup:
         assert [setup.count(table) for table in TABLES] == [COUNT + 1, 5 * COUNT, COUNT, COUNT]
-        assert len(await setup.store.orders(300, None, Status.CONFIRMED)) == COUNT
-        (pending,) = await setup.store.orders(300, None, Status.PENDING)
+        assert len(await setup.store.orders(300, None, OrderFilter(statuses=frozenset({Status.CONFIRMED})))) == COUNT
+        (pending,) = await setup.store.orders(300, None, OrderFilter(statuses=frozenset({Status.PENDING})))
         worker = await setup.store.begin("w", 20)
         order_id = setup.sql("SELECT id FROM orders WHERE status = 'pending'")[0][0]
         (claimed,) = await setup.store.claim(worker.id, [order_id])
@@ -59,10 +60,10 @@ async def test_orders_of_the_schema_before_are_archived_and_dropped_when_days_ar
     database_address: Address,
 ) -> None:
     async with before_the_archive(database_address) as setup, open_retention(database_address, days=20) as retention:
-        listed = await setup.store.orders(300, None, None)
+        listed = await setup.store.orders(300, None)
         await retention.round()
         assert setup.count("orders") == 1
-        left = await setup.store.orders(300, None, None)
+        left = await setup.store.orders(300, None)
         assert left == listed[: len(left)]
         assert COUNT / 2 <= len(left) <= COUNT / 2 + 10, "twenty days of forty, and up to one more"
         assert setup.count("idempotency_keys") == len(left) - 1

@@ -13,13 +13,16 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from dexexec.domain.cancellation import Pair
+from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter
+from dexexec.domain.status import Status
+from dexexec.domain.terms import OrderType
 from dexexec.settlement.simulated import postgres_ledger
 from dexexec.store import (
     Address,
     ArchiveSession,
     GroupBy,
     archive,
-    archive_queries,
     cancellations,
     child_orders,
     claims,
@@ -30,6 +33,7 @@ from dexexec.store import (
     launches,
     mass_cancellations,
     oco_groups,
+    order_lists,
     orders,
     paper,
     parents,
@@ -41,7 +45,8 @@ from dexexec.store import (
     slices,
     step_writes,
 )
-from dexexec.store.queries import NEWEST_OF_ALL
+from dexexec.store.archive_queries import SUMMARY
+from dexexec.store.order_lists import NEWEST_OF_ALL
 from tests.conftest import Servers
 from tests.support.aged_orders import ArchiveSetup
 from tests.support.databases import new_database
@@ -137,8 +142,7 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (queries.ATTEMPTS, {"attempts_pkey"}),
         (queries.EVENTS_AFTER, {"orders_pkey", "order_events_pkey"}),
         (queries.VERSIONS, {"orders_pkey"}),
-        (queries.NEWEST, {"orders_newest"}),
-        (queries.NEWEST_LIVE, {"orders_active"}),
+        (order_lists.main_page(ALL_ORDERS), {"orders_newest"}),
         (archive.ENDED, {"orders_newest", "orders_oco_group"}),
         (archive.MOVE, {"orders_pkey", "order_events_pkey", "attempts_pkey"}),
         (archive.DROP_SWAPS, {"simulated_swaps_pkey"}),
@@ -186,7 +190,6 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         ),
         *(
             "list",
-            "list live",
             "ended",
             "archive",
             "forget swaps",
@@ -318,14 +321,59 @@ async def test_statements_on_some_orders_do_not_read_all_orders_in_flight(
     assert indexes(generic(long_history, statement)) & {"orders_active", "attempts_open"} == set()
 
 
-@pytest.mark.parametrize("status", ["failed", "expired", "cancelled"])
-async def test_a_rare_status_is_listed_by_its_index(long_history: Address, status: str) -> None:
+LISTS: list[tuple[OrderFilter, set[str]]] = [
+    (OrderFilter(statuses=frozenset({Status.FAILED})), {"orders_ended"}),
+    (OrderFilter(statuses=frozenset({Status.PENDING, Status.ROUTING})), {"orders_active"}),
+    (OrderFilter(statuses=frozenset({Status.WAITING})), {"orders_active", "orders_resting"}),
+    (OrderFilter(statuses=frozenset({Status.EXPIRED, Status.CANCELLED})), {"orders_ended"}),
+    (OrderFilter(venue="rare"), {"orders_venue", "orders_active", "orders_resting"}),
+    (OrderFilter(reason="rare"), {"orders_reason"}),
+    (OrderFilter(reason="rare", statuses=frozenset({Status.FAILED})), {"orders_reason"}),
+    (OrderFilter(pair=Pair("a", "b")), {"orders_pair"}),
+    (OrderFilter(type=OrderType.LIMIT), {"orders_kind"}),
+    (OrderFilter(type=OrderType.SNIPER, dry_run=True), {"orders_kind"}),
+    (OrderFilter(dry_run=True), {"orders_kind"}),
+    (OrderFilter(tag="rare"), {"orders_tag"}),
+    (OrderFilter(parent=UUID(int=7)), {"orders_parent"}),
+    (OrderFilter(oco_group="rare"), {"orders_oco_group"}),
+    (OrderFilter(wallet="rare"), {"orders_wallet"}),
+    (OrderFilter(owners=(7,)), {"orders_owner"}),
+    (OrderFilter(owners=(7, 8)), {"orders_owner"}),
+]
+"""Lists of which a long history has no order at all: the worst case for a walk through the newest ones."""
+
+
+def list_values(wanted: OrderFilter) -> dict[str, object]:
+    return order_lists._values(wanted, None, 20)
+
+
+@pytest.mark.parametrize("columns", [SUMMARY, order_lists.COUNTED_COLUMNS], ids=["page", "totals"])
+async def test_each_filter_of_the_list_is_one_range_of_an_index(long_history: Address, columns: str) -> None:
     await ready(long_history)
-    values = {"status": status, "created_at": NEWEST_OF_ALL.created_at, "id": NEWEST_OF_ALL.id, "limit": 20}
     with connect(long_history) as connection:
-        explained = connection.execute(f"EXPLAIN (FORMAT JSON) {queries.NEWEST_FINISHED}".encode(), values)
-        (found,) = explained.fetchone() or ()
-    assert indexes(list(nodes(found[0]["Plan"]))) == {"orders_ended"}
+        for wanted, used in LISTS:
+            statement = f"EXPLAIN (FORMAT JSON) {order_lists.main_page(wanted, columns)}"
+            (found,) = connection.execute(statement.encode(), list_values(wanted)).fetchone() or ()
+            plan = list(nodes(found[0]["Plan"]))
+            through = {"orders_active", "orders_resting"}  # all that is in flight, or rests
+            assert read_through(plan) <= through, wanted
+            assert indexes(plan) == used, wanted
+
+
+async def test_each_filter_of_the_list_is_one_range_of_an_index_of_the_archive(database_address: Address) -> None:
+    async with open_database(database_address) as database, ArchiveSession.begin(database, 3_000) as session:
+        fill(database_address.conninfo(), 3_000, DAYS)
+        assert session is not None
+        place = archive.THE_BEGINNING
+        while moved := await session.archive(place):
+            place = moved[-1]
+        with connect(database_address) as connection:
+            connection.execute("ANALYZE")
+            for wanted, _ in LISTS:
+                if order_lists.may_be_archived(wanted):
+                    statement = f"EXPLAIN (FORMAT JSON) {order_lists.archive_page(wanted)}"
+                    (found,) = connection.execute(statement.encode(), list_values(wanted)).fetchone() or ()
+                    assert read_through(list(nodes(found[0]["Plan"]))) == set(), wanted
 
 
 async def test_the_archive_opens_only_the_partitions_that_a_page_needs(database_address: Address) -> None:
@@ -347,9 +395,9 @@ async def test_the_archive_opens_only_the_partitions_that_a_page_needs(database_
 
             start = datetime.now(UTC) - timedelta(days=3)
             page = {"limit": 20, "created_at": NEWEST_OF_ALL.created_at, "id": NEWEST_OF_ALL.id}
-            assert 1 <= len(tables(archive_queries.NEWEST, since=start, **page)) <= 4
+            assert 1 <= len(tables(order_lists.archive_page(ALL_ORDERS), since=start, **page)) <= 4
             deep = {"limit": 20, "created_at": start, "id": UUID(int=0)}
-            assert 1 <= len(tables(archive_queries.NEWEST, since=start - timedelta(hours=1), **deep)) <= 2
+            assert 1 <= len(tables(order_lists.archive_page(ALL_ORDERS), since=start - timedelta(hours=1), **deep)) <= 2
             assert tables("SELECT FROM archived_orders WHERE id = %(id)s LIMIT 0", id=uuid4()), "the check can see them"
 
 

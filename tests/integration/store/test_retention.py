@@ -71,7 +71,7 @@ async def test_the_list_continues_from_the_main_tables_into_the_archive_without_
         for limit in range(1, 8):
             listed: list[object] = []
             before: Cursor | None = None
-            while page := await setup.store.orders(limit, before, None):
+            while page := await setup.store.orders(limit, before):
                 before = page[-1]["_cursor"]  # type: ignore[assignment]
                 listed += [row["orderId"] for row in page]
             assert listed == in_order, limit
@@ -110,7 +110,7 @@ async def test_old_orders_go_with_their_keys_and_younger_ones_stay(database_addr
         assert [await setup.store.order(order_id) for order_id in old] == [None, None]
         assert set(await setup.store.versions([*old, *young])) == set(young)
         assert await setup.store.events_after([(old[0], 0)]) == {}
-        assert len(await setup.store.orders(10, None, None)) == 2
+        assert len(await setup.store.orders(10, None)) == 2
         assert (len(reported.dropped), len(setup.partitions())) == (2, 2)
         again = {key: await setup.store.create(new_order(key=key)) for key in ("old", "young", "new")}
         assert {key: answer.replayed for key, answer in again.items()} == {"old": False, "young": True, "new": True}

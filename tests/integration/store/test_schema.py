@@ -75,7 +75,7 @@ async def test_the_documented_table_of_orders_is_taken_over_and_its_rows_stay_re
     after = execute(database_address, "SET TimeZone = 'UTC'", SHOWN)
     assert [str(row[:6]) for row in after] == [str(row[:6]) for row in before]
     async with open_store(database_address) as store:
-        listed = await store.orders(10, None, None)
+        listed = await store.orders(10, None)
         assert [one["orderId"] for one in listed] == [str(order_id) for order_id in reversed(OLD.values())]
         for status, order_id in OLD.items():
             found = await store.order(order_id)
@@ -105,7 +105,7 @@ async def test_rows_that_are_not_orders_stay_in_the_older_table(database_address
     ]
     execute(database_address, table, "INSERT INTO orders VALUES " + ", ".join([good, *bad]))  # noqa: S608 - ours
     async with open_store(database_address) as store:
-        [listed] = await store.orders(10, None, None)
+        [listed] = await store.orders(10, None)
         assert (listed["orderId"], listed["side"], listed["status"]) == (str(OLD["pending"]), "buy", "pending")
         assert execute(database_address, "SELECT count(*) FROM orders_taken_over") == [(6,)]
 
@@ -146,7 +146,7 @@ async def test_foreign_tables_are_not_changed_and_the_error_names_a_solution(
     assert "\n" not in str(raised.value)
     assert execute(database_address, relations) == before
     async with open_store(replace(database_address, schema="dexexec")) as store:  # which is made
-        assert await store.orders(10, None, None) == []
+        assert await store.orders(10, None) == []
     assert execute(database_address, relations) == before
 
 
@@ -240,7 +240,7 @@ async def test_orders_are_executed_in_a_separate_schema_with_any_initial_session
                 worker.stop()
             await session.end()
             await keeping.round()
-            assert len(await scripted_workers.store.orders(20, None, None)) == 10
+            assert len(await scripted_workers.store.orders(20, None)) == 10
             assert execute(address, "SELECT count(*) FROM dexexec.archived_orders") == [(10,)]
         tables = execute(address, "SELECT schemaname FROM pg_tables WHERE tablename = 'order_events' ORDER BY 1")
         assert tables == [("Their-Orders",), ("dexexec",)]

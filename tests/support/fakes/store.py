@@ -17,8 +17,8 @@ from dexexec.domain.event import Event
 from dexexec.domain.halt import Halt
 from dexexec.domain.launch import NewPool
 from dexexec.domain.order import NewOrder
+from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter, OrderTotals
 from dexexec.domain.policy import NO_LIMITS, Policy
-from dexexec.domain.status import Status
 from dexexec.domain.token import Tokens
 from dexexec.errors import DexexecError, UnavailableError
 from dexexec.store import (
@@ -48,6 +48,7 @@ from dexexec.store.wait_reasons import waiting_for
 from tests.support.fakes import groups, launches, slices
 from tests.support.fakes.costs import read_costs
 from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.lists import count_orders, listed_orders
 from tests.support.fakes.rows import OrderRow, moment
 from tests.support.fakes.wire import Direct, Wire
 
@@ -231,23 +232,26 @@ class MemoryStore:
         }
 
     async def orders(
-        self, limit: int, before: Cursor | None, status: Status | None, owner: int | None = None
+        self, limit: int, before: Cursor | None, wanted: OrderFilter = ALL_ORDERS
     ) -> list[dict[str, object]]:
         """Summaries, newest first."""
 
         def read() -> list[dict[str, object]]:
-            rows = sorted(self.database.orders.values(), key=lambda row: (row.created_at, row.new.id), reverse=True)
-            listed = ((row, Cursor(moment(row.created_at), row.new.id)) for row in rows)
-            wanted = [
+            rows = listed_orders(self.database, wanted)
+            placed = ((row, Cursor(moment(row.created_at), row.new.id)) for row in rows)
+            page = [
                 {**_summary(row), "_cursor": cursor}
-                for row, cursor in listed
-                if status in (None, row.status)
-                and owner in (None, row.new.owner)
-                and (before is None or (cursor.created_at, cursor.id) < (before.created_at, before.id))
+                for row, cursor in placed
+                if before is None or (cursor.created_at, cursor.id) < (before.created_at, before.id)
             ]
-            return wanted[:limit]
+            return page[:limit]
 
         return await self._wire.call("orders", read)
+
+    async def order_totals(self, wanted: OrderFilter) -> OrderTotals:
+        """How many orders of a list have each status."""
+
+        return await self._wire.call("order_totals", lambda: count_orders(self.database, wanted))
 
     async def costs(self, query: CostQuery) -> CostReport:
         """Sums of what attempts cost in a time."""

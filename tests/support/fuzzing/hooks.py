@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.core.transport import Response
 
-from dexexec.api.orders import encode_cursor
+from dexexec.api.list_query import encode_cursor
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import FieldProblem
 from dexexec.store import Cursor
