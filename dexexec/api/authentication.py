@@ -63,7 +63,9 @@ class Authentication:
     async def socket_caller(self, request: HTTPServerRequest) -> Caller | None:
         """Who opens the WebSocket; None if its first message must have the key. Raises as `caller` does."""
         check_url(request)
-        token = bearer_token(request.headers, self.required) or protocol_token(request.headers)
+        token = bearer_token(request.headers, self.required)
+        if token is None:
+            token = protocol_token(request.headers)
         if token is not None:
             return await self.identify(token)
         return None if self.required else OPEN

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -18,7 +19,9 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from dexexec.access.key_ring import KeyRing
 from dexexec.api.app import EXECUTE
+from dexexec.api.authentication import Authentication
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api as HandlerApi
 from dexexec.api.websocket_handler import SocketHandler
@@ -34,6 +37,7 @@ from dexexec.feed.publisher import Publisher
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.store import Address, Database, Store
+from tests.support.fakes.keys import MemoryKeys
 from tests.support.parts import new_order, open_database, open_redis, running
 
 LIFE = (Status.PENDING, Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED)
@@ -161,9 +165,15 @@ class Api:
 
 @asynccontextmanager
 async def open_api(
-    record: History, client: redis.asyncio.Redis, channel: str, poll_seconds: float = 3_600, **settings: object
+    record: History,
+    client: redis.asyncio.Redis,
+    channel: str,
+    poll_seconds: float = 3_600,
+    keys: MemoryKeys | None = None,
+    **settings: object,
 ) -> AsyncIterator[Api]:
-    """Serve the socket. Without `poll_seconds`, the poll that finds lost messages happens on connecting only."""
+    """Serve the socket. It needs one of `keys`, if there are any. Without `poll_seconds`, the poll that finds lost
+    messages happens on connecting only."""
     clock, observer = SystemClock(), Observer(make_logger("error"))
     followed = FollowedOrders()
     publisher = Publisher(client, channel, listener=followed.put_committed)
@@ -178,6 +188,9 @@ async def open_api(
             super().open()
 
     configured = Settings(**settings)  # type: ignore[arg-type]
+    ring = KeyRing(keys or MemoryKeys(clock), clock, observer, lambda: registry.close_invalid(ring.is_valid))
+    await ring.read()
+    serving: Any = SimpleNamespace(stopping=False)
     nobody: Any = None  # no orders are posted or read here
     handlers = HandlerApi(
         settings=configured,
@@ -186,18 +199,19 @@ async def open_api(
         history=nobody,
         cancelling=record if isinstance(record, Store) else nobody,
         amending=nobody,
-        readiness=nobody,
+        readiness=serving,
         clock=clock,
         observer=observer,
         sites=SiteCheck(configured),
         venues=nobody,
+        access=Authentication(ring, required=keys is not None),
     )
     arguments = {"api": handlers, "feed": feed, "registry": registry}
     server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, arguments)]))
     listening = bind_sockets(0, "127.0.0.1", backlog=2_048)
     server.add_sockets(listening)
     try:
-        async with running(publisher.run(), feed.run()):
+        async with running(publisher.run(), feed.run(), *([ring.run()] if keys is not None else [])):
             await asyncio.wait_for(feed.listening.wait(), 10)
             yield Api(publisher, feed, registry, listening[0].getsockname()[1], sockets, clients)
             await registry.close_all()
