@@ -42,4 +42,7 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
     from dexexec.demo import run as demo  # noqa: PLC0415 - --help should not wait for it
 
     url = options.url or f"http://127.0.0.1:{settings.port}"
-    return demo.main(url, options.orders, options.timeout, kind=Kind(options.type), dry_run=options.dry_run)
+    token = settings.api_key.get_secret_value() if settings.api_key else None
+    return demo.main(
+        url, options.orders, options.timeout, kind=Kind(options.type), dry_run=options.dry_run, token=token
+    )

@@ -20,6 +20,7 @@ from dexexec.client.answers import (
 )
 from dexexec.client.async_client import AsyncClient
 from dexexec.client.client import Client, Events
+from dexexec.client.errors import ClientError, NoAnswerError, OrderEndedError, StreamError
 from dexexec.client.event_stream import EventStream
 from dexexec.client.orders import (
     AnyOrder,
@@ -31,7 +32,7 @@ from dexexec.client.orders import (
     RecurringOrder,
     SniperOrder,
 )
-from dexexec.client.problems import ClientError, NoAnswerError, OrderEndedError, ProblemError, StreamError
+from dexexec.client.problems import ProblemError
 from dexexec.client.resume import Notice
 from dexexec.domain.status import Status
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
-from dexexec.client.problems import ClientError
+from dexexec.client.errors import ClientError
 
 Json = Mapping[str, object]
 

@@ -23,21 +23,23 @@ from dexexec.client.answers import (
     Quote,
     Venue,
 )
+from dexexec.client.errors import NoAnswerError, OrderEndedError
 from dexexec.client.event_stream import EventStream
 from dexexec.client.http_transport import HttpTransport
 from dexexec.client.order_body import UNSET, Unset, camel, encode, json_value
 from dexexec.client.orders import Amount, AnyOrder, Conditions, ModeName, Price, SideName, TriggerName
-from dexexec.client.problems import NoAnswerError, OrderEndedError, PartlyCancelledError, ProblemError
-from dexexec.client.requests import Requests
+from dexexec.client.problems import PartlyCancelledError, ProblemError
+from dexexec.client.requests import OnRetry, Requests
 from dexexec.client.resume import Notice, Resumption
 from dexexec.client.service_url import DEFAULT_URL, ApiKey, ServiceUrl, path_part, read_key
-from dexexec.client.socket import STREAM, open_socket
+from dexexec.client.socket import STREAM, Socket, open_socket
 from dexexec.domain.status import Status
 
 SECONDS = 30.0
 """The time limit of a request with all its repetitions."""
 OUTAGE_SECONDS = 300.0
 """How long a stream tries to connect again."""
+HANDSHAKES_AT_ONCE = 50
 JSON = {"Content-Type": "application/json"}
 FINAL: Literal["final"] = "final"
 
@@ -59,7 +61,7 @@ class AsyncClient:
         tls: ssl.SSLContext | None = None,
         timeout: float = SECONDS,
         outage_timeout: float | None = OUTAGE_SECONDS,
-        on_retry: Callable[[str, float], None] | None = None,
+        on_retry: OnRetry | None = None,
     ) -> None:
         self._url = ServiceUrl.read(url)
         self._key: ApiKey | None = read_key(token)
@@ -69,6 +71,7 @@ class AsyncClient:
         self._outage_timeout = outage_timeout
         self._http = HttpTransport(self._url, self._key, self._tls)
         self._requests = Requests(self._http, random=random.random, on_retry=on_retry)
+        self._handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._streams: set[EventStream] = set()
         self._closed = False
 
@@ -94,7 +97,12 @@ class AsyncClient:
     # Orders
 
     async def place(
-        self, order: AnyOrder | Mapping[str, object], *, key: str | None = None, timeout: float | None = None
+        self,
+        order: AnyOrder | Mapping[str, object],
+        *,
+        key: str | None = None,
+        timeout: float | None = None,
+        on_retry: OnRetry | None = None,
     ) -> Placed:
         """Place an order; returns once the service has committed it.
 
@@ -112,6 +120,7 @@ class AsyncClient:
             timeout=timeout,
             headers={**JSON, "Idempotency-Key": idempotency_key},
             body=encode(body),
+            on_retry=on_retry,
         )
         return answers.placed_of(answer, idempotency_key, replayed=_replayed(headers))
 
@@ -220,23 +229,25 @@ class AsyncClient:
         after_seq: int = 0,
         stay_open: bool = False,
         on_notice: Callable[[Notice], None] | None = None,
+        on_connect: Callable[[], None] | None = None,
         on_reconnect: Callable[[str], None] | None = None,
         tap: Callable[[str | bytes], None] | None = None,
     ) -> EventStream:
         """The events of one or many orders, each once and in order, from `after_seq` + 1 on: the history first, then
         live ones, until each order has ended. A mapping has the `after_seq` of each order.
 
-        Use it in `async with`, or iterate to the end. It connects again by itself, and resumes. `on_reconnect` is
-        called with the reason. `stay_open` waits for further orders (`follow`) when all have ended. `tap` receives
-        each message as it came.
+        Use it in `async with`, or iterate to the end. It connects again by itself, and resumes. `on_connect` is called
+        for each connection, and `on_reconnect` with the reason when one has ended. `stay_open` waits for further orders
+        (`follow`) when all have ended. `tap` receives each message as it came.
         """
         self._check_open()
         state = Resumption(random=random.random, outage_seconds=self._outage_timeout)
         stream = EventStream(
-            lambda: open_socket(self._url, self._key, self._tls),
+            self._open_socket,
             state,
             stay_open=stay_open,
             on_notice=on_notice,
+            on_connect=on_connect,
             on_reconnect=on_reconnect,
             tap=tap,
             on_end=self._streams.discard,
@@ -328,8 +339,9 @@ class AsyncClient:
         return answers.venues_of((await self._send("GET", "/api/venues", timeout=timeout))[0])
 
     async def ready(self, *, timeout: float | None = None) -> Mapping[str, object]:
-        """The answer of `/readyz`, also when it is not ready."""
-        return await self._requests.read_any("/readyz", self._timeout if timeout is None else timeout)
+        """The answer of `/readyz`, also when it is not ready: `missing` has what it lacks. It is requested once."""
+        self._check_open()
+        return await self._requests.readiness(self._timeout if timeout is None else timeout)
 
     async def _last_event(self, order_id: str) -> Event | None:
         events = (await self.get(order_id)).events
@@ -345,6 +357,7 @@ class AsyncClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         on_refusal: Callable[[ProblemError], None] | None = None,
+        on_retry: OnRetry | None = None,
     ) -> tuple[answers.Json, Mapping[str, str]]:
         self._check_open()
         return await self._requests.send(
@@ -355,7 +368,13 @@ class AsyncClient:
             headers=headers,
             body=body,
             on_refusal=on_refusal,
+            on_retry=on_retry,
         )
+
+    async def _open_socket(self) -> Socket:
+        # Thousands at the same moment would overflow the server's queue of new connections.
+        async with self._handshakes:
+            return await open_socket(self._url, self._key, self._tls)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -26,6 +26,7 @@ from dexexec.client.async_client import FINAL, OUTAGE_SECONDS, SECONDS, AsyncCli
 from dexexec.client.event_stream import EventStream
 from dexexec.client.order_body import UNSET, Unset
 from dexexec.client.orders import Amount, AnyOrder, Conditions, ModeName, Price, SideName, TriggerName
+from dexexec.client.requests import OnRetry
 from dexexec.client.resume import Notice
 from dexexec.client.service_url import DEFAULT_URL
 from dexexec.domain.status import Status
@@ -47,7 +48,7 @@ class Client:
         tls: ssl.SSLContext | None = None,
         timeout: float = SECONDS,
         outage_timeout: float | None = OUTAGE_SECONDS,
-        on_retry: Callable[[str, float], None] | None = None,
+        on_retry: OnRetry | None = None,
     ) -> None:
         self._client = AsyncClient(
             url, token=token, tls=tls, timeout=timeout, outage_timeout=outage_timeout, on_retry=on_retry
@@ -85,10 +86,15 @@ class Client:
     # Orders
 
     def place(
-        self, order: AnyOrder | Mapping[str, object], *, key: str | None = None, timeout: float | None = None
+        self,
+        order: AnyOrder | Mapping[str, object],
+        *,
+        key: str | None = None,
+        timeout: float | None = None,
+        on_retry: OnRetry | None = None,
     ) -> Placed:
         """As `AsyncClient.place`."""
-        return self.run(self._client.place(order, key=key, timeout=timeout))
+        return self.run(self._client.place(order, key=key, timeout=timeout, on_retry=on_retry))
 
     def get(self, order_id: str, *, timeout: float | None = None) -> Order:
         """As `AsyncClient.get`."""
@@ -179,6 +185,7 @@ class Client:
         after_seq: int = 0,
         stay_open: bool = False,
         on_notice: Callable[[Notice], None] | None = None,
+        on_connect: Callable[[], None] | None = None,
         on_reconnect: Callable[[str], None] | None = None,
     ) -> "Events":
         """As `AsyncClient.events`. The functions are called on the client's thread."""
@@ -186,7 +193,12 @@ class Client:
         # On the client's thread, which owns everything that the stream uses.
         async def open_stream() -> EventStream:
             return self._client.events(
-                orders, after_seq=after_seq, stay_open=stay_open, on_notice=on_notice, on_reconnect=on_reconnect
+                orders,
+                after_seq=after_seq,
+                stay_open=stay_open,
+                on_notice=on_notice,
+                on_connect=on_connect,
+                on_reconnect=on_reconnect,
             )
 
         return Events(self, self.run(open_stream()))

@@ -12,7 +12,8 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from dexexec.client.answers import Event
-from dexexec.client.problems import ClientError, NoAnswerError, ProblemError
+from dexexec.client.errors import ClientError, NoAnswerError
+from dexexec.client.problems import ProblemError
 from dexexec.client.resume import Close, Notice, Resumption, StreamFaultError
 from dexexec.client.socket import CLOSE_SECONDS, Socket, SocketClosedError
 
@@ -37,6 +38,7 @@ class EventStream:
         stay_open: bool = False,
         on_notice: Callable[[Notice], None] | None = None,
         tap: Callable[[str | bytes], None] | None = None,
+        on_connect: Callable[[], None] | None = None,
         on_reconnect: Callable[[str], None] | None = None,
         on_end: Callable[["EventStream"], None] = lambda _: None,
     ) -> None:
@@ -45,6 +47,7 @@ class EventStream:
         self._stay_open = stay_open
         self._on_notice = on_notice
         self._tap = tap
+        self._on_connect = on_connect
         self._on_reconnect = on_reconnect
         self._on_end = on_end
         self._positions: dict[str, int] = {}
@@ -129,6 +132,8 @@ class EventStream:
             return
         self._socket = socket
         self._state.connected(loop.time())
+        if self._on_connect is not None:
+            self._on_connect()
         # A task of its own: thousands of subscriptions take longer than the first events need to come.
         self._sender = asyncio.create_task(self._send(socket))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from dexexec.client.problems import NoAnswerError, one_line
+from dexexec.client.errors import NoAnswerError, one_line
 from dexexec.client.service_url import ApiKey, ServiceUrl
 
 CONNECTIONS = 64

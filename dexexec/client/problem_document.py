@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
 
-from dexexec.client.problems import BY_CODE, BY_STATUS, InternalError, Problem, ProblemError, one_line
+from dexexec.client.errors import one_line
+from dexexec.client.problems import BY_CODE, BY_STATUS, InternalError, Problem, ProblemError
 from dexexec.errors import FieldProblem
 
 PREFIX = "/problems/"

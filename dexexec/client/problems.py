@@ -9,59 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
-from dexexec.errors import DexexecError, FieldProblem
-
-LONGEST_TEXT = 2_000
-"""Characters of a text from the service that an error repeats."""
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and control characters, cut to a length that a terminal can show."""
-    # Texts from the service go to a terminal, which would execute escape sequences in them.
-    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_TEXT]).strip()
-
-
-class ClientError(DexexecError):
-    """Base class of what the client raises.
-
-    `uncertain` is true when an earlier try of the same request had no answer, so that it may have had its effect. With
-    `idempotency_key` a POST can be repeated: it returns the order that was stored, if there is one.
-    """
-
-    code = "client"
-    uncertain: bool = False
-    idempotency_key: str | None = None
-
-
-class NoAnswerError(ClientError):
-    """The service could not be reached, or did not answer in time."""
-
-    code = "no-answer"
-
-    def __init__(self, message: str, *, uncertain: bool = False) -> None:
-        super().__init__(message)
-        self.uncertain = uncertain
-
-
-class StreamError(ClientError):
-    """The event stream cannot go on: the service refused the subscription, or sends what is no event."""
-
-    code = "stream"
-
-    def __init__(self, message: str, *, code: str = "stream", order_id: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.order_id = order_id
-
-
-class OrderEndedError(ClientError):
-    """The order ended without the status that was waited for. `event` is its last event, if it came."""
-
-    code = "order-ended"
-
-    def __init__(self, message: str, *, event: object = None) -> None:
-        super().__init__(message)
-        self.event = event
+from dexexec.client.errors import ClientError, one_line
+from dexexec.errors import FieldProblem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +32,7 @@ class Problem:
 class ProblemError(ClientError):
     """The service answered with a problem document, or with a status over 400 without one."""
 
+    code = "refused"
     status: ClassVar[int] = 0
     """The HTTP status of the class."""
 
@@ -127,6 +77,7 @@ class ForbiddenError(ProblemError):
     """403."""
 
     status = 403
+    code = "forbidden"
 
 
 class NotFoundError(ProblemError):
@@ -140,12 +91,14 @@ class ConflictError(ProblemError):
     """409."""
 
     status = 409
+    code = "conflict"
 
 
 class UnprocessableError(ProblemError):
     """422."""
 
     status = 422
+    code = "unprocessable"
 
 
 class TooManyRequestsError(ProblemError):

@@ -5,12 +5,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from dexexec.client.answers import Json, read_json
+from dexexec.client.errors import ClientError, NoAnswerError
 from dexexec.client.http_transport import Answer, HttpTransport
-from dexexec.client.problem_document import read_problem
+from dexexec.client.problem_document import json_object, read_problem
 from dexexec.client.problems import (
-    ClientError,
     HaltedError,
-    NoAnswerError,
     ProblemError,
     QueueFullError,
     ReadsBusyError,
@@ -19,6 +18,7 @@ from dexexec.client.problems import (
 )
 from dexexec.client.retry import Random, Tries
 
+OnRetry = Callable[[str, float], None]
 TRY_SECONDS = 10.0
 """The longest time that one try of a request may take."""
 NOTHING_DONE = (HaltedError, QueueFullError, ReadsBusyError, TooManyConnectionsError, VenuesUnavailableError)
@@ -34,11 +34,10 @@ def may_have_acted(method: str, problem: ProblemError) -> bool:
 
 
 class Requests:
-    """Sends requests. `on_retry` is called with the reason of each repetition and the seconds until then."""
+    """Sends requests. `on_retry` is for requests that have none of their own: it is called with the reason of each
+    repetition and the seconds until then."""
 
-    def __init__(
-        self, transport: HttpTransport, *, random: Random, on_retry: Callable[[str, float], None] | None = None
-    ) -> None:
+    def __init__(self, transport: HttpTransport, *, random: Random, on_retry: OnRetry | None = None) -> None:
         self._transport = transport
         self._random = random
         self._on_retry = on_retry
@@ -53,6 +52,7 @@ class Requests:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         on_refusal: Callable[[ProblemError], None] | None = None,
+        on_retry: OnRetry | None = None,
     ) -> tuple[Json, Mapping[str, str]]:
         """The JSON object and the headers of a successful answer, within so many seconds.
 
@@ -92,13 +92,18 @@ class Requests:
             if next_at is None:
                 raise error
             pause = max(0.0, next_at - loop.time())
-            if self._on_retry is not None:
-                self._on_retry(str(error), pause)
+            if (report := on_retry or self._on_retry) is not None:
+                report(str(error), pause)
             await asyncio.sleep(pause)
 
-    async def read_any(self, path: str, seconds: float) -> Json:
-        """The JSON object of an answer with any status, tried once. Raises `NoAnswerError`."""
-        return read_json((await self._transport.exchange("GET", path, seconds=seconds)).body)
+    async def readiness(self, seconds: float) -> Json:
+        """The answer of `/readyz`, tried once. Raises `ProblemError` and `NoAnswerError`."""
+        answer = await self._transport.exchange("GET", "/readyz", seconds=seconds)
+        body = json_object(answer.body)
+        # 503 is an ordinary answer here. Only this service answers with a list of what is missing.
+        if answer.status in {200, 503} and "missing" in body:
+            return body
+        raise read_problem(answer.status, answer.headers, answer.body)
 
     def _success(self, answer: Answer) -> tuple[Json, Mapping[str, str]]:
         if not 200 <= answer.status < 300:

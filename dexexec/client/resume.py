@@ -9,17 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dexexec.client.answers import Event, read_event
+from dexexec.client.errors import ClientError, NoAnswerError, StreamError, one_line
 from dexexec.client.problem_document import json_object
-from dexexec.client.problems import (
-    ClientError,
-    NoAnswerError,
-    OrderNotFoundError,
-    Problem,
-    ProblemError,
-    StreamError,
-    UnauthorizedError,
-    one_line,
-)
+from dexexec.client.problems import OrderNotFoundError, Problem, ProblemError, UnauthorizedError
 from dexexec.client.retry import Random, pause
 from dexexec.domain.stream_error import StreamErrorCode
 

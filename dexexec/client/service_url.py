@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode, urlsplit
 ENVIRONMENT_KEY = "DEXEXEC_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:3000"
 MASK = "***"
+WHERE = f"an API key is given as token= or {ENVIRONMENT_KEY}"
 
 
 class ApiKey:
@@ -58,9 +59,9 @@ class ServiceUrl:
             raise ValueError(f"the URL must look like {DEFAULT_URL}")
         # Addresses are in logs and errors, so neither may hold a secret.
         if "@" in parts.netloc:
-            raise ValueError("the URL has a user or a password: give the API key as token=")
+            raise ValueError(f"the URL has a user or a password: {WHERE}")
         if parts.query or parts.fragment:
-            raise ValueError("the URL has a query or a fragment: give the base address, and the API key as token=")
+            raise ValueError(f"the URL has a query or a fragment: {WHERE}")
         return cls(url.rstrip("/"))
 
     @property

@@ -7,8 +7,9 @@ from collections.abc import Awaitable
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from dexexec.client.errors import NoAnswerError, one_line
 from dexexec.client.problem_document import read_problem
-from dexexec.client.problems import NoAnswerError, ProblemError, one_line
+from dexexec.client.problems import ProblemError
 from dexexec.client.resume import Close
 from dexexec.client.service_url import ApiKey, ServiceUrl
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Protocol
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from dexexec.config.host_names import ANY, is_loopback, normal_host, split_authority, split_origin
@@ -23,6 +23,12 @@ class AccessSettings(BaseModel):
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose web pages may use this service besides its own, comma-separated; `*` for any"
+    )
+
+    api_key: SecretStr | None = Field(
+        None,
+        description="API key with which the commands of this program, such as `demo`, and `dexexec.client` reach a"
+        " service that requires one",
     )
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")

@@ -1,75 +1,70 @@
-"""The demo's HTTP and WebSocket client: an example of a client that neither loses nor duplicates an order.
+"""What the demo asks of a service, by the client of this project: prices, orders, their events and their records.
 
-A POST has an Idempotency-Key, so it can be repeated when its answer is lost. A socket that ends is opened again with
-`afterSeq`. Received events are stored in `DemoOrder`; `order.py` checks them.
+Received messages are stored in `DemoOrder` as they come, before the client drops or repairs anything: `order.py`
+checks them.
 """
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from http import HTTPStatus
-from urllib.parse import urlencode, urlsplit
 
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
-from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
-
+from dexexec.client import AsyncClient, ClientError, NoAnswerError, ProblemError
+from dexexec.client.errors import one_line
+from dexexec.client.problem_document import json_object
+from dexexec.client.problems import UnauthorizedError
+from dexexec.client.service_url import ServiceUrl
 from dexexec.demo.kinds import net_price
-from dexexec.demo.order import DemoOrder, Message, one_line
+from dexexec.demo.order import DemoOrder
 from dexexec.errors import UnreachableError
 
-EXECUTE = "/api/orders/execute"
 POSTS_AT_ONCE = 20
-CONNECTS_AT_ONCE = 50
-POST_TRIES = 15
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 2.0
-REQUEST_SECONDS = 15.0
+POST_SECONDS = 30.0
 CHECK_SECONDS = 5.0
-CLOSE_SECONDS = 2.0
-PING_SECONDS = 10.0
-FINAL_REFUSALS = frozenset({400, 401, 403, 404, 405, 426})
-"""HTTP answers to a handshake that are the same when it is repeated."""
 
 
 class DemoClient:
     """Posts orders, follows each on its own socket, and reads their records.
 
     `changed` is called with each order that changed, `say` with other lines for people. `now` is a monotonic clock
-    (seconds).
+    (seconds). An order that was not accepted within `post_seconds` is given up.
     """
 
     def __init__(
-        self, url: str, *, changed: Callable[[DemoOrder], None], say: Callable[[str], None], now: Callable[[], float]
+        self,
+        url: str,
+        *,
+        changed: Callable[[DemoOrder], None],
+        say: Callable[[str], None],
+        now: Callable[[], float],
+        token: str | None = None,
+        post_seconds: float = POST_SECONDS,
     ) -> None:
         self._url = url.rstrip("/")
         self._changed = changed
         self._say = say
         self._now = now
-        # Thousands of connections at the same moment would overflow the server's queue of new connections.
+        self._client = AsyncClient(url, token=token, timeout=post_seconds, outage_timeout=None)
+        # Thousands of requests at the same moment would be refused, and only be repeated.
         self._posting = asyncio.Semaphore(POSTS_AT_ONCE)
-        self._connecting = asyncio.Semaphore(CONNECTS_AT_ONCE)
-        # An own instance: the shared one of the event loop must not be closed, and allows only ten connections.
-        self._http = AsyncHTTPClient(force_instance=True, max_clients=POSTS_AT_ONCE)
         self._disconnected: set[DemoOrder] = set()
         self._disconnected_at = 0.0
 
-    def close(self) -> None:
-        """Close the HTTP client."""
-        self._http.close()
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
 
     async def check(self) -> None:
         """Check that the service answers. Raises `UnreachableError` with the remedy."""
         try:
-            answer = await self._fetch("/readyz", CHECK_SECONDS)
-        except (HTTPClientError, OSError, ValueError) as error:
-            text = f"{self._url} does not answer ({_describe_error(error)}). Start the service with python -m dexexec"
-            raise UnreachableError(f"{text}, or name another server with --url") from error
-        health = _json_object(answer.body)
-        # Only this service answers /readyz with a list of what is missing.
-        if answer.code not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE} or "missing" not in health:
-            text = f"the server at {self._url} is not dexexec (HTTP {answer.code} for /readyz)"
-            raise UnreachableError(f"{text}: name the right server with --url")
+            health = await self._client.ready(timeout=CHECK_SECONDS)
+        except NoAnswerError as error:
+            text = f"{error}. Start the service with python -m dexexec, or name another server with --url"
+            raise UnreachableError(text) from error
+        except UnauthorizedError as error:
+            raise UnreachableError(f"{self._url} requires an API key: set DEXEXEC_API_KEY ({error})") from error
+        except ProblemError as error:
+            text = f"the server at {self._url} is not dexexec (HTTP {error.http_status} for /readyz)"
+            raise UnreachableError(f"{text}: name the right server with --url") from error
         missing = health["missing"]
         if isinstance(missing, list) and missing:
             self._say(
@@ -78,22 +73,18 @@ class DemoClient:
 
     async def prices(self, side: str, amounts: Sequence[str]) -> dict[str, Decimal]:
         """The best current price of each amount, net of fees. Raises `UnreachableError` if there is none."""
-        query = urlencode({"side": side, "amount": ",".join(amounts)})
         try:
-            answer = await self._fetch(f"/api/quote?{query}", REQUEST_SECONDS)
-        except (HTTPClientError, OSError) as error:
-            raise UnreachableError(f"{self._url} quotes no prices ({_describe_error(error)})") from error
-        body = _json_object(answer.body)
-        quotes = body.get("quotes")
-        if answer.code != HTTPStatus.OK or not isinstance(quotes, list) or len(quotes) != len(amounts):
-            raise UnreachableError(f"{self._url} quotes no prices ({describe(answer.code, body)})")
+            quotes = await self._client.quote(amounts, side="buy" if side == "buy" else "sell")
+        except ClientError as error:
+            raise UnreachableError(f"{self._url} quotes no prices ({error})") from error
+        if len(quotes) != len(amounts):
+            raise UnreachableError(f"{self._url} quotes {len(quotes)} prices for {len(amounts)} amounts")
         found: dict[str, Decimal] = {}
         for amount, quote in zip(amounts, quotes, strict=True):
-            venues = quote.get("venues") if isinstance(quote, dict) else None
-            best = venues[0] if isinstance(venues, list) and venues and isinstance(venues[0], dict) else {}
-            price = net_price(best, side)
+            best = quote.venues[0] if quote.venues else None
+            price = net_price(best.data, side) if best else None
             if price is None:
-                detail = one_line(str(best.get("detail") or "no quote"))
+                detail = one_line(best.detail or "no quote") if best else "no quote"
                 raise UnreachableError(
                     f"no venue quotes a price to {side} {amount} ({detail}): look at GET /api/venues"
                 )
@@ -111,105 +102,61 @@ class DemoClient:
         """Read the stored order. `order.record` stays None if the service does not return it."""
         try:
             async with self._posting:
-                answer = await self._fetch(f"/api/orders/{order.order_id}", REQUEST_SECONDS)
-        except (HTTPClientError, OSError):
+                order.record = (await self._client.get(order.order_id)).data
+        except ClientError:
             return
-        if answer.code == HTTPStatus.OK:
-            order.record = _json_object(answer.body)
 
     async def _post(self, order: DemoOrder) -> None:
-        body = json.dumps({"side": order.side, "amount": order.amount, **order.fields})
-        headers = {"Content-Type": "application/json", "Idempotency-Key": order.key}
-        order.posted_at = self._now()
-        for attempt in range(1, POST_TRIES + 1):
-            pause: float | None = _pause(attempt)
-            try:
-                answer = await self._fetch(EXECUTE, REQUEST_SECONDS, method="POST", headers=headers, body=body)
-            except (HTTPClientError, OSError) as error:
-                # The order may have been accepted all the same. The same key makes the next POST safe.
-                order.note = f"no answer ({_describe_error(error)})"
-            else:
-                body_object = _json_object(answer.body)
-                if answer.code == HTTPStatus.ACCEPTED and isinstance(body_object.get("orderId"), str):
-                    order.order_id = str(body_object["orderId"])
-                    order.note = ""
-                    self._changed(order)
-                    return
-                order.note = describe(answer.code, body_object)
-                pause = retry_after(answer.code, answer.headers, body_object)
-            if pause is None or attempt == POST_TRIES:
-                break
-            order.note += f"; again in {pause:.1f} s"
+        def report(reason: str, pause: float) -> None:
+            order.note = f"{reason}; again in {pause:.1f} s"
             self._changed(order)
-            await asyncio.sleep(pause)
-        order.given_up = order.note if pause is None else f"{order.note}, {POST_TRIES} times"
+
+        order.posted_at = self._now()
+        body = {"side": order.side, "amount": order.amount, **order.fields}
+        try:
+            order.order_id = (await self._client.place(body, key=order.key, on_retry=report)).order_id
+            order.note = ""
+        except ClientError as error:
+            order.given_up = str(error)
         self._changed(order)
 
     async def _follow(self, order: DemoOrder) -> None:
-        failures = 0
-        while not order.ended and not order.given_up:
-            if failures:
-                await asyncio.sleep(_pause(failures))
-            events_before = len(order.events)
-            cause = await self._follow_on_one_socket(order)
-            # Only sockets without an event make the pauses longer. A server that restarts often is still followed.
-            failures = failures + 1 if len(order.events) == events_before else 1
-            if cause and not order.ended and not order.given_up:
-                self._mark_disconnected(order, cause)
-        self._mark_connected(order)
-
-    async def _follow_on_one_socket(self, order: DemoOrder) -> str:
-        """Follow an order on one socket until it ends. Returns why it ended."""
-        request = HTTPRequest(self._url.replace("http", "ws", 1) + EXECUTE, request_timeout=REQUEST_SECONDS)
-        try:
-            async with self._connecting:
-                connection = await websocket_connect(request, ping_interval=PING_SECONDS)
-        except HTTPClientError as error:
-            if error.code in FINAL_REFUSALS:
-                order.given_up = f"its socket was refused: HTTP {error.code} {_describe_error(error)}"
-                self._changed(order)
-            return _describe_error(error)
-        except (WebSocketError, OSError) as error:
-            return _describe_error(error)
-        order.sockets += 1
-        try:
-            await connection.write_message(json.dumps(_subscription(order)))
+        def connected() -> None:
+            order.sockets += 1
             self._mark_connected(order)
-            while not order.ended and not order.given_up:
-                message = await connection.read_message()
-                if message is None:
-                    return _close_cause(connection)
-                self._receive(order, message)
-            await self._close_and_drain(order, connection)
-        except (WebSocketError, OSError) as error:
-            return _describe_error(error)
-        finally:
-            connection.close()
-        return ""
 
-    async def _close_and_drain(self, order: DemoOrder, connection: WebSocketClientConnection) -> None:
-        """Close the socket, and receive everything until the server closes it too, for at most `CLOSE_SECONDS`."""
-        # An event after the final one would be a fault of the service, so these messages are checked as well.
-        connection.close()
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                while (message := await connection.read_message()) is not None:
-                    self._receive(order, message)
-        except TimeoutError:
-            pass
+            async with self._client.events(
+                order.order_id,
+                on_connect=connected,
+                on_reconnect=lambda cause: self._mark_disconnected(order, cause),
+                tap=lambda message: self._receive(order, message),
+            ) as events:
+                async for _ in events:
+                    pass
+        except _GivenUpError as error:
+            order.given_up = str(error)
+        except ProblemError as error:
+            order.given_up = f"its socket was refused: {error}"
+        except ClientError as error:
+            # Without the id, so that the same fault of many orders is one line.
+            order.given_up = str(error).replace(order.order_id, "the order")
+        self._mark_connected(order)
+        if order.given_up:
+            self._changed(order)
 
     def _receive(self, order: DemoOrder, message: str | bytes) -> None:
-        event = _json_object(message)
+        """Store what came. Raises `_GivenUpError` for what should never come."""
+        event = json_object(message)
         error = event.get("error")
         if isinstance(error, dict):
             text = f"{error.get('code')}: {one_line(str(error.get('message')))}"
-            # The service cannot read the order at the moment, and closes the socket: the next one resumes.
-            if error.get("code") == "unavailable":
-                order.note = text
-            else:
-                order.given_up = f"its socket received the error {text}"
-        elif not order.add_event(event, self._now()):
-            order.given_up = (
+            # The service cannot read the order at the moment, and goes on by itself.
+            if error.get("code") != "unavailable":
+                raise _GivenUpError(f"its socket received the error {text}")
+            order.note = text
+        elif "notice" not in event and not order.add_event(event, self._now()):
+            raise _GivenUpError(
                 f"its socket received a message that is not one of its events: {one_line(str(message)[:80])}"
             )
         self._changed(order)
@@ -230,75 +177,14 @@ class DemoClient:
         if not self._disconnected:
             self._say(f"all sockets are connected again, after {self._now() - self._disconnected_at:.1f} s")
 
-    async def _fetch(self, path: str, seconds: float, **options: object) -> HTTPResponse:
-        request = HTTPRequest(self._url + path, request_timeout=seconds, connect_timeout=seconds, **options)  # type: ignore[arg-type]
-        return await self._http.fetch(request, raise_error=False)
+
+class _GivenUpError(Exception):
+    """The order's socket received what it never should."""
 
 
 def check_url(url: str) -> None:
-    """Raises `UnreachableError` unless `url` is a valid http or https URL."""
+    """Raises `UnreachableError` unless `url` is the base address of a service."""
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise UnreachableError(f"--url must look like http://127.0.0.1:3000, not {one_line(url)!r}")
-
-
-def describe(code: int, problem: Message) -> str:
-    """A refusal for people: the text of its problem document, or the status code alone."""
-    title = one_line(str(problem.get("title") or ""))
-    if not title:
-        return f"HTTP {code}"
-    errors = problem.get("errors")
-    fields = [
-        f"{error.get('field') or 'body'} {error.get('problem')}, expected {error.get('expected')}"
-        for error in (errors if isinstance(errors, list) else [])
-        if isinstance(error, dict)
-    ]
-    return one_line(f"{code} {title}: {'; '.join(fields) or problem.get('detail')}")
-
-
-def retry_after(code: int, headers: Mapping[str, str], problem: Message) -> float | None:
-    """Seconds after which to try again, or None if the answer will not change."""
-    # `retryAfterMs` is more exact than the header, which has whole seconds.
-    exact = problem.get("retryAfterMs")
-    if isinstance(exact, int) and exact >= 0:
-        return exact / 1000
-    header = headers.get("Retry-After", "")
-    if header.isascii() and header.isdigit():
-        return float(header)
-    return 1.0 if code in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE} else None
-
-
-def _subscription(order: DemoOrder) -> dict[str, object]:
-    return {"orderId": order.order_id} | ({"afterSeq": order.last_seq} if order.last_seq else {})
-
-
-def _pause(failures: int) -> float:
-    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)))
-
-
-def _json_object(text: str | bytes) -> dict[str, object]:
-    """The JSON object in `text`, or an empty one for anything else."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _describe_error(error: Exception) -> str:
-    text: str | None = str(error)
-    if isinstance(error, HTTPClientError):
-        text = error.message
-    elif isinstance(error, OSError):
-        text = error.strerror or str(error)
-    return one_line(text or type(error).__name__)
-
-
-def _close_cause(connection: WebSocketClientConnection) -> str:
-    if connection.close_code is None:
-        return "the connection broke"
-    return f"closed with {connection.close_code}, {one_line(connection.close_reason or 'no reason given')}"
+        ServiceUrl.read(url)
+    except ValueError as error:
+        raise UnreachableError(f"--url {str(error).removeprefix('the URL ')}") from None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
+from dexexec.client.errors import one_line
 from dexexec.domain.status import Status, ends
 
 Message = Mapping[str, object]
@@ -220,12 +221,6 @@ def _until_confirmed(orders: Iterable[DemoOrder]) -> Iterator[float]:
     for order in orders:
         if order.confirmed_at is not None and order.posted_at is not None:
             yield order.confirmed_at - order.posted_at
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and control characters."""
-    # Texts from the server go to a terminal, which would execute escape sequences in them.
-    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def _events(seqs: Sequence[int]) -> str:

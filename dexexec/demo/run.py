@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TextIO
 from uuid import uuid4
 
-from dexexec.demo.client import DemoClient, check_url
+from dexexec.demo.client import POST_SECONDS, DemoClient, check_url
 from dexexec.demo.kinds import Kind, plan_kind
 from dexexec.demo.order import SIZES, DemoOrder, Summary, summarize
 from dexexec.demo.view import View, open_view, summary_lines
@@ -35,6 +35,7 @@ def main(
     *,
     kind: Kind = Kind.MARKET,
     dry_run: bool = False,
+    token: str | None = None,
 ) -> int:
     """Run the demo with `orders` orders of a kind for at most `timeout` seconds, and return the exit code.
 
@@ -42,20 +43,22 @@ def main(
     """
     check_url(url)
     _raise_file_limit(orders + SPARE_FILES)
-    planned = asyncio.run(plan_orders(url, kind, orders, limit=timeout, dry_run=dry_run))
+    planned = asyncio.run(plan_orders(url, kind, orders, limit=timeout, dry_run=dry_run, token=token))
     view = open_view(out or sys.stdout, planned, time.monotonic)
-    summary = asyncio.run(run(url, planned, timeout, view, time.monotonic))
+    summary = asyncio.run(run(url, planned, timeout, view, time.monotonic, token=token))
     for line in summary_lines(summary):
         view.say(line)
     return summary.exit_code
 
 
-async def plan_orders(url: str, kind: Kind, count: int, *, limit: float, dry_run: bool) -> list[DemoOrder]:
+async def plan_orders(
+    url: str, kind: Kind, count: int, *, limit: float, dry_run: bool, token: str | None = None
+) -> list[DemoOrder]:
     """The orders of a run, by current prices where their kind needs them. Raises `UnreachableError`."""
     keys = [str(uuid4()) for _ in range(count)]
     prices: dict[tuple[str, str], Decimal] = {}
     if kind.needs_prices:
-        client = DemoClient(url, changed=lambda _: None, say=lambda _: None, now=time.monotonic)
+        client = DemoClient(url, changed=lambda _: None, say=lambda _: None, now=time.monotonic, token=token)
         try:
             await client.check()
             for side in sorted({side for side, _ in SIZES}):
@@ -63,15 +66,25 @@ async def plan_orders(url: str, kind: Kind, count: int, *, limit: float, dry_run
                 found = await client.prices(side, amounts)
                 prices |= {(side, amount): price for amount, price in found.items()}
         finally:
-            client.close()
+            await client.close()
     longest = LONGEST_LAUNCH if kind is Kind.SNIPER else LONGEST_REST
     expires_at = datetime.now(UTC) + timedelta(seconds=min(longest, limit / 2))
     return plan_kind(kind, count, keys, prices=prices, expires_at=expires_at, dry_run=dry_run)
 
 
-async def run(url: str, orders: Sequence[DemoOrder], limit: float, view: View, now: Callable[[], float]) -> Summary:
+async def run(
+    url: str,
+    orders: Sequence[DemoOrder],
+    limit: float,
+    view: View,
+    now: Callable[[], float],
+    *,
+    token: str | None = None,
+) -> Summary:
     """Execute all orders at the same time, for at most `limit` seconds. Raises `UnreachableError`."""
-    client = DemoClient(url, changed=view.changed, say=view.say, now=now)
+    # Half of the time at most, so that an order that is accepted late can still end.
+    seconds = min(POST_SECONDS, limit / 2)
+    client = DemoClient(url, changed=view.changed, say=view.say, now=now, token=token, post_seconds=seconds)
     try:
         await client.check()
         with view:
@@ -83,7 +96,7 @@ async def run(url: str, orders: Sequence[DemoOrder], limit: float, view: View, n
                 # The task group would wait for it for ever.
                 frames.cancel()
     finally:
-        client.close()
+        await client.close()
     return summarize(orders)
 
 

@@ -28,6 +28,11 @@ from dexexec.errors import UnreachableError
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
+AT = "2026-01-31T12:00:00.123Z"
+RECORD = {
+    "type": "market", "side": "buy", "amount": "0.01", "mode": "exactIn", "inputMint": "a", "outputMint": "b", "seq": 5,
+    "createdAt": AT,
+}  # fmt: skip
 LIFE = ("pending", "routing", "building", "submitted", "confirmed")
 BUSY = {"title": "Too many orders are waiting", "status": 503, "detail": "full", "retryAfterMs": 10}
 
@@ -62,7 +67,7 @@ class ServerBehaviour:
 
     def events(self, order_id: object) -> list[dict[str, object]]:
         return [
-            {"orderId": order_id, "seq": n, "status": status, "at": "t", "final": n == 5, "venue": "v"}
+            {"orderId": order_id, "seq": n, "status": status, "at": AT, "final": n == 5, "venue": "v"}
             for n, status in enumerate(LIFE, 1)
         ]
 
@@ -83,15 +88,16 @@ class Record(BehaviourHandler):
         events = self.behaviour.events(order_id)
         if self.behaviour.differ:
             events[-1]["venue"] = "another"
-        self.write({"orderId": order_id, "status": "confirmed", "events": events})
+        self.write({**RECORD, "orderId": order_id, "status": "confirmed", "events": events})
 
 
 class Quote(BehaviourHandler):
     def get(self) -> None:
         price = self.behaviour.price
-        venue = {"detail": "no pool"} if price is None else {"price": price, "amountOut": "100", "net": "100"}
+        quote = {"detail": "no pool"} if price is None else {"price": price, "amountOut": "100", "net": "100"}
+        venue = {"venue": "v", **quote}
         amounts = self.get_argument("amount").split(",")
-        self.write({"quotes": [{"amount": amount, "venues": [venue]} for amount in amounts]})
+        self.write({"quotes": [{"amount": amount, "amountBase": "100", "venues": [venue]} for amount in amounts]})
 
 
 class Post(BehaviourHandler):
@@ -230,8 +236,8 @@ async def test_the_demo_waits_for_a_server_that_is_unreachable_for_a_while() -> 
 async def test_a_gap_is_a_fault() -> None:
     async with serving(ServerBehaviour(leave_out=3)) as url:
         found, _, _ = await watch(url)
-    assert fault(found) == "event 3 is missing"
-    assert found.statuses == {"confirmed": 2}
+    assert len(found.faults["event 3 is missing"]) == 2
+    assert len(found.faults["the stream is broken: event 3 of the order is missing, 5 times in a row"]) == 2
 
 
 async def test_an_event_that_comes_twice_is_a_fault() -> None:
@@ -264,16 +270,16 @@ async def test_a_busy_server_is_retried_after_its_retry_after() -> None:
     async with serving(behaviour) as url:
         found, _, text = await watch(url, 1)
     assert found.exit_code == 0
-    assert text.count("503 Too many orders are waiting: full; again in 0.0 s") == 3
+    assert text.count("503 Too many orders are waiting: full; again in ") == 3
     assert len(behaviour.orders) == 1
 
 
-async def test_a_server_that_stays_busy_is_given_up_after_a_number_of_tries() -> None:
-    behaviour = ServerBehaviour(busy=1_000)
+async def test_a_server_that_stays_busy_is_given_up_in_time() -> None:
+    behaviour = ServerBehaviour(busy=100_000)
     async with serving(behaviour) as url:
-        found, _, _ = await watch(url)
-    assert fault(found) == "503 Too many orders are waiting: full, 15 times"
-    assert behaviour.busy == 1_000 - 2 * 15
+        found, _, _ = await watch(url, limit=4.0)
+    assert fault(found) == "503 Too many orders are waiting: full"
+    assert behaviour.busy <= 100_000 - 2
 
 
 async def test_a_refused_order_is_not_sent_again_and_the_fields_are_named() -> None:
@@ -318,7 +324,7 @@ async def test_a_refused_handshake_is_not_tried_again() -> None:
     behaviour = ServerBehaviour(handshake=403)
     async with serving(behaviour) as url:
         found, _, _ = await watch(url, 1)
-    assert "its socket was refused: HTTP 403 Forbidden" in found.faults
+    assert "its socket was refused: 403 forbidden" in found.faults
     assert behaviour.sockets == 0
 
 

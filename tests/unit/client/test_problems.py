@@ -6,6 +6,7 @@ import pytest
 
 from dexexec.api.problems import PROBLEMS, document, headers
 from dexexec.client import problems
+from dexexec.client.errors import LONGEST_TEXT
 from dexexec.client.problem_document import class_of, read_problem
 from dexexec.client.problems import BY_CODE, BY_STATUS, ConflictError, ProblemError, UnavailableError
 from dexexec.client.requests import may_have_acted
@@ -86,7 +87,7 @@ def test_what_a_proxy_answers_is_an_error_too(body: bytes) -> None:
 def test_text_of_the_service_does_not_reach_the_terminal_as_it_is() -> None:
     found = read_problem(400, {}, json.dumps({"title": "\x1b[2J", "detail": "a\nb" + "x" * 10_000}).encode())
     assert str(found).isprintable()
-    assert len(str(found)) <= problems.LONGEST_TEXT
+    assert len(str(found)) <= LONGEST_TEXT
 
 
 def test_classes_of_a_status_are_the_bases_of_its_problems() -> None:

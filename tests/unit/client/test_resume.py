@@ -9,15 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexexec.client.answers import Event
+from dexexec.client.errors import ClientError, NoAnswerError, StreamError
 from dexexec.client.problem_document import read_problem
-from dexexec.client.problems import (
-    ClientError,
-    NoAnswerError,
-    OrderNotFoundError,
-    ScopeMissingError,
-    StreamError,
-    UnauthorizedError,
-)
+from dexexec.client.problems import OrderNotFoundError, ScopeMissingError, UnauthorizedError
 from dexexec.client.resume import HEALTHY_SECONDS, MOST_FAULTS, Close, Notice, Resumption, StreamFaultError
 
 A = "01a2295d-82f2-7600-91fb-577a337d39e5"

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from dexexec.cli.main import parser
-from dexexec.demo.client import check_url, describe, retry_after
+from dexexec.demo.client import check_url
 from dexexec.demo.order import DemoOrder, order_faults, plan, sequence_faults, summarize
 from dexexec.demo.view import LiveView, PlainView, open_view, plain_line, summary_lines, table, window
 from dexexec.domain.status import TERMINAL
-from dexexec.errors import FieldProblem, InvalidOrderError, StartupError, TooManyOrdersError
+from dexexec.errors import StartupError
 
 LIFE = ("pending", "routing", "building", "submitted", "confirmed")
 ENDS = {*TERMINAL, "confirmed"}
@@ -292,37 +292,6 @@ def test_a_table_with_too_many_orders_shows_those_under_way_first() -> None:
     assert window(orders, 6) == [waiting[0], *ended, *live]
     assert window(orders, 8) == orders
     assert rendered(orders, rows=4)[-1] == "3 of 8 ended, 2 under way; 4 not shown"
-
-
-def test_a_refusal_names_each_invalid_field_and_the_expected_value() -> None:
-    from dexexec.api import problems  # noqa: PLC0415 - what the service really answers
-
-    refusal = InvalidOrderError([FieldProblem("amount", "is zero", "more"), FieldProblem("", "is odd", "even")])
-    assert describe(422, problems.document(refusal, "r")) == (
-        "422 The order has invalid fields: amount is zero, expected more; body is odd, expected even"
-    )
-    assert describe(429, problems.document(TooManyOrdersError("10 per minute", 3.0), "r")) == (
-        "429 Too many orders from this client: 10 per minute"
-    )
-    assert describe(502, {}) == "HTTP 502"
-
-
-@pytest.mark.parametrize(
-    ("code", "headers", "problem", "seconds"),
-    [
-        (429, {"Retry-After": "7"}, {}, 7.0),
-        (429, {"Retry-After": "1"}, {"retryAfterMs": 31}, 0.031),
-        (503, {}, {}, 1.0),
-        (503, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {}, 1.0),
-        (409, {"Retry-After": "1"}, {}, 1.0),
-        (422, {}, {}, None),
-        (500, {}, {}, None),
-    ],
-)
-def test_it_tries_again_only_on_request(
-    code: int, headers: dict[str, str], problem: dict[str, object], seconds: float | None
-) -> None:
-    assert retry_after(code, headers, problem) == seconds
 
 
 @pytest.mark.parametrize("url", ["", "localhost:3000", "ftp://localhost", "http://", "http://h:99999", "http://[::1"])
