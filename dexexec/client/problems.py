@@ -158,6 +158,12 @@ class InvalidIfMatchError(BadRequestError):
     code = "invalid-if-match"
 
 
+class KeyInUrlError(BadRequestError):
+    """The API key is in the URL, where logs would have it."""
+
+    code = "key-in-url"
+
+
 class ScopeMissingError(ForbiddenError):
     """The API key does not have the scope of this request."""
 
@@ -337,7 +343,8 @@ BY_CODE: Mapping[str, type[ProblemError]] = MappingProxyType({
     one.code: one
     for one in (
         BadRequestError, UnauthorizedError, NotFoundError, TooManyRequestsError, InternalError, UnavailableError,
-        MalformedBodyError, InvalidQueryError, InvalidIdempotencyKeyError, InvalidIfMatchError, ScopeMissingError,
+        MalformedBodyError, InvalidQueryError, InvalidIdempotencyKeyError, InvalidIfMatchError, KeyInUrlError,
+        ScopeMissingError,
         PolicyError, OriginNotAllowedError, OrderNotFoundError, MethodNotAllowedError, IdempotencyKeyInFlightError,
         NotRestingError, TooLateError, VersionMismatchError, BodyTooLargeError, TargetTooLongError,
         UnsupportedMediaTypeError, ExpectationFailedError, HostNotAllowedError, InvalidOrderError,

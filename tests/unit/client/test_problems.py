@@ -15,14 +15,6 @@ from dexexec.errors import UnavailableError as Outage
 
 
 @pytest.mark.parametrize("code", PROBLEMS)
-def test_every_problem_of_the_service_has_a_class_of_its_status(code: str) -> None:
-    service = PROBLEMS[code]
-    found = read_problem(service.http_status, {}, json.dumps({"type": f"/problems/{code}"}).encode())
-    assert type(found) is BY_CODE[code], "add a class to dexexec/client/problems.py, and to BY_CODE there"
-    assert (found.code, found.status) == (code, service.http_status)
-
-
-@pytest.mark.parametrize("code", PROBLEMS)
 def test_what_the_service_calls_retryable_is_repeated_except_a_halt(code: str) -> None:
     # A halt lasts until a person ends it. An order that comes then, minutes late, is not what its program wants.
     assert BY_CODE[code].retryable is (PROBLEMS[code].retryable and code != "halted")
