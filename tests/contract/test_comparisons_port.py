@@ -110,6 +110,25 @@ async def test_the_newest_attempt_marks_up_to_when_a_record_is_complete(records:
         assert (await record.comparisons.state(*WALLET)).complete_until >= before
 
 
+async def test_promise_3_what_one_wallet_lost_does_not_hide_what_another_lost(records: OpenRecord) -> None:
+    """Attempts that came back from the chain are newer than what the copy had: the history of the next wallet must be
+    read back to where the copy ended."""
+    async with records() as record:
+        before = (await record.comparisons.state(*OTHER)).complete_until
+        later = replace(swapped(), landed_at=before + 3_600)
+        assert await record.comparisons.restore(restoration(uuid4(), attempts=(later,)))
+        assert (await record.comparisons.state(*OTHER)).complete_until == before
+
+
+async def test_the_wallets_that_were_ever_compared_are_listed(records: OpenRecord) -> None:
+    async with records() as record:
+        identity = (await record.comparisons.state(*WALLET)).identity
+        assert await record.comparisons.wallets() == []
+        assert await record.comparisons.compared(*WALLET, identity)
+        await record.comparisons.stopped(*OTHER)
+        assert set(await record.comparisons.wallets()) == {WALLET, OTHER}
+
+
 # What it knows, and what it learns
 
 

@@ -125,8 +125,10 @@ class ComparisonSetup:
     announced: list[Event]
     workers: list[WorkerSession] = field(default_factory=list)
 
-    def comparison(self, chain: ScriptedHistory | None = None) -> Comparison:
-        wallet = WalletOnChain(genesis=GENESIS, address=WALLET.address, chain=chain or self.chain, read_own=read_own)
+    def comparison(self, chain: ScriptedHistory | None = None, *, name: str | None = None) -> Comparison:
+        wallet = WalletOnChain(
+            genesis=GENESIS, address=WALLET.address, chain=chain or self.chain, read_own=read_own, name=name
+        )
         return Comparison(
             wallet,
             self.comparisons,

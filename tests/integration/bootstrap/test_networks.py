@@ -123,8 +123,11 @@ async def test_mocks_never_settle_on_a_public_cluster(genesis: str, tmp_path: Pa
 @asynccontextmanager
 async def node_of(genesis: str, wallet: object = VALUE) -> AsyncIterator[dict[str, Any]]:
     """The settings for a node of that chain, where our wallet's account is as given."""
-    answers = {"context": {"slot": 1}, "value": [wallet]}
-    async with scripted_node(getGenesisHash=lambda _: genesis, getMultipleAccounts=lambda _: answers) as node:
+
+    def answer(request: list[Any]) -> dict[str, Any]:
+        return {"context": {"slot": 1}, "value": [wallet] * len(request[0])}
+
+    async with scripted_node(getGenesisHash=lambda _: genesis, getMultipleAccounts=answer) as node:
         yield {"solana_rpc_url": node.url, "solana_wallet_secret_key": KEY}
 
 
@@ -191,6 +194,97 @@ async def test_a_quote_needs_no_wallet_and_reads_no_key(tmp_path: Path) -> None:
             assert set(found.chains) == {Network.SIMULATED, *needed}
             assert (found.wallets, found.sealers) == ({}, {})
     assert not (tmp_path / "localnet-wallet.json").exists()
+
+
+DESK = Keypair()
+AT_VAULT = str(Keypair().pubkey())
+
+
+def wallets_file(folder: Path, *, default: bool = False) -> Path:
+    """A file with a wallet whose key is here, and one whose key is in a Vault that does not answer."""
+    for name in ("desk", "token"):
+        (folder / name).write_text(json.dumps(list(bytes(DESK))) if name == "desk" else "a token")
+        (folder / name).chmod(0o600)
+    path = folder / "wallets.toml"
+    text = f"""
+    [{"default" if default else "desk-1"}]
+    key = "file:{folder / "desk"}"
+    [desk-2]
+    keychain = "vault"
+    address = "{AT_VAULT}"
+    api_base_url = "https://127.0.0.1:9"
+    key_name = "desk"
+    token = "file:{folder / "token"}"
+    """
+    path.write_text(text)
+    return path
+
+
+async def test_every_wallet_has_a_sealer_and_a_history_on_every_network(tmp_path: Path) -> None:
+    async with node_of(DEVNET) as given, run_localnet(tmp_path / "net") as net:
+        needed = [Network.SOLANA, Network.LOCALNET]
+        given |= {"data_dir": tmp_path, "wallets": wallets_file(tmp_path)}
+        async with networks(needed, localnet_url=net.url, **given) as found:
+            addresses = {None: ADDRESS, "desk-1": str(DESK.pubkey()), "desk-2": AT_VAULT}
+            for name, address in addresses.items():
+                of = found.of(name)
+                assert of.wallets == dict.fromkeys(needed, address)
+                assert set(of.sealers) == set(of.simulators) == {Network.SIMULATED, *needed}
+                assert {of.sealers[network].payer for network in needed} == {address}
+            assert {(payer.name, payer.address) for payer in found.payers} == set(addresses.items())
+            assert len(found.payers) == len(needed) * len(addresses)
+            simulated = {found.of(name).sealers[Network.SIMULATED].payer for name in addresses}
+            assert len(simulated) == len(addresses), "the simulated chain has a wallet for each name too"
+
+
+async def test_promise_19_where_all_orders_run_dry_no_named_wallet_gets_a_key(tmp_path: Path) -> None:
+    async with node_of(DEVNET) as given:
+        given |= {"dry_run": True, "wallets": wallets_file(tmp_path)}
+        async with networks([Network.SOLANA], **given) as found:
+            assert [found.of(name).sealers for name in (None, "desk-1", "desk-2")] == [{}, {}, {}]
+            assert found.of("desk-2").simulators[Network.SOLANA].payer == AT_VAULT
+
+
+async def test_the_table_default_is_the_wallet_of_orders_that_name_none(tmp_path: Path) -> None:
+    async with node_of(DEVNET) as given:
+        del given["solana_wallet_secret_key"]
+        given["wallets"] = wallets_file(tmp_path, default=True)
+        async with networks([Network.SOLANA], **given) as found:
+            assert found.wallets[Network.SOLANA] == str(DESK.pubkey())
+            assert set(found.named) == {"desk-2"}
+
+
+async def test_an_empty_named_wallet_does_not_stop_the_others(tmp_path: Path) -> None:
+    def shown(request: list[Any]) -> dict[str, Any]:
+        values = [VALUE if address == ADDRESS else None for address in request[0]]
+        return {"context": {"slot": 1}, "value": values}
+
+    async with scripted_node(getGenesisHash=lambda _: DEVNET, getMultipleAccounts=shown) as node:
+        given: dict[str, Any] = {"solana_rpc_url": node.url, "solana_wallet_secret_key": KEY}
+        given["wallets"] = wallets_file(tmp_path)
+        async with networks([Network.SOLANA], **given) as found:
+            assert set(found.named) == {"desk-1", "desk-2"}
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('key = "file:{folder}/nowhere"', "key of [desk] in DEXEXEC_WALLETS names a file that does not exist"),
+        ('key = "env:NOT_SET_ANYWHERE"', "key of [desk] in DEXEXEC_WALLETS: its secret is empty"),
+        (f'key = "file:{{folder}}/desk"\naddress = "{AT_VAULT}"', "the key of [desk] is not that of its address"),
+        (f'keychain = "vualt"\naddress = "{AT_VAULT}"', "[desk]: did you mean vault?"),
+        (f'keychain = "crossmint"\naddress = "{AT_VAULT}"', "it sends the transactions that it signs"),
+        (f'keychain = "vault"\naddress = "{AT_VAULT}"', "[desk]: api_base_url and token and key_name must be set"),
+    ],
+)
+async def test_a_named_wallet_that_cannot_be_opened_is_an_error_at_start(
+    tmp_path: Path, table: str, words: str
+) -> None:
+    wallets_file(tmp_path)
+    path = tmp_path / "wrong.toml"
+    path.write_text(f"[desk]\n{table.format(folder=tmp_path)}")
+    async with node_of(DEVNET) as given:
+        await refused([Network.SOLANA], words, wallets=path, **given)
 
 
 @pytest.mark.parametrize(("genesis", "name"), [*PUBLIC_CLUSTERS.items(), ("4" * 44, "")])

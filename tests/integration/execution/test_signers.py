@@ -1,7 +1,7 @@
 """A wallet whose signer fails: its orders wait without a try, no venue is blamed, and they are filled afterwards."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 from dexexec.domain.status import Status
@@ -63,3 +63,16 @@ async def test_an_order_shows_that_it_waits_for_its_signer_and_expires_with_that
         events = await on.ended(order_id)
         assert (events[-1].status, events[-1].detail["reason"]) == (Status.EXPIRED, "signer")
         assert on.chain.sent == []
+
+
+async def test_an_order_of_a_wallet_that_is_gone_waits_and_those_of_others_go_on(
+    scripted_workers: OpenScriptedWorkers,
+) -> None:
+    slow = RetryPolicy(attempts=2, base_ms=60_000, max_ms=60_000)
+    async with scripted_workers() as on, running(on.worker(retry_policy=slow, concurrency=1).run()):
+        waiting = await on.post(replace(new_order(deadline_ms=3_600_000), wallet="desk-9"))
+        await until(lambda: waits_for(on, waiting, "signer"), pause=0.02)
+        view = await on.view(waiting)
+        assert "no wallet named desk-9" in view["waitingFor"]["detail"]
+        assert (view["wallet"], view["attemptCount"], on.a.asked, on.b.asked) == ("desk-9", 0, 0, 0)
+        assert (await on.ended(await on.post()))[-1].status is Status.CONFIRMED, "its one place is free"

@@ -61,6 +61,17 @@ async def test_an_order_whose_lost_attempt_failed_continues_with_the_next_number
         assert (again.order.status, again.order.attempts, again.attempt) == (Status.ROUTING, 1, None)
 
 
+async def test_an_order_that_is_gone_comes_back_with_the_wallet_that_paid(database_address: Address) -> None:
+    async with comparison_setup(database_address) as at:
+        await at.moves_to_another_postgres()
+        order_id = new_order().id
+        at.lands(AttemptId(order_id, 1))
+        await at.permission(at.comparison(name="desk-2")).obtain()
+        found = await at.read(order_id)
+        assert (found["status"], found["wallet"]) == ("confirmed", "desk-2")
+        assert found["events"][0]["wallet"] == "desk-2"
+
+
 async def test_two_attempts_of_one_order_come_back_as_one_order(database_address: Address) -> None:
     async with comparison_setup(database_address) as at:
         await at.moves_to_another_postgres()
