@@ -49,6 +49,7 @@ from dexexec.domain.api_key import Scope
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter, OrderTotals
+from dexexec.domain.policy import Policy
 from dexexec.domain.quote import SwapRequest
 from dexexec.errors import QueueFullError, RequestError
 from dexexec.intake.order_body import BodyReader
@@ -71,8 +72,9 @@ class OrderIntake(Protocol):
     def check_capacity(self) -> None:
         """Raises `QueueFullError` if any order would be refused now."""
 
-    async def accept(self, order: NewOrder, read_at: float) -> Created:
-        """Store and dispatch the order. `read_at` is when its request had been read (monotonic seconds)."""
+    async def accept(self, order: NewOrder, read_at: float, policy: Policy) -> Created:
+        """Store and dispatch the order, if its owner's `policy` allows it. `read_at` is when its request had been read
+        (monotonic seconds)."""
 
 
 class OrderHistory(Protocol):

@@ -93,7 +93,7 @@ class ExecuteHandler(ApiHandler):
             return None
         self._accepting = asyncio.current_task()
         try:
-            return await self.api.intake.accept(order, self._read_at)
+            return await self.api.intake.accept(order, self._read_at, self.caller.policy)
         except asyncio.CancelledError:
             if not self._gone.is_set():
                 raise
@@ -263,7 +263,7 @@ def read_order(api: Api, request: HTTPServerRequest, request_id: str, caller: Ca
     headers = request.headers
     require_json(headers.get("Content-Type"), headers.get("Content-Encoding"))
     key = idempotency_key(headers)
-    order = api.reader.read(
+    order = api.reader.within(caller.policy).read(
         request.body,
         uuid7(api.clock.unix_ms(), os.urandom(RANDOM_BYTES)),
         client_address(request, api.settings),

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
+from dexexec.domain.policy_check import Trade
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
 
@@ -39,8 +40,8 @@ class Amendment:
     """New values of an order's row. `changes` are the fields as a client sees them, each with its value before (`from`)
     and after (`to`). `bound` is the one at the new price for the new amount. `expires_at` is only written if
     `moves_expiry`; without `wakes_at_expiry`, the order wakes at once and decides anew. `resizes`: what was seen for
-    the former amount does not count any more. Without `max_price_impact_bps` the order's own stays. `detail` is that of
-    the event."""
+    the former amount does not count any more. Without `max_price_impact_bps` the order's own stays. `trade` is
+    what the policy of its owner limits of the changed order (None: nothing). `detail` is that of the event."""
 
     changes: Mapping[str, Mapping[str, object]]
     amount: Decimal
@@ -50,6 +51,7 @@ class Amendment:
     terms: Mapping[str, object]
     moves_expiry: bool
     expires_at: datetime | None
+    trade: Trade | None = None
     max_price_impact_bps: int | None = None
     resizes: bool = False
     wakes_at_expiry: bool = True

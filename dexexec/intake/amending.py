@@ -16,6 +16,7 @@ from uuid import UUID
 from dexexec.domain.amendment import CHANGES, AmendableOrder, Amended, Amendment
 from dexexec.domain.event import Detail
 from dexexec.domain.order import NewOrder
+from dexexec.domain.policy_check import Trade, posted_trade
 from dexexec.domain.share import amount_text, read_share
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms, TimeInForce
@@ -72,7 +73,8 @@ class Amending:
         """Change the order of `owner` (None: of all), if its version is one of `versions` (None: any).
 
         Raises `MalformedBodyError`, `OrderNotFoundError`, `NotRestingError`, `VersionMismatchError`,
-        `InvalidOrderError` with every bad field, and `UnavailableError`: the same request can be repeated then.
+        `InvalidOrderError` with every bad field, `PolicyError`, and `UnavailableError`: the same request can be
+        repeated then.
         """
         given = read_object(body)
         while True:
@@ -195,12 +197,28 @@ def _amendment(order: AmendableOrder, changed: NewOrder) -> Amendment:
         bound=changed.bound,
         bound_open=changed.bound_open,
         terms=terms.detail(),
+        trade=_trade(changed, changes),
         max_price_impact_bps=changed.max_price_impact_bps if "conditions" in changes else None,
         resizes="amount" in changes,
         moves_expiry="expiresAt" in changes,
         wakes_at_expiry=order.type is not OrderType.RECURRING,
         expires_at=terms.expires_at,
         detail=detail,
+    )
+
+
+def _trade(changed: NewOrder, changes: Mapping[str, object]) -> Trade:
+    """The changed order as the policy of its owner limits it. What stays was checked when the order was accepted."""
+    trade = posted_trade(changed)
+    # `changed` has the defaults of a new order instead of its own slippage and wallet, which cannot be changed.
+    resized = {"amount", "limitPrice"} & changes.keys()
+    return replace(
+        trade,
+        most_in=trade.most_in if resized else None,
+        kinds=(),
+        slippage_bps=0,
+        impact_ppm=trade.impact_ppm if "conditions" in changes else 0,
+        wallet="",
     )
 
 

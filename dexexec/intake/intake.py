@@ -15,6 +15,8 @@ from dexexec.concurrency.cancellation import cancelled
 from dexexec.config.settings import Settings
 from dexexec.domain.halt import NO_HALTS, Halt
 from dexexec.domain.order import NewOrder
+from dexexec.domain.policy import NO_LIMITS, Policy
+from dexexec.domain.policy_check import breaches, posted_trade
 from dexexec.domain.stage import Stage
 from dexexec.errors import (
     QueueFullError,
@@ -25,7 +27,7 @@ from dexexec.errors import (
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.intake.queue_gate import DEPTH_TIMEOUT_SECONDS, OrderQueue, QueueGate
 from dexexec.observe.observer import Observer
-from dexexec.operator_errors import HaltedError
+from dexexec.operator_errors import HaltedError, PolicyError
 from dexexec.store import Created
 
 REFUSALS_LOG_SECONDS = 1.0
@@ -38,7 +40,7 @@ ENQUEUE_LIMIT = 500
 class OrderStore(Protocol):
     """The part of `dexexec.store.Store` that intake uses."""
 
-    async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
+    async def create(self, order: NewOrder, *, read_at: float, answer_by: float, policy: Policy) -> Created:
         """Commit the order and its first event; raises by `answer_by`."""
 
 
@@ -94,14 +96,14 @@ class Intake:
             self._count_refusal()
             raise
 
-    async def accept(self, order: NewOrder, read_at: float | None = None) -> Created:
+    async def accept(self, order: NewOrder, read_at: float | None = None, policy: Policy = NO_LIMITS) -> Created:
         """Store the order. It is committed when this returns, and on its way to the queue. `read_at` is when its
-        request had been read (monotonic seconds; None: now).
+        request had been read (monotonic seconds; None: now). `policy` is that of its owner.
 
-        Raises `HaltedError`, `TooManyOrdersError`, `QueueFullError`, `UnavailableError` (with the order's id when
-        Postgres may have stored it), and what `Store.create` raises. Ends within `DEXEXEC_REQUEST_TIMEOUT_MS` and by
-        the order's deadline, both from `read_at` on. When it is cancelled before the order is being written, nothing is
-        stored.
+        Raises `HaltedError`, `PolicyError`, `TooManyOrdersError`, `QueueFullError`, `UnavailableError` (with the
+        order's id when Postgres may have stored it), and what `Store.create` raises. Ends within
+        `DEXEXEC_REQUEST_TIMEOUT_MS` and by the order's deadline, both from `read_at` on. When it is cancelled before
+        the order is being written, nothing is stored.
         """
         now = self._clock.monotonic()
         read_at = now if read_at is None else read_at
@@ -111,6 +113,10 @@ class Intake:
         # A dry run signs nothing.
         if not order.dry_run and (halt := self._halts.of(order.owner)) is not None:
             raise HaltedError(halt)
+        # What breaks a limit by itself takes no turn. With a key it may repeat an order that was accepted before the
+        # policy was changed: only the store can tell.
+        if order.idempotency_key is None and (broken := breaches(policy, posted_trade(order))):
+            raise PolicyError(broken)
         # A repeated Idempotency-Key passes the same checks, since only the store can recognise it. A refusal (503) does
         # not change the first order, and a later repetition returns its id.
         try:
@@ -123,7 +129,7 @@ class Intake:
             raise
         except TimeoutError:
             raise self._timed_out() from None
-        created = await self._create(order, read_at, answer_by)
+        created = await self._create(order, read_at, answer_by, policy)
         if not created.replayed:
             self._observer.metrics.stage_ended(Stage.ACCEPTING, self._clock.monotonic() - read_at)
         if created.taken or created.rests:
@@ -162,11 +168,11 @@ class Intake:
         if grant.granted < 1:
             raise TooManyOrdersError(f"at most {per_minute} orders per minute from one client", grant.retry_after)
 
-    async def _create(self, order: NewOrder, read_at: float, answer_by: float) -> Created:
+    async def _create(self, order: NewOrder, read_at: float, answer_by: float, policy: Policy) -> Created:
         is_new = False
         try:
             await self._failpoints.reach(Failpoint.CREATING)
-            created = await self._store.create(order, read_at=read_at, answer_by=answer_by)
+            created = await self._store.create(order, read_at=read_at, answer_by=answer_by, policy=policy)
             await self._failpoints.reach(Failpoint.CREATED)
             is_new = not created.replayed
             return created

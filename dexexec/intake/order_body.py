@@ -4,6 +4,7 @@ A body that is not JSON is refused (400, 415). For a JSON object one answer (422
 expected. Nothing is guessed, rounded, trimmed or converted. `dexexec.domain.amount` has the rules for amounts.
 """
 
+import copy
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from dexexec.config.settings import Settings
 from dexexec.domain.amount import JsonNumber
 from dexexec.domain.bound import bound_of
 from dexexec.domain.order import FOREVER_MS, NewOrder, Side
+from dexexec.domain.policy import Policy
 from dexexec.domain.quote import BPS, Mode
 from dexexec.domain.share import share_text
 from dexexec.domain.terms import OrderType, Terms
@@ -187,6 +189,17 @@ class BodyReader:
         known = [f"{token.mint} ({token.symbol})" for token in self._tokens.values()]
         more = f" or {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         self._mints = f"one of {', '.join(known[:SHOWN])}{more}"
+
+    def within(self, policy: Policy) -> "BodyReader":
+        """A reader whose defaults are within the policy: only what a client has written itself is over a limit."""
+        slippage_bps = self._slippage_bps if policy.max_slippage_bps is None else policy.max_slippage_bps
+        impact_bps = self._max_price_impact_bps if policy.max_price_impact_bps is None else policy.max_price_impact_bps
+        if slippage_bps >= self._slippage_bps and impact_bps >= self._max_price_impact_bps:
+            return self
+        reader = copy.copy(self)
+        reader._slippage_bps = min(self._slippage_bps, slippage_bps)
+        reader._max_price_impact_bps = min(self._max_price_impact_bps, impact_bps)
+        return reader
 
     def read(
         self,

@@ -4,6 +4,7 @@ client has seen, and only while the order rests. So of a change, a trigger and a
 Beside `cancellations`, below the API. `rested_xid` shows the change to the oracle.
 """
 
+from datetime import date
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -14,9 +15,11 @@ from dexexec.domain.order import FOREVER_MS
 from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
+from dexexec.operator_errors import PolicyError
+from dexexec.store import policies
 from dexexec.store.cancellations import OWNED
-from dexexec.store.database import Database
-from dexexec.store.rows import fetch_rows
+from dexexec.store.database import Connection, Database
+from dexexec.store.rows import fetch_row, fetch_rows
 
 READ = f"""
 SELECT o.id, o.version, o.status, o.type, o.resting, o.finished_at IS NOT NULL AS ended,
@@ -58,6 +61,9 @@ WITH u AS (
 SELECT version, at FROM u
 """
 
+# A dry run spends nothing.
+OWNER = "SELECT owner FROM orders WHERE id = %(id)s AND owner IS NOT NULL AND NOT dry_run"
+
 
 async def read_amendable(database: Database, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
     """Return the order as it is now; None if `owner` (None: any) has no such order."""
@@ -85,8 +91,26 @@ async def read_amendable(database: Database, order_id: UUID, owner: int | None =
     return None
 
 
-async def amend(database: Database, order_id: UUID, version: int, amendment: Amendment) -> Event | None:
-    """Write the change and return its event; None if the order does not rest at that version any more."""
+async def amend(
+    database: Database, order_id: UUID, version: int, amendment: Amendment, today: date | None = None
+) -> Event | None:
+    """Write the change and return its event; None if the order does not rest at that version any more. Raises
+    `PolicyError` if the changed order breaks a limit of its owner."""
+    async with database.connection() as connection:
+        row = await fetch_row(connection, OWNER, {"id": order_id})
+        of_owner = await policies.policies_of(connection, [row.owner]) if row is not None else {}
+        if not of_owner or amendment.trade is None:
+            return await _amend(connection, order_id, version, amendment)
+        async with connection.transaction():
+            limits = await policies.lock_for(connection, of_owner, [order_id], today)
+            if broken := limits.admit(order_id, row.owner, amendment.trade):
+                raise PolicyError(broken)
+            event = await _amend(connection, order_id, version, amendment)
+            await policies.write_spends(connection, limits, [order_id] if event else [])
+            return event
+
+
+async def _amend(connection: Connection, order_id: UUID, version: int, amendment: Amendment) -> Event | None:
     bound = amendment.bound
     values = {
         "id": order_id,
@@ -105,7 +129,6 @@ async def amend(database: Database, order_id: UUID, version: int, amendment: Ame
         "forever_ms": FOREVER_MS,
         "detail": Jsonb(dict(amendment.detail)),
     }
-    async with database.connection() as connection:
-        for row in await fetch_rows(connection, AMEND, values):
-            return Event(order_id=order_id, seq=row.version, status=Status.WAITING, at=row.at, detail=amendment.detail)
+    for row in await fetch_rows(connection, AMEND, values):
+        return Event(order_id=order_id, seq=row.version, status=Status.WAITING, at=row.at, detail=amendment.detail)
     return None

@@ -12,6 +12,8 @@ from psycopg.errors import UniqueViolation
 
 from dexexec.domain.api_key import ApiKey, Scope
 from dexexec.domain.api_token import ApiToken
+from dexexec.domain.policy import NO_LIMITS, Policy
+from dexexec.domain.policy_json import read_policy
 from dexexec.errors import StartupError
 from dexexec.store.database import Database
 from dexexec.store.rows import fetch_row, fetch_rows
@@ -109,7 +111,7 @@ class ApiKeyTable:
         found = []
         for row in rows:
             try:
-                key = _read_key(row)
+                key = _read_key(row, read_policy(row.policy))
             except (ValueError, TypeError, KeyError) as error:
                 # A newer version or a person has written it. Its limits are unknown, so it must not be used.
                 self._unreadable(row.name, error)
@@ -189,12 +191,13 @@ async def list_keys(database: Database) -> list[ListedKey]:
     return [ListedKey(key, tuple(secrets[owner])) for owner, key in keys.items()]
 
 
-def _read_key(row: Any) -> ApiKey:
+def _read_key(row: Any, policy: Policy = NO_LIMITS) -> ApiKey:
     """Raises `ValueError` for a row that this version cannot read."""
     return ApiKey(
         owner=row.owner,
         name=row.name,
         scopes=frozenset(Scope(scope) for scope in row.scopes),
+        policy=policy,
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

@@ -88,13 +88,17 @@ class LockedPolicies:
     """What the admitted orders may spend."""
 
     def admit(self, order_id: UUID, owner: int, trade: Trade) -> list[Breach]:
-        """Count an attempt; returns the limits that it breaks, and then nothing of it is counted."""
+        """Count an attempt, or a change of an order; returns the limits that it breaks, and then nothing of it is
+        counted."""
         policy = self.policies.get(owner, NO_LIMITS)
         if policy is None:
             return [unreadable_breach()]
         # The limits of one order first: breaking one of these does not end with the day.
         broken = breaches(policy, trade)
-        return broken or self._count(order_id, owner, policy, trade.mint_in, trade.most_in or 0)
+        # A change of an order that does not concern its amount leaves what is counted as it is.
+        if broken or trade.most_in is None:
+            return broken
+        return self._count(order_id, owner, policy, trade.mint_in, trade.most_in)
 
     def accept(self, order: NewOrder, owner: int, policy: Policy) -> list[Breach]:
         """Count a new order; returns the limits that it breaks, and then nothing of it is counted."""

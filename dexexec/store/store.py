@@ -246,8 +246,8 @@ class Store(RestingOrders):
 
     async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
         """Change an order that rests at `version`, and return its version then; None if it does not. Raises
-        `UnavailableError`: the order may be changed then."""
-        event = await self._bounded(amendments.amend(self._for_orders, order_id, version, amendment))
+        `PolicyError`, and `UnavailableError`: the order may be changed then."""
+        event = await self._bounded(amendments.amend(self._for_orders, order_id, version, amendment, self._today()))
         if event is None:
             return None
         self._announce([event])

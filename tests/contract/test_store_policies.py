@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from dexexec.domain.amendment import Amendment
 from dexexec.domain.event import Detail, Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter
@@ -21,6 +22,7 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import IdempotencyMismatchError
 from dexexec.operator_errors import PolicyError
 from dexexec.store import Claimed, Created, Resolution, Store, WorkerSession
+from tests.contract.test_store_amending import amendment as amending
 from tests.support.limit_orders import limit_order
 from tests.support.parts import new_order
 from tests.support.policies import DAY, NEXT_DAY, add_key, set_day, set_policy
@@ -154,7 +156,7 @@ async def test_promise_25_a_repeated_request_gets_its_order_when_the_limit_is_us
             await store.create(replace(new_order(key=f"{owner}/new", body_hash=b"same"), owner=owner), policy=policy)
 
 
-async def test_a_dry_run_and_a_recurring_order_take_nothing_of_a_days_limit(stores: Open) -> None:
+async def test_a_dry_run_takes_nothing_of_a_days_limit_and_is_within_it(stores: Open) -> None:
     async with stores() as store:
         policy = per_day(1)
         owner = await add_key(store, policy)
@@ -316,3 +318,36 @@ async def test_promise_25_whatever_happens_at_once_no_day_spends_more_than_its_l
             assert 0 < spent[day] <= limit * OWN
         for worker in workers:
             await worker.end()
+
+
+async def test_promise_25_a_changed_order_is_within_the_limits_of_now_or_stays_as_it_was(stores: Open) -> None:
+    announced: list[Event] = []
+    async with stores(announced.extend) as store:
+        policy = per_day(3)
+        owner = await add_key(store, policy)
+        resting = await post(store, owner, policy, replace(limit_order(), amount_base=OWN))
+        await post(store, owner, policy)
+        reported = len(announced)
+        for amount, name in ((21_000_000, "maxPerDay"), (31_000_000, "maxPerDay")):
+            with pytest.raises(PolicyError) as caught:
+                await store.amend(resting, 2, resized(amount))
+            assert caught.value.about["policy"] == name
+        assert len(announced) == reported
+        assert await store.versions([resting]) == {resting: 2}
+        assert await store.amend(resting, 2, resized(20_000_000)) == 3
+        with pytest.raises(PolicyError):
+            await post(store, owner, policy, new_order(amount="0.000000001"))
+        await set_policy(store, owner, limited(max_per_order={WSOL: OWN}))
+        with pytest.raises(PolicyError):
+            await store.amend(resting, 3, resized(OWN + 1))
+        untouched = replace(resized(OWN + 1), trade=replace(trade_of(OWN + 1), most_in=None))
+        assert await store.amend(resting, 3, untouched) == 4, "a change of something else is not about the amount"
+
+
+def trade_of(amount: int) -> Trade:
+    return Trade(mint_in=WSOL, mint_out=USDC, most_in=amount, slippage_bps=0, impact_ppm=0)
+
+
+def resized(amount: int) -> Amendment:
+    """The order with another amount."""
+    return amending(amount_base=amount, resizes=True, trade=trade_of(amount))

@@ -12,6 +12,7 @@ from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooL
 from dexexec.domain.cost import CostSum
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter, OrderTotals
+from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
 from dexexec.store import CostQuery, CostReport, Created, Cursor
@@ -67,7 +68,7 @@ class MemoryStore:
         self.owners: dict[str, list[int]] = {}
         self.takes = False  # new orders, without the queue
 
-    async def create(self, order: NewOrder, *, read_at: float, answer_by: float) -> Created:
+    async def create(self, order: NewOrder, *, read_at: float, answer_by: float, policy: Policy = NO_LIMITS) -> Created:
         """With the order's id in the error of a request whose time is over while it is stored."""
         self.asked += 1
         try:

@@ -20,7 +20,7 @@ from dexexec.domain.launch import NewPool
 from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.policy import NO_LIMITS, Policy
-from dexexec.domain.policy_check import breaches, posted_trade
+from dexexec.domain.policy_check import Trade, breaches, posted_trade
 from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms
@@ -254,7 +254,7 @@ class MemoryDatabase:
         if step.may_swap and (held := groups.held(self, row, step.group_lookups)) is not None:
             raise GroupHeldError(held)
         if step.attempt is not None:
-            locked = self._admit(row, step.attempt)
+            locked = self._admit(row, step.attempt.trade)
             self._reserve(step.attempt, now)
             self._record(row, step, now)
             self._write_spends(locked)
@@ -363,6 +363,7 @@ class MemoryDatabase:
         row, now = self.orders[order_id], self.now()
         if not row.resting or row.version != version:
             return None
+        self._write_spends(self._admit(row, None if row.new.dry_run else amendment.trade))
         terms = Terms.of(amendment.terms)
         if amendment.resizes:
             row.first_quote = row.high_water = None
@@ -422,12 +423,12 @@ class MemoryDatabase:
             raise PolicyError(broken)
         return locked
 
-    def _admit(self, row: OrderRow, new: NewAttempt) -> policies.LockedPolicies:
+    def _admit(self, row: OrderRow, trade: Trade | None) -> policies.LockedPolicies:
         """Raises `PolicyError`."""
         owner = row.new.owner
         policy = self.policies.get(owner, NO_LIMITS) if owner is not None else NO_LIMITS
         locked = self._lock(owner, policy)
-        if new.trade is not None and owner is not None and (broken := locked.admit(row.new.id, owner, new.trade)):
+        if trade is not None and owner is not None and (broken := locked.admit(row.new.id, owner, trade)):
             raise PolicyError(broken)
         return locked
 

@@ -7,6 +7,8 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from dexexec.config.settings import Settings
+from dexexec.domain.policy import Policy
+from dexexec.domain.terms import OrderType
 from dexexec.errors import (
     IdempotencyMismatchError,
     QueueFullError,
@@ -16,6 +18,7 @@ from dexexec.errors import (
 from dexexec.intake.intake import Intake
 from dexexec.intake.queue_gate import FRESH_SECONDS, MAX_WAIT_SECONDS, MAX_WAITING, STALE_SECONDS
 from dexexec.observe.observer import Observer
+from dexexec.operator_errors import PolicyError
 from dexexec.testing.clock import ManualClock
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
 from tests.support.parts import new_order
@@ -350,3 +353,17 @@ async def test_an_order_is_accepted_although_redis_is_lost_after_the_commit(fail
         await setup.intake.accept(new_order())
     await setup.intake.close()
     assert len(setup.queue.ids) == 2
+
+
+async def test_what_breaks_a_limit_by_itself_is_refused_before_it_takes_a_turn() -> None:
+    setup, policy = Setup(), Policy(kinds=frozenset({OrderType.LIMIT}))
+    with pytest.raises(PolicyError) as caught:
+        await setup.intake.accept(new_order(), policy=policy)
+    assert caught.value.about == {"policy": "kinds", "limit": "limit", "given": "market"}
+    assert setup.store.asked == 0
+
+
+async def test_with_a_key_only_the_store_decides_since_the_order_may_be_there() -> None:
+    setup, policy = Setup(), Policy(kinds=frozenset({OrderType.LIMIT}))
+    await setup.intake.accept(new_order(key="k"), policy=policy)
+    assert setup.store.asked == 1

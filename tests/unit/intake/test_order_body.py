@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.order import U64_MAX, NewOrder, Side
+from dexexec.domain.policy import Policy
 from dexexec.domain.quote import Mode
 from dexexec.domain.token import USDC, WSOL, Token
 from dexexec.errors import (
@@ -261,3 +262,13 @@ def test_a_client_that_expects_a_swap_gets_none_where_all_orders_run_dry() -> No
 def test_the_same_key_with_and_without_a_dry_run_is_another_body() -> None:
     assert read_fields("k", dryRun=True).body_hash != read_fields("k").body_hash
     assert read_fields("k", dryRun=True).body_hash != read_fields("k", dryRun=False).body_hash
+
+
+def test_a_policy_lowers_the_defaults_and_leaves_what_the_client_has_written() -> None:
+    posted = {"side": "buy", "amount": "0.01"}
+    tight = READER.within(Policy(max_slippage_bps=7, max_price_impact_bps=9))
+    written = {**posted, "slippageBps": 40, "maxPriceImpactBps": 80}
+    order, own = (tight.read(json.dumps(body).encode(), ID, "", None) for body in (posted, written))
+    assert (order.slippage_bps, order.max_price_impact_bps) == (7, 9)
+    assert (own.slippage_bps, own.max_price_impact_bps) == (40, 80)
+    assert READER.within(Policy(max_slippage_bps=5_000)) is READER, "a default is never raised"
