@@ -15,6 +15,7 @@ from dexexec.api.cancel_selection import query_values, read_selection
 from dexexec.api.client_address import client_address
 from dexexec.api.compression import SUFFIX
 from dexexec.api.explanation import explain
+from dexexec.api.front_page import EXECUTE
 from dexexec.api.handler import JSON, Api, ApiHandler, encode
 from dexexec.api.list_query import KEY, encode_cursor, only, read_fields, read_list_query
 from dexexec.api.problems import MethodNotAllowedError
@@ -36,6 +37,7 @@ from dexexec.errors import (
     UnavailableError,
 )
 from dexexec.intake.order_body import require_json
+from dexexec.observe.tracing import NO_TRACER, RequestSpan
 from dexexec.store import Created, Cursor
 
 NO_ORDER = "the path names no order: it takes the orderId that posting one answered"
@@ -50,6 +52,8 @@ class ExecuteHandler(ApiHandler):
     """`POST /api/orders/execute`. The WebSocket's handshake, a GET on the same path, has another handler."""
 
     _accepting: "asyncio.Task[object] | None" = None
+    _span: RequestSpan = NO_TRACER
+    _order_id = ""
 
     def initialize(self, api: Api) -> None:
         """Called by Tornado when the body has been read: the order's deadline counts from now."""
@@ -68,6 +72,7 @@ class ExecuteHandler(ApiHandler):
     async def post(self) -> None:
         """202 with the order's id, once the order is committed. `Idempotent-Replayed: true` if it was committed
         earlier."""
+        self._span = self.api.observer.tracer.request(f"POST {EXECUTE}", self.request.headers.get("traceparent"))
         try:
             order = read_order(self.api, self.request, self.request_id, self.caller)
         except RequestError:
@@ -75,10 +80,13 @@ class ExecuteHandler(ApiHandler):
             if turn is not None:
                 await turn
             raise
+        if self._span.traceparent is not None:
+            order = replace(order, traceparent=self._span.traceparent)
         created = await self._accept(order)
         if created is None:
             self.client_gone()
             return
+        self._order_id = str(created.order_id)
         self.api.observer.order_accepted(created.order_id, self.request_id, replayed=created.replayed)
         self.set_header("Location", f"/api/orders/{created.order_id}")
         if created.replayed:
@@ -86,6 +94,10 @@ class ExecuteHandler(ApiHandler):
         # Not of a replayed order: the setting may have changed since that was stored.
         dry_run = {"dryRun": True} if order.dry_run and not created.replayed else {}
         self.answer({"orderId": str(created.order_id), **dry_run}, status=202)
+
+    def on_finish(self) -> None:
+        """Called by Tornado after the answer."""
+        self._span.end(self.get_status(), self._order_id)
 
     async def _accept(self, order: NewOrder) -> Created | None:
         """The order's id; None if the client has gone before it could be answered."""

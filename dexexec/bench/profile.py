@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-PARTS = ("primitives", "throughput", "latency", "fanout", "memory", "intake", "overload", "resting", "history")
+PARTS = (
+    "primitives", "throughput", "metrics", "latency", "fanout", "memory", "intake", "overload", "resting", "history",
+)  # fmt: skip
 """In the order in which they run: the limits first, and what fills the disk last."""
 REMOTE_PARTS = ("primitives", "throughput", "latency", "intake", "overload")
 """The parts that need only the server's API, for `--url`."""
@@ -15,6 +17,8 @@ class Profile:
     warm_seconds: float = 2.0
     window_seconds: float = 8.0
     clients: tuple[int, ...] = (64, 256)
+    metrics_rounds: int = 12
+    metrics_seconds: float = 4.0
     rates: tuple[int, ...] = (50, 200, 500)
     rate_seconds: float = 15.0
     sockets: tuple[int, ...] = (1_000, 10_000)
@@ -36,6 +40,8 @@ QUICK = Profile(
     warm_seconds=0.4,
     window_seconds=1.0,
     clients=(64,),
+    metrics_rounds=1,
+    metrics_seconds=0.6,
     rates=(50, 200),
     rate_seconds=1.0,
     sockets=(200,),

@@ -53,18 +53,25 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
     """Run the service, or migrate the schema; the exit code. Raises `StartupError`."""
     # Imported here, because --help should not wait for them.
     from dexexec.config import descriptor_limit  # noqa: PLC0415
+    from dexexec.config.environment import environment  # noqa: PLC0415
     from dexexec.observe.log import open_log  # noqa: PLC0415
     from dexexec.observe.metrics import Metrics  # noqa: PLC0415
     from dexexec.observe.metrics.exposition import metrics_over_processes  # noqa: PLC0415
     from dexexec.observe.metrics.instruments import NoInstruments, PrometheusInstruments  # noqa: PLC0415
     from dexexec.observe.observer import Observer  # noqa: PLC0415
+    from dexexec.observe.tracing import NO_TRACER  # noqa: PLC0415
+    from dexexec.observe.tracing.telemetry import open_telemetry  # noqa: PLC0415
 
     descriptor_limit.raise_limit()
     stopping = StopRequest(may_hurry=options.notify is None and options.processes == 1)
     with metrics_over_processes(options.processes, is_child=options.notify is not None):
         metrics = Metrics(PrometheusInstruments() if settings.metrics else NoInstruments())
-        observer = Observer(open_log(settings.log_level, settings.log_format, redactor()), metrics)
-        return _run(options, settings, stopping, observer)
+        telemetry = open_telemetry(environment(), os.environ)
+        with telemetry or contextlib.nullcontext():
+            export = telemetry.export_line if telemetry else None
+            log = open_log(settings.log_level, settings.log_format, redactor(), export)
+            observer = Observer(log, metrics, telemetry.tracer if telemetry else NO_TRACER)
+            return _run(options, settings, stopping, observer)
 
 
 def _run(options: argparse.Namespace, settings: "Settings", stopping: StopRequest, observer: "Observer") -> int:

@@ -31,7 +31,8 @@ class NewOrder:
     token spent for `exactIn`, the token received for `exactOut`. For a share of the balance `amount` is 0, and
     `amount_base` one token, until a round has read the balance. `deadline_ms` counts from acceptance. `bound` is the
     client's, and `bound_open` is true while the first quote can still fix or tighten it. Without `max_price_impact_bps`
-    the worker's setting applies. `request_id` is that of the HTTP request; the first event has it. `terms` are None for
+    the worker's setting applies. `request_id` is that of the HTTP request; the first event has it.
+    `traceparent` is its trace, if traces are exported. `terms` are None for
     a plain market order. `tag` is the client's own name for a group of orders. `parent` is the order that this one is a
     part of. `owner` is the number of the key that posts it, `wallet` the name of the wallet that pays (None: the
     default one). `passed` names fields whose time has passed: such an order is not stored, but an earlier one with its
@@ -54,6 +55,7 @@ class NewOrder:
     bound_open: bool = True
     max_price_impact_bps: int | None = None
     request_id: str | None = None
+    traceparent: str | None = None
     passed: tuple[str, ...] = ()
     type: OrderType = OrderType.MARKET
     terms: Terms | None = None
@@ -124,6 +126,7 @@ class Order:
     owner: int | None = None
     wallet: str | None = None
     request_id: str | None = None
+    traceparent: str | None = None
     age_ms: float = 0.0
 
     @property

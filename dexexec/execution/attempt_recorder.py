@@ -107,13 +107,18 @@ class AttemptRecorder:
                 await self._clock.sleep(min(pause, left))
                 continue
             signed_at = self._clock.monotonic()
+            built_at = begun + sealed.building_seconds
             job.took(Stage.BUILDING, sealed.building_seconds)
-            job.took(Stage.SIGNING, signed_at - begun - sealed.building_seconds)
+            job.took(Stage.SIGNING, signed_at - built_at)
+            self._observer.tracer.stage(Stage.BUILDING, begun, built_at, venue=choice.quote.venue)
+            self._observer.tracer.stage(Stage.SIGNING, built_at, signed_at, venue=choice.quote.venue)
             await self._failpoints.reach(Failpoint.SIGNED)
             attempt = _attempt_of(job, choice, sealed)
             try:
                 await self._write(job, attempt, _recorded(job, choice, attempt, sealed), unwritten)
-                job.took(Stage.RECORDING, self._clock.monotonic() - signed_at)
+                now = self._clock.monotonic()
+                job.took(Stage.RECORDING, now - signed_at)
+                self._observer.tracer.stage(Stage.RECORDING, signed_at, now, attempt=attempt.n)
             except (GroupHeldError, HaltedError, PolicyError):
                 # The signed bytes are thrown away: they were never sent.
                 await self._write_choice(job, attempt.venue, unwritten)

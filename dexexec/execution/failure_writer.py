@@ -23,6 +23,8 @@ FIRST_QUIET_MS = 1_000
 LONGEST_QUIET_MS = 60_000
 """How long a limit order is not triggered again after a round without a fill (milliseconds). It doubles each time, so
 that a price beside the limit does not keep a worker busy."""
+ENDED = "ended"
+"""The span of the commit that ends an order."""
 CUT_SHORT_BY_DEADLINE = frozenset({FailureReason.DEADLINE, FailureReason.QUOTE_EXPIRED, FailureReason.TIMEOUT})
 """Reasons that may be an effect of the order's own deadline."""
 
@@ -158,6 +160,9 @@ class FailureWriter:
         events: Events = ((trigger, detail),)
         if failed.quotes:
             events = ((Trigger.ROUTE, failed.quotes), *events)
+        begun = self._clock.monotonic()
         await self._steps.write(
             job, events, reason=failed.reason, resolution=resolution, rounds=1 if failed.quotes else 0
         )
+        status = job.status.value
+        self._observer.tracer.stage(ENDED, begun, self._clock.monotonic(), error=failed.reason, status=status)

@@ -15,6 +15,7 @@ from dexexec.broker.queue import Queue
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.outcome import Outcome
+from dexexec.domain.stage import Stage
 from dexexec.domain.wait_reason import NOT_FINAL, Waiting, WaitsFor
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.execution.event_detail import Presenter
@@ -194,8 +195,12 @@ class FinalityWatcher:
 
     async def _write_one(self, order: WatchedOrder, verdict: Verdict) -> None:
         job, attempt = order.job, order.attempt
+        # Each order of a page is written in a task of its own, which enters the trace of that order.
+        self._observer.tracer.enter(job.order.traceparent)
         match verdict:
             case Final(fill, proof, earlier):
+                signed_at = job.begun - attempt.age_ms / 1000
+                self._observer.tracer.stage(Stage.FINALIZING, signed_at, self._clock.monotonic(), venue=attempt.venue)
                 await self._fills.write(job, attempt, fill, Resolution(attempt.n, Outcome.LANDED, proof), earlier)
             case TakenBack():
                 await self._fills.take_back(job, attempt, verdict)

@@ -12,6 +12,8 @@ from uuid import UUID
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import cancelled
 from dexexec.domain.order import Order
+from dexexec.domain.stage import Stage
+from dexexec.domain.status import Status
 from dexexec.errors import ClaimLostError, UnavailableError
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.retry_timers import RetryTimers
@@ -109,6 +111,10 @@ class OrderTasks:
 
     async def _run(self, claimed: Claimed, claimed_at: float, direct: bool) -> None:
         order = claimed.order
+        self._observer.tracer.enter(order.traceparent)
+        if order.status is Status.PENDING and order.claims == 1:
+            now = self._clock.monotonic()
+            self._observer.tracer.stage(Stage.QUEUE, now - order.age_ms / 1000, now)
         try:
             if direct:
                 await asyncio.sleep(0)  # the client is answered first

@@ -21,7 +21,7 @@ from dexexec.errors import FundsReservedError, GroupHeldError
 from dexexec.execution.attempt_recorder import AttemptRecorder, ChosenQuote, Unwritten
 from dexexec.execution.dry_run import DryRun
 from dexexec.execution.event_detail import Presenter
-from dexexec.execution.failure_writer import TOO_LATE, FailureWriter
+from dexexec.execution.failure_writer import ENDED, TOO_LATE, FailureWriter
 from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
 from dexexec.execution.halted_orders import HaltedOrders, Halts
 from dexexec.execution.job import Job, RetryAfter, located
@@ -221,7 +221,9 @@ class Pipeline:
         begun = self._clock.monotonic()
         limits = await self._policies.limits_of(job.order.owner)
         routing = await self._router.route(job.order.swap, job.deadline, limits.venues)
-        job.took(Stage.ROUTING, self._clock.monotonic() - begun)
+        now = self._clock.monotonic()
+        job.took(Stage.ROUTING, now - begun)
+        self._observer.tracer.stage(Stage.ROUTING, begun, now, round=job.rounds)
         if share:
             # The amount is that of one wallet, and every network has its own.
             routing = self._shares.from_one_wallet(routing)
@@ -343,7 +345,11 @@ class Pipeline:
         )
         begun = self._clock.monotonic()
         result = await self._settlement.settle(pending, job.may_send, partial(self._notes.report, job))
-        job.took(Stage.CONFIRMING, self._clock.monotonic() - begun)
+        now = self._clock.monotonic()
+        job.took(Stage.CONFIRMING, now - begun)
+        self._observer.tracer.stage(
+            Stage.CONFIRMING, begun, now, error=result.reason, venue=attempt.venue, attempt=attempt.n
+        )
         await self._failpoints.reach(Failpoint.PROVEN)
         retry_after = await self._write_result(job, attempt, result)
         await self._failpoints.reach(Failpoint.CONCLUDED)
@@ -356,7 +362,10 @@ class Pipeline:
         resolution = Resolution(attempt.n, result.outcome if is_final else None, result.proof)
         if result.fill is not None:
             look_in_ms = None if is_final else self._finality_ms
+            begun = self._clock.monotonic()
             await self._fills.write(job, attempt, result.fill, resolution, result.earlier, resume_in_ms=look_in_ms)
+            if is_final:
+                self._observer.tracer.stage(ENDED, begun, self._clock.monotonic(), status=job.status.value)
             return None
         about: Detail = {**attempt.about(), "outcome": result.outcome, "proof": result.proof}
         if result.earlier:

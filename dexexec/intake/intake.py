@@ -131,7 +131,9 @@ class Intake:
             raise self._timed_out() from None
         created = await self._create(order, read_at, answer_by, policy)
         if not created.replayed:
-            self._observer.metrics.stage_ended(Stage.ACCEPTING, self._clock.monotonic() - read_at)
+            now = self._clock.monotonic()
+            self._observer.metrics.stage_ended(Stage.ACCEPTING, now - read_at)
+            self._observer.tracer.stage(Stage.ACCEPTING, read_at, now)
         if created.taken or created.rests:
             # A worker of this process has it, or none before it is triggered: it takes no room on the queue.
             self._gate.leave()

@@ -3,7 +3,7 @@
 import io
 import logging
 import sys
-from collections.abc import Hashable, MutableMapping
+from collections.abc import Callable, Hashable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, Literal, TextIO
 
@@ -14,6 +14,8 @@ from dexexec.observe.log_sampling import SECONDS, TRACEBACK, Sampler
 from dexexec.observe.redaction import Redactor
 
 Logger = structlog.typing.FilteringBoundLogger
+Export = Callable[[str, Mapping[str, object]], None]
+"""Takes a line: its level and its fields, with secrets masked."""
 PATTERNS = Redactor()
 ORDER_ENDED = "order ended"
 COSTS = {ORDER_ENDED: 0.02}
@@ -29,9 +31,11 @@ def make_logger(
     *,
     out: TextIO | None = None,
     sampler: Sampler | None = None,
+    export: Export | None = None,
 ) -> Logger:
     """Create a logger on `out` (default: stderr). The style `auto` is text on a terminal and JSON elsewhere. `redact`
-    masks secrets in every value. `sampler` drops lines that repeat too often, except at debug and critical."""
+    masks secrets in every value. `sampler` drops lines that repeat too often, except at debug and critical. `export`
+    also gets each line."""
     out = out or sys.stderr
     text = style == "text" or (style == "auto" and out.isatty())
     # plain_traceback: structlog's default for terminals prints local variables, which may hold secrets.
@@ -48,6 +52,7 @@ def make_logger(
         structlog.processors.TimeStamper(fmt="iso", utc=not text),
         structlog.processors.format_exc_info,
         partial(_redacted, redact),
+        *([partial(_exported, export)] if export else []),
         renderer,
     ]
     logger = structlog.wrap_logger(
@@ -64,6 +69,11 @@ def _redacted(redact: Redactor, _: object, __: str, event: MutableMapping[str, A
     return {name: value if name == TX else redact.value(value) for name, value in event.items()}
 
 
+def _exported(export: Export, _: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    export(level, event)
+    return event
+
+
 def _sampled(sampler: Sampler, _: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Drop the line if its kind has used up its quota. Each level has its own quota: a flood of refused requests must
     not hide an error."""
@@ -75,9 +85,11 @@ def _sampled(sampler: Sampler, _: object, level: str, event: MutableMapping[str,
     return event
 
 
-def open_log(level: str, style: Literal["auto", "text", "json"], redact: Redactor) -> Logger:
-    """Create the service's logger on stderr and send the warnings of libraries there too. If stderr is a
-    `ThreadedWriter`, its own notices use the same format."""
+def open_log(
+    level: str, style: Literal["auto", "text", "json"], redact: Redactor, export: Export | None = None
+) -> Logger:
+    """Create the service's logger on stderr and send the warnings of libraries there too. `export` also gets each line.
+    If stderr is a `ThreadedWriter`, its own notices use the same format."""
     sampler = Sampler()
     handler = logging.StreamHandler()
     handler.setFormatter(redact.formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
@@ -87,7 +99,7 @@ def open_log(level: str, style: Literal["auto", "text", "json"], redact: Redacto
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     if isinstance(sys.stderr, ThreadedWriter):
         sys.stderr.use_notices(LogNotices(sampler, style, redact))
-    return make_logger(level, style, redact, sampler=sampler)
+    return make_logger(level, style, redact, sampler=sampler, export=export)
 
 
 def _admit(sampler: Sampler, record: logging.LogRecord) -> bool:

@@ -15,6 +15,7 @@ from dexexec.observe.connection_events import ConnectionEvents
 from dexexec.observe.log import ORDER_ENDED, Logger, make_logger
 from dexexec.observe.metrics import NO_METRICS, Metrics
 from dexexec.observe.resting_events import RestingEvents
+from dexexec.observe.tracing import NO_TRACER, Tracer
 from dexexec.observe.venue_events import VenueEvents
 
 __all__ = ["Logger", "Observer", "make_logger"]
@@ -23,8 +24,9 @@ __all__ = ["Logger", "Observer", "make_logger"]
 class Observer(RestingEvents, VenueEvents, ConnectionEvents):
     """Logs the events of one process, and counts them. `metrics` also has what is counted without a line in the log."""
 
-    def __init__(self, log: Logger, metrics: Metrics = NO_METRICS) -> None:
+    def __init__(self, log: Logger, metrics: Metrics = NO_METRICS, tracer: Tracer = NO_TRACER) -> None:
         super().__init__(log, metrics)
+        self.tracer = tracer
 
     def suspicious_setting_found(self, warning: str) -> None:
         """A setting is valid, but probably not what was meant."""

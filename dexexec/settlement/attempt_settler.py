@@ -132,4 +132,6 @@ class AttemptSettler:
             self._observer.settlement_failed(signed.network, signed.signature, error)
             return Unknown("sending failed")
         finally:
-            self._observer.metrics.stage_ended(Stage.SENDING, self._clock.monotonic() - begun)
+            now = self._clock.monotonic()
+            self._observer.metrics.stage_ended(Stage.SENDING, now - begun)
+            self._observer.tracer.stage(Stage.SENDING, begun, now)

@@ -28,15 +28,17 @@ WITH t AS MATERIALIZED (
     INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
                         deadline_at, client, min_out, max_in, bound_open, max_price_impact_bps, type, terms, tag,
                         dry_run, parent, oco_group, version, resting, rested_xid, due_at, wake_at, owner, wallet,
-                        request_id)
+                        request_id, traceparent)
     SELECT t.id, side, amount, CASE WHEN rests THEN 'waiting' ELSE 'pending' END, mode, input_mint, output_mint,
            amount_base, slippage_bps, clock_timestamp() + deadline_in_ms * interval '1 ms', client, min_out, max_in,
            bound_open, max_price_impact_bps, type, terms, tag, dry_run, parent, oco_group, 1 + rests::int, rests,
            CASE WHEN rests THEN pg_current_xact_id() END,
            CASE WHEN rests THEN 'infinity' ELSE clock_timestamp() END,
            CASE WHEN expires THEN clock_timestamp() + deadline_in_ms * interval '1 ms' END,
-           p.owner, p.wallet, p.request_id
-    FROM t LEFT JOIN LATERAL (SELECT owner, wallet, request_id FROM orders WHERE id = t.parent OFFSET 0) p ON true
+           p.owner, p.wallet, p.request_id, p.traceparent
+    FROM t LEFT JOIN LATERAL (
+        SELECT owner, wallet, request_id, traceparent FROM orders WHERE id = t.parent OFFSET 0
+    ) p ON true
     WHERE NOT EXISTS (SELECT FROM archived_orders a WHERE a.id = t.id)
     ON CONFLICT (id) DO UPDATE SET
         parent = excluded.parent, oco_group = excluded.oco_group, tag = excluded.tag,

@@ -45,7 +45,7 @@ SELECT c.id, c.side, c.amount, c.amount_base, c.mode, c.input_mint, c.output_min
            THEN ARRAY(SELECT signature FROM attempts p WHERE p.order_id = c.id ORDER BY n) END AS signatures,
        c.refusals, c.min_out, c.max_in, c.bound_open, c.quoted_in, c.quoted_out, c.max_price_impact_bps, c.key_digest,
        c.type, c.terms, c.tag, c.dry_run, c.parent, c.oco_group, c.triggered_at IS NOT NULL AS triggered, c.high_water,
-       c.rests AS rested, c.owner, c.wallet, c.request_id,
+       c.rests AS rested, c.owner, c.wallet, c.request_id, c.traceparent,
        CASE WHEN c.oco_group IS NOT NULL THEN ARRAY(
            SELECT p.signature FROM orders s JOIN attempts p ON p.order_id = s.id
            WHERE s.oco_group = c.oco_group AND s.dry_run = c.dry_run AND s.id <> c.id AND s.attempts > 0)
@@ -210,6 +210,7 @@ def _read(row: Any) -> Claimed:
         owner=row.owner,
         wallet=row.wallet,
         request_id=row.request_id,
+        traceparent=row.traceparent,
         age_ms=row.order_age_ms,
     )
     cause = (row.cause[0], row.cause[1] or row.cause[0]) if row.cause else None

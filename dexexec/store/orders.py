@@ -58,7 +58,7 @@ WITH t AS MATERIALIZED (
          slippage_bps int, deadline_in_ms float8, wait_ms float8, client text, key text,
          body_hash text, detail jsonb, direct bool, min_out numeric, max_in numeric, bound_open bool,
          max_price_impact_bps int, type text, terms jsonb, tag text, dry_run bool, oco_group text, rests bool,
-         wake_in_ms float8, waits jsonb, owner int, wallet text, request_id text), installation
+         wake_in_ms float8, waits jsonb, owner int, wallet text, request_id text, traceparent text), installation
 ), me AS (
     SELECT id FROM workers WHERE id = %(worker)s::int AND lease_until > clock_timestamp()
 ), k AS (
@@ -73,13 +73,13 @@ WITH t AS MATERIALIZED (
     INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
                         deadline_at, client, worker, claim, claims, min_out, max_in, bound_open,
                         max_price_impact_bps, key_digest, type, terms, tag, dry_run, oco_group, version, resting,
-                        rested_xid, due_at, wake_at, owner, wallet, request_id)
+                        rested_xid, due_at, wake_at, owner, wallet, request_id, traceparent)
     SELECT t.id, side, amount, CASE WHEN rests THEN 'waiting' ELSE 'pending' END, mode, input_mint, output_mint,
            amount_base, slippage_bps, now() + deadline_in_ms * interval '1 ms', client, me.id, (me.id IS NOT NULL)::int,
            (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps, digest, type, terms, tag,
            dry_run, oco_group, 1 + rests::int, rests, CASE WHEN rests THEN pg_current_xact_id() END,
            CASE WHEN rests THEN 'infinity' ELSE clock_timestamp() END,
-           now() + wake_in_ms * interval '1 ms', owner, wallet, request_id
+           now() + wake_in_ms * interval '1 ms', owner, wallet, request_id, traceparent
     FROM t LEFT JOIN me ON t.direct
     WHERE NOT late AND (key IS NULL OR t.id IN (SELECT order_id FROM k))
     RETURNING id, created_at, claim
@@ -324,6 +324,7 @@ def _row(
         "owner": order.owner,
         "wallet": order.wallet,
         "request_id": order.request_id,
+        "traceparent": order.traceparent,
         "rests": order.rests,
         "wake_in_ms": _wake_in_ms(request, now),
         "waits": wait_detail(order) if order.rests else None,
@@ -373,4 +374,5 @@ def _under_claim(request: CreateRequest, row: Any, now: float) -> Order:
         owner=order.owner,
         wallet=order.wallet,
         request_id=order.request_id,
+        traceparent=order.traceparent,
     )

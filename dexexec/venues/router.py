@@ -173,7 +173,8 @@ class Router:
     async def route(self, request: SwapRequest, deadline: float, only: Collection[str] | None = None) -> Routing:
         """Quotes for `request` by the earlier of the router's timeout and `deadline` (monotonic seconds). Only the
         venues in `only` are queried (None: all)."""
-        timeout_at = self._clock.monotonic() + self._timeout
+        begun = self._clock.monotonic()
+        timeout_at = begun + self._timeout
         until = min(deadline, timeout_at)
         answers: dict[str, Answer] = {}
         requested: dict[str, asyncio.Task[Answer]] = {}
@@ -204,6 +205,9 @@ class Router:
         if deadline < timeout_at:
             answers |= {name: _cut_short(answers[name]) for name in requested}
         self._count([answers[name] for name in requested])
+        for name in requested:
+            ended = begun + answers[name].elapsed_ms / 1000
+            self._observer.tracer.stage("quote", begun, ended, error=answers[name].code, venue=name)
         routing = Routing.of([answers[name] for name in self.venues])
         self._record(routing, requested)
         return routing

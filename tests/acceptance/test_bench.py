@@ -72,10 +72,10 @@ def test_the_whole_way_keeps_its_share_of_a_bare_post(given: dict[str, str]) -> 
 @pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_the_other_parts_run_and_print_the_documented_figures(given: dict[str, str]) -> None:
-    document = measured("--only", "latency,fanout,memory,history", environment=given)
+    document = measured("--only", "metrics,latency,fanout,memory,history", environment=given)
     assert document["faults"] == []
     assert set(document) == set(re.findall(r'^  "([a-zA-Z]+)":', DOCUMENT.read_text(), re.MULTILINE))
-    assert set(document["parts"]) == {"latency", "fanout", "memory", "history"}
+    assert set(document["parts"]) == {"metrics", "latency", "fanout", "memory", "history"}
     found = figures(document)
     assert {general(key) for key in found} <= documented()
     missing = {key for key, value in found.items() if value is None}

@@ -140,7 +140,13 @@ class MemoryDatabase:
             self.keys[order.idempotency_key] = (order.body_hash, order.id)
         if order.parent in self.orders:
             parent = self.orders[order.parent].new
-            order = replace(order, owner=parent.owner, wallet=parent.wallet, request_id=parent.request_id)
+            order = replace(
+                order,
+                owner=parent.owner,
+                wallet=parent.wallet,
+                request_id=parent.request_id,
+                traceparent=parent.traceparent,
+            )
         now = self.now()
         event = Event(order_id=order.id, seq=1, status=Status.PENDING, at=moment(now), detail=first_detail(order))
         row = OrderRow(

@@ -170,6 +170,7 @@ def read_claimed(row: OrderRow, now: int, group_signatures: tuple[str, ...] = ()
         owner=new.owner,
         wallet=new.wallet,
         request_id=new.request_id,
+        traceparent=new.traceparent,
         age_ms=(now - row.created_at) / MS,
     )
     signatures = tuple(one.attempt.signed.signature for one in row.attempts)

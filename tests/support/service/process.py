@@ -26,7 +26,19 @@ from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
-OURS = ("DEXEXEC_", "PG", "DATABASE_URL", "REDIS_URL", "SOLANA_", "INPUT_MINT", "OUTPUT_MINT", "PORT", "PYTHON", "XDG_")
+OURS = (
+    "DEXEXEC_",
+    "PG",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SOLANA_",
+    "INPUT_MINT",
+    "OUTPUT_MINT",
+    "PORT",
+    "PYTHON",
+    "XDG_",
+    "OTEL_",
+)
 SHOWN = 6_000
 """Characters of each output that a failed test shows."""
 

@@ -1,4 +1,4 @@
-"""docs/METRICS.md has every metric with its type and labels, and no other."""
+"""docs/METRICS.md has every metric with its type and labels, and no other; its library has one place."""
 
 import re
 from pathlib import Path
@@ -54,10 +54,11 @@ def test_every_stage_is_documented() -> None:
     assert re.findall(r"^\| `([a-z]+)` \| .+ \| .+ \|$", PAGE.partition("## Stages")[2], re.MULTILINE) == list(Stage)
 
 
-def test_prometheus_client_is_only_imported_where_metrics_are_made() -> None:
-    importing = {
-        str(path.parent.relative_to(ROOT))
-        for path in ROOT.glob("dexexec/**/*.py")
-        if re.search(r"^\s*(?:from|import) prometheus_client", path.read_text(), re.MULTILINE)
-    }
-    assert importing == {"dexexec/observe/metrics"}
+def importing(library: str) -> set[str]:
+    statement = re.compile(rf"^\s*(?:from|import) {library}", re.MULTILINE)
+    return {str(path.relative_to(ROOT)) for path in ROOT.glob("dexexec/**/*.py") if statement.search(path.read_text())}
+
+
+def test_what_exports_is_imported_in_one_place_only() -> None:
+    assert {str(Path(path).parent) for path in importing("prometheus_client")} == {"dexexec/observe/metrics"}
+    assert importing("opentelemetry") == {"dexexec/observe/tracing/otel.py"}
