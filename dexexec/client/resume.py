@@ -7,11 +7,12 @@ and in order, also when sockets lose or repeat some. Time and chance are argumen
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from dexexec.client.answers import Event, read_event
 from dexexec.client.errors import ClientError, NoAnswerError, StreamError, one_line
 from dexexec.client.problem_document import json_object
-from dexexec.client.problems import OrderNotFoundError, Problem, ProblemError, UnauthorizedError
+from dexexec.client.problems import OrderNotFoundError, Problem, ProblemError, ScopeMissingError, UnauthorizedError
 from dexexec.client.retry import Random, pause
 from dexexec.domain.stream_error import StreamErrorCode
 
@@ -38,6 +39,9 @@ class Close:
 FAULTS = frozenset({1002, 1003, 1007, 1009})
 """Close codes that name a message that was not understood, on either side."""
 UNAUTHORIZED = frozenset({4401, 4403})
+KEY_REFUSED: Mapping[str, type[ProblemError]] = MappingProxyType(
+    {StreamErrorCode.UNAUTHORIZED: UnauthorizedError, StreamErrorCode.SCOPE_MISSING: ScopeMissingError}
+)
 
 
 @dataclass(slots=True)
@@ -52,6 +56,20 @@ class Notice:
     """A message that concerns no order, such as a halt of all trading."""
 
     data: Mapping[str, object]
+
+    @property
+    def code(self) -> str:
+        """What it is about: `halted` or `resumed`."""
+        return self._text("code")
+
+    @property
+    def message(self) -> str:
+        """The same for people."""
+        return one_line(self._text("message"))
+
+    def _text(self, name: str) -> str:
+        notice = self.data.get("notice")
+        return str(notice.get(name, "")) if isinstance(notice, Mapping) else ""
 
 
 @dataclass(slots=True)
@@ -197,6 +215,9 @@ class Resumption:
         # The service reads Postgres again by itself. An error that names an order is the answer to a cancel.
         if code in GOING_ON or code == StreamErrorCode.UNAVAILABLE:
             return None
+        if (refused := KEY_REFUSED.get(code)) is not None:
+            detail = one_line(str(error.get("message")))
+            raise refused(Problem(code=code, status=refused.status, title="The API key is refused", detail=detail))
         if not isinstance(order_id, str):
             raise StreamFaultError(text)
         # The service does not follow it, so it is not subscribed again. The caller decides what that means.

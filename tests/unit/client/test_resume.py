@@ -134,8 +134,10 @@ def test_what_changes_nothing_is_ignored(message: str) -> None:
 
 
 def test_a_notice_is_handed_out() -> None:
-    notice = state(A).receive('{"notice": {"code": "halted"}}')
-    assert notice == Notice({"notice": {"code": "halted"}})
+    notice = state(A).receive('{"notice": {"code": "halted", "message": "signing is\\nhalted"}}')
+    assert isinstance(notice, Notice)
+    assert (notice.code, notice.message) == ("halted", "signing is halted")
+    assert Notice({"notice": 1}).code == ""
 
 
 def test_the_end_of_an_order_that_had_ended_before_ends_it() -> None:
@@ -198,6 +200,14 @@ def test_a_key_that_is_revoked_meanwhile_is_no_outage() -> None:
     following.connected(0.0)
     with pytest.raises(UnauthorizedError, match="the key is not valid"):
         following.lost(1.0, Close(4401, "the key is not valid"))
+
+
+@pytest.mark.parametrize(("code", "kind"), [("unauthorized", UnauthorizedError), ("scope-missing", ScopeMissingError)])
+def test_a_refused_key_ends_the_stream(code: str, kind: type[ClientError]) -> None:
+    following = state(A)
+    following.connected(0.0)
+    with pytest.raises(kind, match="text"):
+        following.receive(error(code))
 
 
 def test_flooding_makes_the_next_socket_slower() -> None:
