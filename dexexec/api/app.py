@@ -17,6 +17,7 @@ from dexexec.api.body_limit import BodyLimit
 from dexexec.api.certificate import Certificate
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.contract.documents import AsyncApiHandler, OpenApiHandler
+from dexexec.api.contract.page import DocsHandler
 from dexexec.api.costs import CostsHandler
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
@@ -70,6 +71,7 @@ ROUTES = (
     Route("/problems/{code}", ProblemHandler),
     Route("/openapi.json", OpenApiHandler),
     Route("/asyncapi.json", AsyncApiHandler),
+    Route("/docs", DocsHandler),
 )
 """All HTTP routes; the first match answers. The WebSocket on `EXECUTE` comes before them."""
 

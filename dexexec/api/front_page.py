@@ -12,6 +12,7 @@ LINKS = {
     "orders": ("/api/orders", "the newest orders"),
     "ready": ("/readyz", "whether an order posted now would be executed"),
     "alive": ("/healthz", "whether this process answers"),
+    "docs": ("/docs", "every route and message, to read"),
     "openapi": ("/openapi.json", "the HTTP routes, for tools (OpenAPI)"),
     "asyncapi": ("/asyncapi.json", "the event stream, for tools (AsyncAPI)"),
 }
@@ -49,13 +50,13 @@ _PAGE = """<!doctype html>
 docs/ORDERS.md has every kind of order.</p>
 </html>
 """
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class FrontPageHandler(ApiHandler):
     """`GET /`."""
 
-    headers: ClassVar = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+    headers: ClassVar = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
 
     def get(self) -> None:
         """A page if HTML is preferred, as by browsers, else JSON with the same links."""

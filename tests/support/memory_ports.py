@@ -1,7 +1,7 @@
 """The API's neighbours in memory: what a store, a queue and a limiter promise it, with switches to break them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from dexexec.clock import Clock
 from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.cost import CostSum
+from dexexec.domain.event import timestamp
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter, OrderTotals
 from dexexec.domain.policy import NO_LIMITS, Policy
@@ -19,6 +20,44 @@ from dexexec.store import CostQuery, CostReport, Created, Cursor
 from dexexec.store.orders import in_the_past
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+NO_HISTORY: Mapping[str, object] = {
+    "fill": None,
+    "feesPaid": "0",
+    "cost": {"final": False, **CostSum().detail()},
+    "events": [],
+    "quotes": [],
+    "attempts": [],
+}
+"""What the answer of a new order has beside its summary."""
+
+
+def summary_of(order: NewOrder, at: datetime) -> dict[str, object]:
+    """A new order as a list shows it."""
+    not_yet = dict.fromkeys(
+        ("venue", "txHash", "failureReason", "amountIn", "amountOut", "deadlineAt", "finishedAt", "finalizedAt")
+    )
+    return {
+        "orderId": str(order.id),
+        "type": order.type.value,
+        "status": Status.PENDING.value,
+        "side": order.side.value,
+        "amount": format(order.amount, "f"),
+        "mode": order.mode.value,
+        "inputMint": order.input_mint,
+        "outputMint": order.output_mint,
+        "slippageBps": order.slippage_bps,
+        "minOut": None,
+        "maxIn": None,
+        "maxPriceImpactBps": order.max_price_impact_bps,
+        "attemptCount": 0,
+        "seq": 1,
+        "createdAt": timestamp(at),
+        "tag": order.tag,
+        "dryRun": order.dry_run,
+        **not_yet,
+    }
 
 
 class Switch:
@@ -92,8 +131,8 @@ class MemoryStore:
 
     async def order(self, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
         await self.switch.passed()
-        known = any(order.id == order_id and owner in {None, order.owner} for order in self.created)
-        return {"orderId": str(order_id), "seq": 1, "waitingFor": self.waiting_for, "events": []} if known else None
+        known = next((o for o in self.created if o.id == order_id and owner in {None, o.owner}), None)
+        return None if known is None else {**summary_of(known, START), **NO_HISTORY, "waitingFor": self.waiting_for}
 
     def _sees(self, order_id: UUID, owner: int | None) -> bool:
         return owner is None or any(order.id == order_id and order.owner == owner for order in self.created)
@@ -137,7 +176,7 @@ class MemoryStore:
         rows = [(START + timedelta(microseconds=n), order) for n, order in enumerate(self.created)]
         older = [(at, o) for at, o in reversed(rows) if before is None or (at, o.id) < (before.created_at, before.id)]
         listed = older if not wanted.statuses or Status.PENDING in wanted.statuses else []
-        return [{"orderId": str(o.id), "_cursor": Cursor(at, o.id)} for at, o in listed[:limit]]
+        return [{**summary_of(o, at), "_cursor": Cursor(at, o.id)} for at, o in listed[:limit]]
 
     async def costs(self, query: CostQuery) -> CostReport:
         await self.switch.passed()

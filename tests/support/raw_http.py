@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders, parse_response_start_line
 
+from tests.support.answer_checks import check_answer
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -22,7 +24,8 @@ class Exchange:
 async def exchange(
     url: str, method: str = "GET", body: bytes = b"", headers: Mapping[str, str] | None = None, seconds: float = 20.0
 ) -> Exchange:
-    """Send, and read the whole answer. Raises OSError when there is none, none in time, or only a part of it."""
+    """Send, and read the whole answer, which must be one that the OpenAPI document has. Raises OSError when there is
+    none, none in time, or only a part of it."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     fields = {"Host": parts.netloc, "Connection": "close", "Content-Length": str(len(body)), **(headers or {})}
@@ -37,7 +40,9 @@ async def exchange(
             answer = b""
             while data := await loop.sock_recv(connection, 65_536):
                 answer += data
-    return _parsed(answer)
+    parsed = _parsed(answer)
+    check_answer(method, target, parsed.status, parsed.headers, parsed.body)
+    return parsed
 
 
 def _parsed(answer: bytes) -> Exchange:

@@ -33,6 +33,7 @@ from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
 from dexexec.venue import AnyVenue
 from dexexec.venues.router import Router
+from tests.support.answer_checks import check_answer
 from tests.support.fakes.keys import MemoryKeys
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
 from tests.support.parts import running
@@ -110,7 +111,7 @@ class Service:
     async def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> HTTPResponse:
-        """One request; returns any answer."""
+        """One request; returns any answer that the OpenAPI document has."""
         request = HTTPRequest(
             f"http://127.0.0.1:{self.port}{path}",
             method=method,
@@ -121,7 +122,9 @@ class Service:
             decompress_response=False,
             request_timeout=20,
         )
-        return await self.client.fetch(request, raise_error=False)
+        answer = await self.client.fetch(request, raise_error=False)
+        check_answer(method, path, answer.code, answer.headers, answer.body or b"")
+        return answer
 
     async def post(self, order: object = None, **headers: str) -> HTTPResponse:
         """Post an order as JSON. Header names have `_` for `-`."""

@@ -37,6 +37,7 @@ from dexexec.feed.publisher import Publisher
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.store import Address, Database, Store
+from tests.support.answer_checks import check_message
 from tests.support.fakes.keys import MemoryKeys
 from tests.support.parts import new_order, open_database, open_redis, running
 
@@ -286,6 +287,7 @@ class Client:
         assert isinstance(message, str)
         value = json.loads(message)
         assert isinstance(value, dict)
+        check_message(value)
         return value
 
     async def seqs(self, order_id: UUID, count: int) -> list[object]:

@@ -9,6 +9,7 @@ from dexexec.api.contract.history_answers import Event
 from dexexec.api.contract.openapi import REF, answer_schemas
 from dexexec.api.contract.stream_answers import (
     Authenticated,
+    Notice,
     OrderCancelled,
     OrdersCancelled,
     StreamError,
@@ -140,6 +141,11 @@ def server_messages() -> Mapping[str, Schema]:
             {"$ref": f"{REF}Authenticated"},
             {"authenticated": True, "key": "desk"},
         ),
+        "notice": _message(
+            "Signing is halted, or goes on. Orders wait meanwhile.",
+            {"$ref": f"{REF}Notice"},
+            {"notice": {"code": "halted", "message": "signing is halted"}},
+        ),
         "error": _message(
             "The answer to a bad message, or trouble of a subscription. No error but `flooding` and `unauthorized`"
             " ends the socket.",
@@ -159,6 +165,7 @@ def asyncapi() -> Mapping[str, object]:
         OrderCancelled,
         OrdersCancelled,
         Authenticated,
+        Notice,
         StreamError,
     )
     channel = "#/channels/orders"

@@ -313,5 +313,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Read the contract of the WebSocket",
         answers={200: Answered(description="AsyncAPI 3.0.")},
     ),
+    ("GET", "/docs"): Operation(
+        id="getDocs",
+        tag="service",
+        summary="Read both contracts as a page",
+        answers={200: Answered(description="A page for people.", media_types=("text/html",))},
+    ),
 }  # fmt: skip
 """By method and path, in the order of the document."""

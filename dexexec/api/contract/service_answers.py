@@ -29,7 +29,7 @@ class Alive(Answer):
 
 
 class Readiness(Answer):
-    """Whether an order posted now would be executed."""
+    """Whether an order posted now would be executed. `degraded`: it would have to wait, for `causes`."""
 
     status: Literal["ready", "degraded", "not ready"]
     checks: dict[str, bool]

@@ -41,6 +41,19 @@ class Authenticated(Answer):
     key: str
 
 
+class NoticeOfHalt(Answer):
+    """Signing is halted for orders that the socket may follow, or goes on."""
+
+    code: Literal["halted", "resumed"]
+    message: str
+
+
+class Notice(Answer):
+    """News that concern no single order."""
+
+    notice: NoticeOfHalt
+
+
 class ErrorOfMessage(Answer):
     """`code` is stable, `message` is for people."""
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tests.support.answer_checks import check_message
 from tests.support.raw_http import Exchange, exchange
 from tests.support.raw_websocket import RawClient
 
@@ -189,6 +190,7 @@ class Watch:
         error = event.get("error")
         if isinstance(error, dict) and error["code"] == "unavailable":
             return  # the subscription stands
+        check_message(event)
         events = self.events[str(event["orderId"])]
         assert event["seq"] == len(events) + 1, (event, events)
         events.append(event)
