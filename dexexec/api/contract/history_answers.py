@@ -18,7 +18,7 @@ from dexexec.api.contract.answer import (
     part_of,
 )
 from dexexec.api.contract.cost_answers import OrderCost
-from dexexec.api.contract.order_answers import OrderSummary, Terms
+from dexexec.api.contract.order_answers import OrderSummary, Slice, Terms
 from dexexec.domain.bracket import ExitRole
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.status import Status
@@ -110,6 +110,7 @@ class Event(Terms):
     finalized: bool = absent("Of `confirmed`: whether the chain can no longer take the swap back.")
     waits_for: str = absent()
     retry_in_ms: Milliseconds = absent()
+    slice: Slice | Count = absent("Of a slice, its place; of a recurring order, the number of the slice that was made.")
     amount_in: BaseUnits = absent()
     amount_out: BaseUnits = absent()
     min_out: BaseUnits = absent()

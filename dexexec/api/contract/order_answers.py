@@ -76,7 +76,6 @@ class Terms(Answer):
     min_price: DecimalText = absent()
     max_price: DecimalText = absent()
     best_amount: BaseUnits = absent()
-    slice: Slice = absent()
     bracket: Bracket = absent()
     conditions: Conditions = absent()
     mint_decimals: Count = absent()
@@ -119,6 +118,7 @@ class OrderSummary(Terms):
     dry_run: bool
     parent_id: OrderId = absent("The order that the service made this one for.")
     oco_group: str = absent()
+    slice: Slice = absent()
     made_slices: Count = absent()
     skipped_slices: Count = absent()
     ended_slices: Count = absent()

@@ -31,7 +31,7 @@ async def test_a_reader_that_stops_is_closed_with_resume_and_delays_no_other(red
         assert await quick.seqs(order_id, 1) == [1]
         largest = 0
         for seq in range(2, events + 1):
-            await setup.step(order_id, Status.ROUTING, quotes="x" * 2_000)
+            await setup.step(order_id, Status.ROUTING, detail="x" * 2_000)
             assert await quick.seqs(order_id, 1) == [seq]  # while the other one stands still
             largest = max(largest, stuck._outbox.size)
         assert limit / 2 < largest <= limit
@@ -59,7 +59,7 @@ async def test_a_peer_that_never_reads_again_is_cut(redis_url: str, redis_prefix
         await until(lambda: len(setup.api.feed) == 1)
         (stuck,) = setup.api.sockets
         while len(setup.api.feed):
-            await setup.step(order_id, Status.ROUTING, quotes="x" * 2_000)
+            await setup.step(order_id, Status.ROUTING, detail="x" * 2_000)
             await asyncio.sleep(0)
         assert stuck._outbox.size <= 16_384
         await until(lambda: len(setup.api.registry) == 0, pause=0.05)
@@ -75,7 +75,7 @@ async def test_a_long_history_is_paced_for_a_slow_reader(redis_url: str, redis_p
     ):
         order_id = await record.create()
         for _ in range(events - 1):
-            await record.step(order_id, Status.ROUTING, quotes="x" * 2_000)
+            await record.step(order_id, Status.ROUTING, detail="x" * 2_000)
         await slow.send(RawClient.TEXT, json.dumps({"orderId": str(order_id)}).encode())
         await until(lambda: bool(setup.api.sockets) and setup.api.sockets[0]._outbox.size > limit / 4)
         await setup.step(order_id, Status.CONFIRMED)

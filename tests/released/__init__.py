@@ -1,0 +1,1 @@
+"""The contract of the last release (docs/openapi.json, docs/asyncapi.json), and what has changed since."""
