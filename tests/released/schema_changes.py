@@ -40,7 +40,7 @@ class Direction(Enum):
 
 
 class UnknownKeywordError(Exception):
-    """A schema has a keyword that this comparison does not know: it would miss its changes."""
+    """A schema has a keyword that is not compared here: its changes would be missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,12 @@ class Comparison:
         """Each alternative of the narrow side must fit one of the wide side."""
         narrow, wide = self._sides(old, new)
         for alternative in narrow:
-            if not any(self._fits(alternative, other) for other in wide):
+            if any(self._fits(alternative, other) for other in wide):
+                continue
+            if alternative in wide and isinstance(alternative, Mapping) and "$ref" in alternative:
+                # The same name: what has changed in it says more than that it does not fit.
+                yield from self.breaks(alternative, alternative, f"{place}({alternative['$ref'].rpartition('/')[2]})")
+            else:
                 what = "is not accepted any more" if self._request else "is a new form"
                 yield f"{place}: {_shown(alternative)} {what}"
 

@@ -1,6 +1,6 @@
 """Checks every answer that a test receives against the OpenAPI and the AsyncAPI document of the service.
 
-A client must ignore fields that it does not know. Here such a field is an error, since it is not documented.
+A client must ignore fields that are new to it. Here such a field is an error, since it is not documented.
 """
 
 import gzip
@@ -51,7 +51,7 @@ def check_answer(method: str, target: str, status: int, headers: Mapping[str, st
 
 
 def check_message(message: object) -> None:
-    """Raises `NotInContractError` for a message of a WebSocket that is none of those of the service."""
+    """Raises `NotInContractError` unless a message of a WebSocket is one of the service's."""
     valid = [name for name, validator in _messages().items() if validator.is_valid(message)]
     if len(valid) != 1:
         problems = {name: _first(validator, message) for name, validator in _messages().items()}

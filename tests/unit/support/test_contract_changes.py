@@ -144,15 +144,15 @@ OPENAPI_CHANGES: list[tuple[Change, str]] = [
     ),
     (
         lambda d: d["components"]["schemas"]["Order"]["properties"].pop("cost"),
-        "GET /api/orders/{id} 200.cost: does not exist any more",
+        "GET /api/orders/{id} 200(Order).cost: does not exist any more",
     ),
     (
         lambda d: d["components"]["schemas"]["Order"]["properties"]["seq"].update(type="string"),
-        "GET /api/orders/{id} 200.seq: its type is string, and was integer",
+        "GET /api/orders/{id} 200(Order).seq: its type is string, and was integer",
     ),
     (
         lambda d: d["components"]["schemas"]["Status"]["enum"].append("paused"),
-        "GET /api/orders/{id} 200.status: 'paused' is a new value",
+        "GET /api/orders/{id} 200(Order).status: 'paused' is a new value",
     ),
     (
         lambda d: d["components"]["schemas"]["OrderChange"]["properties"]["trailBps"].update(maximum=100),
@@ -173,8 +173,11 @@ def test_a_kind_of_order_must_accept_what_it_accepted() -> None:
     old = current()["openapi.json"]
     new = copy.deepcopy(old)
     new["components"]["schemas"]["LimitOrder"]["required"].append("tag")
-    [problem] = openapi_breaks(old, new)
-    assert problem.startswith("POST /api/orders/execute body: {'$ref': '#/components/schemas/LimitOrder'}")
+    assert openapi_breaks(old, new) == ["POST /api/orders/execute body(LimitOrder).tag: is required now"]
+    new["components"]["schemas"]["NewOrder"]["oneOf"].pop()
+    assert "POST /api/orders/execute body: {'$ref': '#/components/schemas/SniperOrder'} is not accepted any more" in (
+        openapi_breaks(old, new)
+    )
 
 
 ASYNCAPI_CHANGES: list[tuple[Change, str]] = [
