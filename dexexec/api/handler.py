@@ -54,6 +54,7 @@ from dexexec.domain.quote import SwapRequest
 from dexexec.errors import QueueFullError, RequestError
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
+from dexexec.operator_errors import PolicyError
 from dexexec.store import CostQuery, CostReport, Created, Cursor
 from dexexec.venues.router import Routing, VenueReport
 
@@ -342,6 +343,9 @@ def log_refusal(
         for name in ("Host", "Origin", "Sec-Fetch-Site"):
             if (value := request.headers.get(name)) is not None:
                 about[name.lower().replace("-", "_")] = _loggable(value)
+    if isinstance(refusal, PolicyError):
+        for breach in refusal.breaches:
+            observer.metrics.policy_refused(breach.policy)
     if isinstance(refusal, RefusedKeyError):
         about |= {"why": refusal.why, "key": refusal.name}
     observer.request_refused(

@@ -88,6 +88,7 @@ def _sample_process(shared: Shared, half: WorkerHalf | None, sampler: Sampler) -
         # By a timer and not by each scrape: of several processes only one answers a scrape, and shows the last sample
         # of the others.
         metrics.process_seen()
+        metrics.halts_seen(len(list(shared.halts.all())))
         for name, pool in pools.items():
             if pool is not None:
                 usage = pool.usage()

@@ -307,6 +307,8 @@ class Pipeline:
             case GroupHeldError():
                 return await self._failures.retry_or_end(job, group_held(error.held.detail))
             case PolicyError():
+                for breach in error.breaches:
+                    self._observer.metrics.policy_refused(breach.policy)
                 return await self._failures.retry_or_end(job, policy_broken(error))
             case FundsReservedError():
                 return await self._failures.retry_or_end(job, self._outrun(error))

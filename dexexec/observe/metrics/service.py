@@ -44,6 +44,11 @@ class ServiceMetrics:
         self._policy = make.counter(
             "dexexec_policy_refusals_total", "Orders and attempts that the policy of a key refused.", ["limit"]
         )
+        self._halts = make.gauge(
+            "dexexec_signing_halts",
+            "Halts of signing in force: one for everybody, or one per halted key.",
+            over_processes="livemax",
+        )
         self._restarts = make.counter(
             "dexexec_process_restarts_total", "Child processes that ended by themselves and were started again."
         )
@@ -105,6 +110,10 @@ class ServiceMetrics:
     def policy_refused(self, limit: str) -> None:
         """The policy of a key refused an order or an attempt, by the name of the limit."""
         self._policy[limit].inc()
+
+    def halts_seen(self, count: int) -> None:
+        """How many halts are in force."""
+        self._halts[()].set(count)
 
     def process_restarted(self) -> None:
         """A child process is started again."""
