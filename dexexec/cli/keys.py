@@ -11,6 +11,7 @@ import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
+from dexexec.cli import key_policy
 from dexexec.domain.api_key import Scope
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def add_parser(commands: Any) -> None:
         help="what it allows, comma-separated: read, trade (with read), admin (both, for the orders of all keys)",
     )
     create.add_argument("--expires", type=span, metavar="TIME", help="how long it is valid, such as 90d or 12h")
+    key_policy.add_options(create, file_option="--policy")
     listed = which.add_parser(
         "list", help="list the keys, and when each was last used", description="List the keys without their secrets."
     )
@@ -71,7 +73,8 @@ def add_parser(commands: Any) -> None:
         help="how long the former secret still works, such as 24h; 0s: not at all (default: 24h)",
     )
     rotate.add_argument("--expires", type=span, metavar="TIME", help="how long the key is valid from now on")
-    for parser in (create, listed, revoke, rotate):
+    policy = key_policy.add_policy_parser(which, key_name)
+    for parser in (create, listed, revoke, rotate, policy):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -92,6 +95,8 @@ async def run(
                 return await print_list(options, database, out)
             case "revoke":
                 return await revoke(options, database, out, notes)
+            case "policy":
+                return await key_policy.run(options, database, settings.token_list(), out, notes)
             case _:
                 return await rotate(options, database, out, notes)
 
@@ -104,7 +109,8 @@ async def create(
     from dexexec.store.api_keys import create_key  # noqa: PLC0415
 
     token = _new_token()
-    key = await create_key(database, options.name, options.scope, options.expires, token)
+    policy = key_policy.chosen_policy(options, settings.token_list(), {})
+    key = await create_key(database, options.name, options.scope, options.expires, token, policy=policy)
     names = _scope_names(key.scopes)
     about: dict[str, object] = {"name": key.name, "scopes": names, "expiresAt": _time(key.expires_at)}
     _print_token(token, about, options, out)

@@ -32,6 +32,7 @@ class Halt:
 
 def halt_of(halts: Iterable[Halt], owner: int | None) -> Halt | None:
     """The halt that keeps orders of `owner` from being signed; None if none does."""
+    # A key that is halted by itself and with all others waits for the end of both.
     # Everybody's first: it is the one to resume before the key's own makes a difference.
     return min((halt for halt in halts if halt.covers(owner)), key=lambda halt: halt.owner, default=None)
 

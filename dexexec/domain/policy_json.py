@@ -105,6 +105,7 @@ class _Reader:
         value = self._given.get(name)
         if name not in self._given:
             return None
+        # An exact type again, and neither infinity nor NaN: both fail the comparison.
         if type(value) in (int, float) and isinstance(value, int | float) and 0 < value <= MAX_REQUESTS_PER_SECOND:
             return value
         self._wrong(name, f"is {_kind(value)}", f"a number above 0 and up to {MAX_REQUESTS_PER_SECOND}")
@@ -117,6 +118,7 @@ class _Reader:
         if not isinstance(value, Mapping):
             self._wrong(name, f"is {_kind(value)}", f"an object with {_AMOUNT} for each mint")
             return amounts
+        # Each mint with its own problem: a list of a hundred tokens is hard to search by eye.
         for mint, amount in value.items():
             if not base58.is_address(mint):
                 self._wrong(f"{name}.{_shown(mint)}", "is not a mint", _MINT)

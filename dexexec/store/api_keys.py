@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.errors import UniqueViolation
+from psycopg.types.json import Jsonb
 
 from dexexec.domain.api_key import ApiKey, Scope
 from dexexec.domain.api_token import ApiToken
 from dexexec.domain.policy import NO_LIMITS, Policy
-from dexexec.domain.policy_json import read_policy
+from dexexec.domain.policy_json import policy_json, read_policy
 from dexexec.errors import StartupError
 from dexexec.store.database import Database
 from dexexec.store.rows import fetch_row, fetch_rows
@@ -34,8 +35,8 @@ ORDER BY k.created_at, k.id, s.created_at, s.id
 """
 CREATE = """
 WITH k AS (
-    INSERT INTO api_keys (name, scopes, expires_at)
-    VALUES (%(name)s, %(scopes)s::text[], clock_timestamp() + %(expires_in)s::interval)
+    INSERT INTO api_keys (name, scopes, policy, expires_at)
+    VALUES (%(name)s, %(scopes)s::text[], %(policy)s, clock_timestamp() + %(expires_in)s::interval)
     RETURNING id, name, scopes, policy, created_at, expires_at, revoked_at
 ), s AS (
     INSERT INTO api_key_secrets (id, key_id, digest) SELECT %(secret_id)s, k.id, %(digest)s FROM k
@@ -51,6 +52,9 @@ SELECT id, expires_at <= clock_timestamp() AS expired FROM api_keys WHERE name =
 END_SECRETS = """
 UPDATE api_key_secrets SET expires_at = least(expires_at, clock_timestamp() + %(keep)s) WHERE key_id = %(key)s
 """
+# Changed under the lock of its row: of two changes of single limits at once, none undoes the other.
+POLICY = "SELECT id, policy FROM api_keys WHERE name = %s AND revoked_at IS NULL"
+SET_POLICY = "UPDATE api_keys SET policy = %s WHERE id = %s"
 ADD = "INSERT INTO api_key_secrets (id, key_id, digest) VALUES (%(id)s, %(key)s, %(digest)s)"
 PROLONG = "UPDATE api_keys SET expires_at = clock_timestamp() + %(expires_in)s::interval WHERE id = %(key)s"
 # In the order of ids: several processes may write at once, and must not wait for each other in a circle.
@@ -129,12 +133,19 @@ class ApiKeyTable:
 
 
 async def create_key(
-    database: Database, name: str, scopes: Sequence[Scope], expires_in: timedelta | None, token: ApiToken
+    database: Database,
+    name: str,
+    scopes: Sequence[Scope],
+    expires_in: timedelta | None,
+    token: ApiToken,
+    *,
+    policy: Policy = NO_LIMITS,
 ) -> ApiKey:
     """Store a new key with its first secret. Raises `StartupError` if the name is taken, and `UnavailableError`."""
     values: dict[str, object] = {
         "name": name,
         "scopes": [scope.value for scope in scopes],
+        "policy": Jsonb(policy_json(policy)),
         "expires_in": expires_in,
         "secret_id": token.id,
         "digest": token.digest(),
@@ -170,6 +181,27 @@ async def rotate_key(
         if expires_in is not None:
             await connection.execute(PROLONG, values)
         return True
+
+
+async def policy_of_key(database: Database, name: str) -> dict[str, object] | None:
+    """Return the policy of a key as JSON; None if there is no such key. Raises `UnavailableError`."""
+    async with database.connection() as connection:
+        row = await fetch_row(connection, POLICY, (name,))
+    return None if row is None else row.policy
+
+
+async def change_policy(
+    database: Database, name: str, change: Callable[[Mapping[str, object]], dict[str, object]]
+) -> dict[str, object] | None:
+    """Replace the policy of a key by what `change` makes of it, and return that; None if there is no such key. Raises
+    what `change` raises, and `UnavailableError`."""
+    async with database.connection() as connection, connection.transaction():
+        row = await fetch_row(connection, f"{POLICY} FOR UPDATE", (name,))
+        if row is None:
+            return None
+        policy = change(row.policy)
+        await connection.execute(SET_POLICY, (Jsonb(policy), row.id))
+        return policy
 
 
 async def list_keys(database: Database) -> list[ListedKey]:

@@ -73,6 +73,8 @@ async def halt(database: Database, owner: int, reason: str) -> Halt:
 async def wait_for_attempts(database: Database, clock: Clock, seconds: float) -> bool:
     """Wait until every attempt that did not see the halts of now is committed, or never will be. Returns False if that
     takes longer than `seconds`: a transaction of a worker is still open then."""
+    # Several short waits instead of a long one: while this lock is waited for, new attempts wait behind it, and with
+    # them the steps that settle others.
     until = clock.monotonic() + seconds
     while True:
         try:
