@@ -284,7 +284,11 @@ def read_order(api: Api, request: HTTPServerRequest, request_id: str, caller: Ca
         key=caller.name,
         key_wallets=caller.policy.wallets,
     )
-    return order if caller.owner is None else replace(order, owner=caller.owner)
+    if caller.owner is None:
+        return order
+    # A group is one key's: the fill of another key's order must cancel nothing here, whatever names the keys choose.
+    group = order.oco_group and owned_name(caller.owner, order.oco_group)
+    return replace(order, owner=caller.owner, oco_group=group)
 
 
 def idempotency_key(headers: HTTPHeaders) -> str | None:

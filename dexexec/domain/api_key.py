@@ -50,3 +50,8 @@ def owned_name(owner: int | None, name: str) -> str:
     """A name that a client chose (an `Idempotency-Key`, a group), as it is stored: apart from the same name of another
     key."""
     return name if owner is None else f"{owner}{OWNER_MARK}{name}"
+
+
+def chosen_name(stored: str) -> str:
+    """A group's name as its client chose it. No name of a group holds the mark itself."""
+    return stored.rpartition(OWNER_MARK)[2]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from dexexec.domain.api_key import chosen_name
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
 
@@ -20,10 +21,11 @@ class GroupHeld:
     @property
     def detail(self) -> str:
         """The sentence for clients."""
+        group = chosen_name(self.group)
         if self.order_id is None:
-            return f'attempts of other orders of the group "{self.group}" must be looked up first'
+            return f'attempts of other orders of the group "{group}" must be looked up first'
         what = "was filled" if self.filled else "has a swap on its way"
-        return f'order {self.order_id} of the group "{self.group}" {what}'
+        return f'order {self.order_id} of the group "{group}" {what}'
 
 
 def filled_detail(group: str, filled_by: UUID, *, before: bool = False) -> Detail:
@@ -33,5 +35,5 @@ def filled_detail(group: str, filled_by: UUID, *, before: bool = False) -> Detai
     return {
         "reason": FailureReason.GROUP_FILLED,
         "filledBy": str(filled_by),
-        "detail": f'order {filled_by} of the group "{group}" was filled{when}',
+        "detail": f'order {filled_by} of the group "{chosen_name(group)}" was filled{when}',
     }

@@ -91,7 +91,8 @@ ORDER BY created_at LIMIT %(limit)s
 CANCEL_LATE = f"""
 WITH m AS (
     SELECT o.id, jsonb_build_object('reason', 'group-filled', 'filledBy', f.filled_by, 'detail', format(
-               'order %%s of the group "%%s" was filled before', f.filled_by, f.name)) AS detail
+               'order %%s of the group "%%s" was filled before', f.filled_by,
+               substring(f.name FROM '[^/]*$'))) AS detail
     FROM orders o CROSS JOIN LATERAL (
         SELECT name, filled_by FROM oco_groups WHERE name = o.oco_group AND dry_run = o.dry_run OFFSET 0
     ) f

@@ -166,6 +166,10 @@ def _branches(states: Sequence[str], wanted: OrderFilter) -> Iterator[str]:
     common = [condition for name, condition in _CONDITIONS.items() if getattr(wanted, name) is not None]
     # Numbers and names of our own enums are written into the statement; what a client sent is a parameter.
     owners = [f"owner = {owner:d}" for owner in wanted.owners] or ["true"]
+    if wanted.oco_group is not None and wanted.owners:
+        # A group is stored behind its owner's number (`owned_name`).
+        common.remove(_CONDITIONS["oco_group"])
+        owners = [f"owner = {owner:d} AND oco_group = '{owner:d}/' || %(oco_group)s::text" for owner in wanted.owners]
     kinds = ["true"]
     if wanted.type is not None or wanted.dry_run is not None:
         types = [wanted.type] if wanted.type is not None else list(OrderType)

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from dexexec.clock import Clock
+from dexexec.domain.api_key import chosen_name
 from dexexec.domain.event import Event
 from dexexec.domain.order import FOREVER_MS, NewOrder, Order
 from dexexec.domain.policy import NO_LIMITS, Policy
@@ -168,7 +169,7 @@ def first_detail(order: NewOrder) -> dict[str, object]:
     if order.terms is not None:
         detail |= order.terms.detail()
     if order.oco_group is not None:
-        detail["ocoGroup"] = order.oco_group
+        detail["ocoGroup"] = chosen_name(order.oco_group)
     if order.parent is not None:
         detail["parentId"] = str(order.parent)
     if order.tag is not None:

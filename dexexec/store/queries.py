@@ -9,6 +9,7 @@ from uuid import UUID
 
 from psycopg.rows import DictRow, dict_row
 
+from dexexec.domain.api_key import chosen_name
 from dexexec.domain.event import Event, timestamp
 from dexexec.domain.order import FOREVER_MS
 from dexexec.domain.order_filter import OrderFilter
@@ -178,7 +179,7 @@ def _summary(row: DictRow) -> dict[str, object]:
         "wallet": row["wallet"],
         "dryRun": row["dry_run"],
         **({"parentId": str(row["parent"])} if row["parent"] else {}),
-        **({"ocoGroup": row["oco_group"]} if row["oco_group"] else {}),
+        **({"ocoGroup": chosen_name(row["oco_group"])} if row["oco_group"] else {}),
         **(row["terms"] or {}),
         **(progress_of(row) if row["type"] == OrderType.RECURRING else {}),
     }

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from secrets import token_bytes
 from typing import Protocol
@@ -11,12 +12,14 @@ import pytest
 
 from dexexec.access.key_ring import KeySource
 from dexexec.clock import SystemClock
-from dexexec.domain.api_key import Scope
+from dexexec.domain.api_key import Scope, owned_name
 from dexexec.domain.api_token import ID_BYTES, SECRET_BYTES, ApiToken, new_token, parse_token
+from dexexec.domain.order_filter import OrderFilter
 from dexexec.store import Address, Database, migrate
 from dexexec.store.api_keys import ApiKeyTable, StoredSecret, create_key, list_keys, revoke_key, rotate_key
 from tests.support.fakes.keys import MemoryKeys
-from tests.support.parts import open_database
+from tests.support.limit_orders import limit_order
+from tests.support.parts import open_database, open_store
 
 
 def fresh() -> ApiToken:
@@ -212,3 +215,15 @@ async def test_two_rotations_at_once_leave_one_secret_that_does_not_end(database
         [listed] = await list_keys(database)
         assert len(listed.secrets) == 6
         assert len([secret for secret in listed.secrets if secret.expires_at is None]) == 1
+
+
+async def test_an_order_shows_its_group_as_its_client_has_named_it(database_address: Address) -> None:
+    async with open_store(database_address) as store:
+        order = replace(limit_order(), owner=1, oco_group=owned_name(1, "pair"))
+        await store.create(order)
+        shown = await store.order(order.id, 1)
+        assert shown is not None
+        assert shown["ocoGroup"] == "pair"
+        [listed] = await store.orders(10, None, OrderFilter(owners=(1,)))
+        assert listed["ocoGroup"] == "pair"
+        assert "1/pair" not in str(shown)

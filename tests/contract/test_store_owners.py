@@ -4,13 +4,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from dexexec.domain.api_key import owned_name
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter
 from dexexec.store import CostQuery, Store
 from tests.contract.test_store_brackets import entry, exits, filled
 from tests.contract.test_store_costs import failed_then_filled
-from tests.contract.test_store_groups import follow_all
+from tests.contract.test_store_groups import (
+    claim_member,
+    finish,
+    follow_all,
+    limit_member,
+    member,
+    status_of,
+    submit,
+)
 from tests.support.limit_orders import limit_order
 from tests.support.parts import new_order
 from tests.support.prepared_orders import Open, claimed_by
@@ -85,4 +94,26 @@ async def test_costs_are_those_of_ones_own_attempts(stores: Open) -> None:
         await failed_then_filled(store, worker, "c")
         swaps = [(await store.costs(replace(query, owner=owner))).total.swaps for owner in (MINE, OTHERS, 3, None)]
         assert swaps == [1, 1, 0, 3]
+        await worker.end()
+
+
+async def test_promise_18_a_fill_of_one_key_cancels_no_order_in_another_key_s_group_of_that_name(stores: Open) -> None:
+    async with stores() as store:
+        worker = await store.begin("w", 20)
+        own, other = (owned_name(owner, "pair") for owner in (MINE, OTHERS))
+        first = await claim_member(store, worker, member(own, owner=MINE))
+        sibling = await posted(store, MINE, limit_member(own))
+        stranger = await posted(store, OTHERS, limit_member(other))
+        assert await submit(store, first)
+        assert await finish(store, first)
+        await follow_all(store)
+        assert await status_of(store, sibling) == "cancelled"
+        assert await status_of(store, stranger) == "waiting"
+        shown = await store.order(sibling, MINE)
+        assert shown is not None
+        assert '"pair"' in str(shown["events"]), "as its client has named it"
+        for owner, found in ((MINE, {first.order.id, sibling}), (OTHERS, {stranger})):
+            rows = await store.orders(10, None, OrderFilter(oco_group="pair", owners=(owner,)))
+            assert {UUID(str(row["orderId"])) for row in rows} == found
+        assert own not in str(shown)
         await worker.end()

@@ -247,6 +247,18 @@ async def test_promise_18_an_idempotency_key_is_a_name_within_one_key() -> None:
         assert ids[0] == ids[1] != ids[2] == ids[3]
 
 
+async def test_promise_18_a_group_is_a_name_within_one_key() -> None:
+    posted = {"side": "buy", "amount": "0.01", "type": "limit", "limitPrice": "1", "ocoGroup": "pair"}
+    body = json.dumps(posted).encode()
+    async with guarded() as (service, keys):
+        for token in (keys.create("one"), keys.create("two")):
+            assert (await service.ask("POST", EXECUTE, body, trading(token))).code == 202
+        assert [order.oco_group for order in service.store.created] == ["1/pair", "2/pair"]
+    async with running_service() as service:
+        assert (await service.post(posted)).code == 202
+        assert [order.oco_group for order in service.store.created] == ["pair"], "without keys as ever"
+
+
 async def test_a_key_works_at_once_and_ends_within_a_second_and_its_rotation_costs_no_request() -> None:
     async with guarded() as (service, keys):
         token = keys.create("desk")

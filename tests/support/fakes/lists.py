@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from dexexec.domain.api_key import owned_name
 from dexexec.domain.cancellation import Pair
 from dexexec.domain.order_filter import OrderFilter, OrderTotals
 from dexexec.domain.status import Status
@@ -39,7 +40,12 @@ def _is_wanted(row: OrderRow, wanted: OrderFilter) -> bool:
         and wanted.dry_run in (None, new.dry_run)
         and wanted.tag in (None, new.tag)
         and wanted.parent in (None, new.parent)
-        and wanted.oco_group in (None, new.oco_group)
+        and (wanted.oco_group is None or new.oco_group in _groups(wanted, wanted.oco_group))
         and wanted.wallet in (None, new.wallet)
         and (not wanted.owners or new.owner in wanted.owners)
     )
+
+
+def _groups(wanted: OrderFilter, name: str) -> set[str]:
+    """A group's name as it is stored, for each owner."""
+    return {owned_name(owner, name) for owner in wanted.owners} or {name}
