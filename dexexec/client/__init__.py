@@ -22,6 +22,7 @@ from dexexec.client.async_client import AsyncClient
 from dexexec.client.client import Client, Events
 from dexexec.client.errors import ClientError, NoAnswerError, OrderEndedError, StreamError
 from dexexec.client.event_stream import EventStream
+from dexexec.client.filters import Filters
 from dexexec.client.orders import (
     AnyOrder,
     Bracket,
@@ -38,7 +39,7 @@ from dexexec.domain.status import Status
 
 __all__ = [
     "Amended", "AnyOrder", "AsyncClient", "Bracket", "Cancelled", "CancelledAll", "Client", "ClientError",
-    "Conditions", "Costs", "Event", "EventStream", "Events", "Exit", "Explanation", "LimitOrder",
+    "Conditions", "Costs", "Event", "EventStream", "Events", "Exit", "Explanation", "Filters", "LimitOrder",
     "MalformedAnswerError", "MarketOrder", "NoAnswerError", "Notice", "Order", "OrderEndedError", "Page", "Placed",
     "ProblemError", "Quote", "RecurringOrder", "SniperOrder", "Status", "StreamError", "Venue", "VenueQuote",
 ]  # fmt: skip

@@ -25,8 +25,9 @@ from dexexec.client.answers import (
 )
 from dexexec.client.errors import NoAnswerError, OrderEndedError
 from dexexec.client.event_stream import EventStream
+from dexexec.client.filters import Filters
 from dexexec.client.http_transport import HttpTransport
-from dexexec.client.order_body import UNSET, Unset, camel, encode, json_value
+from dexexec.client.order_body import UNSET, Unset, camel, encode, json_value, query_text
 from dexexec.client.orders import Amount, AnyOrder, Conditions, ModeName, Price, SideName, TriggerName
 from dexexec.client.problems import PartlyCancelledError, ProblemError
 from dexexec.client.requests import OnRetry, Requests
@@ -135,24 +136,23 @@ class AsyncClient:
 
     async def list(
         self,
+        filters: Filters | None = None,
         *,
-        status: Status | str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-        filters: Mapping[str, str] | None = None,
+        totals: bool | None = None,
         timeout: float | None = None,
     ) -> Page:
-        """A page of orders, newest first. `filters` are further parameters of `GET /api/orders`."""
-        query = _query({**(filters or {}), "status": status, "limit": limit, "cursor": cursor})
+        """A page of orders, newest first. With `totals`, its `data` also counts the orders of the whole list."""
+        wanted = (filters or Filters()).query()
+        query = query_text({**wanted, "limit": limit, "cursor": cursor, "totals": totals})
         return answers.page_of((await self._send("GET", "/api/orders", timeout=timeout, query=query))[0])
 
-    async def list_all(
-        self, *, status: Status | str | None = None, filters: Mapping[str, str] | None = None, page_size: int = 100
-    ) -> AsyncIterator[Order]:
+    async def list_all(self, filters: Filters | None = None, *, page_size: int = 100) -> AsyncIterator[Order]:
         """All orders, newest first, page by page."""
         cursor = None
         while True:
-            page = await self.list(status=status, limit=page_size, cursor=cursor, filters=filters)
+            page = await self.list(filters, limit=page_size, cursor=cursor)
             for order in page.orders:
                 yield order
             # Orders that come meanwhile are newer than the cursor, so no page repeats one.
@@ -180,7 +180,7 @@ class AsyncClient:
             # What an interrupted try has cancelled is not in the answer to the next one.
             certain.append(cancelled if isinstance(cancelled, int) else 0)
 
-        query = _query({"status": status, "pair": pair, "tag": tag})
+        query = query_text({"status": status, "pair": pair, "tag": tag})
         answer, _ = await self._send("DELETE", "/api/orders", timeout=timeout, query=query, on_refusal=count)
         return answers.cancelled_all_of(answer, sum(certain))
 
@@ -309,7 +309,7 @@ class AsyncClient:
         """Every venue's quote for each size, without an order."""
         # One size is the common case, and needs no list.
         sizes = [amount] if isinstance(amount, str) or not isinstance(amount, Sequence) else amount
-        query = _query(
+        query = query_text(
             {
                 "amount": ",".join(str(json_value("amount", size)) for size in sizes),
                 "side": side,
@@ -331,7 +331,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> Costs:
         """What orders cost in a time, by venue, day or tag."""
-        query = _query({"since": since, "until": until, "groupBy": ",".join(group_by) or None})
+        query = query_text({"since": since, "until": until, "groupBy": ",".join(group_by) or None})
         return answers.costs_of((await self._send("GET", "/api/costs", timeout=timeout, query=query))[0])
 
     async def venues(self, *, timeout: float | None = None) -> Sequence[Venue]:
@@ -387,8 +387,3 @@ def _path(order_id: str) -> str:
 
 def _replayed(headers: Mapping[str, str]) -> bool:
     return headers.get("idempotent-replayed") == "true"
-
-
-def _query(given: Mapping[str, object]) -> dict[str, str]:
-    """The parameters that have a value, as text."""
-    return {name: str(json_value(name, value)) for name, value in given.items() if value is not None}

@@ -24,6 +24,7 @@ from dexexec.client.answers import (
 )
 from dexexec.client.async_client import FINAL, OUTAGE_SECONDS, SECONDS, AsyncClient
 from dexexec.client.event_stream import EventStream
+from dexexec.client.filters import Filters
 from dexexec.client.order_body import UNSET, Unset
 from dexexec.client.orders import Amount, AnyOrder, Conditions, ModeName, Price, SideName, TriggerName
 from dexexec.client.requests import OnRetry
@@ -106,23 +107,21 @@ class Client:
 
     def list(
         self,
+        filters: Filters | None = None,
         *,
-        status: Status | str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-        filters: Mapping[str, str] | None = None,
+        totals: bool | None = None,
         timeout: float | None = None,
     ) -> Page:
         """As `AsyncClient.list`."""
-        return self.run(self._client.list(status=status, limit=limit, cursor=cursor, filters=filters, timeout=timeout))
+        return self.run(self._client.list(filters, limit=limit, cursor=cursor, totals=totals, timeout=timeout))
 
-    def list_all(
-        self, *, status: Status | str | None = None, filters: Mapping[str, str] | None = None, page_size: int = 100
-    ) -> Iterator[Order]:
+    def list_all(self, filters: Filters | None = None, *, page_size: int = 100) -> Iterator[Order]:
         """As `AsyncClient.list_all`."""
         cursor = None
         while True:
-            page = self.list(status=status, limit=page_size, cursor=cursor, filters=filters)
+            page = self.list(filters, limit=page_size, cursor=cursor)
             yield from page.orders
             if (cursor := page.next) is None:
                 return

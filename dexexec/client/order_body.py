@@ -76,6 +76,12 @@ def camel(name: str) -> str:
     return first + "".join(other.capitalize() for other in others)
 
 
+def query_text(given: Mapping[str, object]) -> dict[str, str]:
+    """The parameters of a query that have a value, as text."""
+    values = {name: json_value(name, value) for name, value in given.items() if value is not None}
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+
+
 def number_text(name: str, number: Decimal) -> str:
     """A number without an exponent, which the service would refuse."""
     if not number.is_finite():

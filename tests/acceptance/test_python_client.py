@@ -19,6 +19,7 @@ from dexexec.client import (
     AsyncClient,
     Client,
     Event,
+    Filters,
     LimitOrder,
     MarketOrder,
     OrderEndedError,
@@ -126,12 +127,18 @@ async def test_orders_are_listed_page_by_page_and_cancelled_together(service: Pr
         ids = [one.order_id for one in placed]
         for order_id in ids:
             await client.wait(order_id, Status.WAITING)
-        listed = [order.order_id async for order in client.list_all(status=Status.WAITING, page_size=2)]
-        assert [order_id for order_id in listed if order_id in ids] == ids[::-1]
-        assert len(set(listed)) == len(listed)
+        listed = [
+            order.order_id async for order in client.list_all(Filters(status=Status.WAITING, tag="paged"), page_size=2)
+        ]
+        assert listed == ids[::-1]
         assert (await client.cancel_all("waiting", tag="paged")).cancelled == 5
-        page = await client.list(status="cancelled", limit=1)
+        ended = Filters(status=["cancelled", "failed"], type="limit", dry_run=False, tag="paged", pair="SOL/USDC")
+        page = await client.list(ended, limit=1, totals=True)
         assert (len(page.orders), page.orders[0].status) == (1, "cancelled")
+        totals = page.data["totals"]
+        assert isinstance(totals, dict)
+        assert totals["orders"] == 5
+        assert (await client.list(Filters(since="2100-01-01"))).orders == []
 
 
 async def test_quotes_costs_and_venues_are_exact(service: Process) -> None:

@@ -1,21 +1,15 @@
-"""Runs the examples of the documents: the adapter, the refused order, and the WebSocket client."""
+"""Runs the examples of the documents: the adapter and the refused order."""
 
 import json
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 from uuid import UUID
 
 import pytest
-from tornado.httpserver import HTTPServer
-from tornado.testing import bind_unused_port
-from tornado.web import Application
-from tornado.websocket import WebSocketHandler
 
 from dexexec.api import problems
-from dexexec.api.app import EXECUTE
 from dexexec.config.settings import Settings
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.errors import InvalidOrderError
@@ -27,7 +21,7 @@ from dexexec.venues import references
 from dexexec.venues.registry import load
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
-README, ADAPTERS, API = ((ROOT / name).read_text() for name in ("README.md", "docs/ADAPTERS.md", "docs/API.md"))
+ADAPTERS, API = ((ROOT / name).read_text() for name in ("docs/ADAPTERS.md", "docs/API.md"))
 CODE, REFERENCE = re.findall(r'```python\n(""".*?)```', ADAPTERS, re.DOTALL)
 
 
@@ -79,38 +73,3 @@ def test_the_bad_order_is_refused_in_the_words_that_are_shown() -> None:
     answer = json.loads(shown)
     assert shown == json.dumps(answer, indent=4) + "\n", "as json.tool prints it"
     assert problems.document(caught.value, answer["instance"]) == answer
-
-
-class Answering(WebSocketHandler):
-    """Answers the first message with `answers`, and keeps the connection open."""
-
-    def initialize(self, answers: list[dict[str, object]]) -> None:
-        self._answers = answers
-
-    async def on_message(self, message: str | bytes) -> None:
-        assert json.loads(message) == {"orderId": "an-id"}
-        for answer in self._answers:
-            await self.write_message(json.dumps(answer))
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        [{"orderId": "an-id", "seq": 1, "final": False}, {"orderId": "an-id", "seq": 2, "final": True}],
-        [{"error": {"code": "order-not-found", "message": "no such order", "orderId": "an-id"}}],
-    ],
-    ids=["final", "error"],
-)
-async def test_the_websocket_client_prints_every_message_and_ends(
-    answers: list[dict[str, object]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    [client] = re.findall(r"python - \"\$ID\" <<'EOF'\n(.*?)\nasyncio\.run\(.*?\)\nEOF\n", README, re.DOTALL)
-    listening, port = bind_unused_port()
-    server = HTTPServer(Application([(EXECUTE, Answering, {"answers": answers})]))
-    server.add_sockets([listening])
-    namespace: dict[str, Any] = {}
-    exec(client.replace(":3000", f":{port}"), namespace)  # noqa: S102
-    await namespace["watch"]("an-id")
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == answers
-    server.stop()
-    await server.close_all_connections()

@@ -11,7 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from dexexec.client.order_body import camel, encode, json_value
+from dexexec.api.list_query import PARAMETERS
+from dexexec.client.filters import Filters
+from dexexec.client.order_body import camel, encode, json_value, query_text
 from dexexec.client.orders import (
     AnyOrder,
     Bracket,
@@ -25,6 +27,7 @@ from dexexec.client.orders import (
 from dexexec.config.settings import Settings
 from dexexec.domain.order import Side
 from dexexec.domain.sniper_conditions import Condition
+from dexexec.domain.status import Status
 from dexexec.intake.order_body import FIELDS, BodyReader
 from dexexec.testing.clock import ManualClock
 
@@ -146,3 +149,14 @@ def test_a_time_needs_its_zone_and_a_duration_must_be_positive() -> None:
 def test_names_of_fields_are_strings() -> None:
     with pytest.raises(TypeError, match="body has a int as the name of a field"):
         encode({1: "x"})
+
+
+def test_the_filters_of_a_list_are_those_of_the_service() -> None:
+    assert set(Filters().query()) == {one.name for one in PARAMETERS} - {
+        "limit", "cursor", "totals", "fields", "inputMint", "outputMint",
+    }  # fmt: skip
+    wanted = Filters(status=[Status.FAILED, "expired"], since=LATER, dry_run=True, oco_group="g")
+    assert query_text(wanted.query()) == {
+        "status": "failed,expired", "from": "2030-01-01T10:00:00.000Z", "dryRun": "true", "ocoGroup": "g",
+    }  # fmt: skip
+    assert query_text(Filters(status="failed", dry_run=False).query()) == {"status": "failed", "dryRun": "false"}
