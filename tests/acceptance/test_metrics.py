@@ -1,6 +1,7 @@
 """The metrics of several processes on the operations port: one sum, which a process that is killed does not lower."""
 
 import asyncio
+import json
 import os
 import signal
 import urllib.request
@@ -32,6 +33,34 @@ async def post(service: Process, count: int) -> None:
     url = await asyncio.to_thread(lambda: service.url)
     async with http() as calls:
         assert {(await calls.order(url)).status for _ in range(count)} == {202}
+
+
+async def test_while_every_venue_is_skipped_the_service_is_degraded_and_still_gets_requests(launcher: Launcher) -> None:
+    service = launcher.start(
+        DEXEXEC_METRICS_PORT="0",
+        DEXEXEC_MOCK_FAILURE_RATE="1",
+        DEXEXEC_BREAKER_FAILURES="1",
+        DEXEXEC_BREAKER_SECONDS="60",
+        DEXEXEC_HEARTBEAT_SECONDS="0.1",
+    )
+    await post(service, 1)
+    url = str(service.logged("metrics and health checks are served")["url"])
+
+    def degraded() -> bool:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:  # noqa: S310 - http, to ourselves
+            found = json.load(answer)
+        return bool(found["status"] == "degraded" and "mock-raydium (unreachable)" in found["causes"]["venues"])
+
+    await asyncio.to_thread(wait_until, degraded, 20, "both breakers to open")
+
+    def shown() -> bool:
+        found = read(url)
+        assert total(found, "dexexec_venue_errors_total", reason="unreachable") == 2
+        assert total(found, "dexexec_venue_breaker_opened_total") == 2
+        return total(found, "dexexec_venue_breaker_state") == 4
+
+    await asyncio.to_thread(wait_until, shown, 20, "the state of the breakers to be sampled")
+    assert (await asyncio.to_thread(service.stop)) == 0
 
 
 async def test_the_sum_over_processes_is_exact_and_survives_one_that_is_killed(launcher: Launcher) -> None:
