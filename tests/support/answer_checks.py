@@ -63,10 +63,10 @@ def _responses(method: str, path: str) -> Mapping[str, Any]:
     found = next((item for pattern, item in _paths() if pattern.fullmatch(path)), None)
     outside = _openapi()["components"]["responses"]
     anywhere = _openapi()["paths"]["/healthz"]["get"]["responses"]
-    if found is None:
-        return {**anywhere, "404": outside["NotFound"]}
-    operation = found.get(method.lower())
     others = {"405": outside["MethodNotAllowed"], "426": outside["UpgradeRequired"]}
+    if found is None:
+        return {**anywhere, **others, "404": outside["NotFound"]}
+    operation = found.get(method.lower())
     return {**others, **(operation["responses"] if operation else anywhere)}
 
 
@@ -116,6 +116,6 @@ def _closed(value: object) -> object:
     if not isinstance(value, dict):
         return value
     closed = {name: _closed(one) for name, one in value.items()}
-    if closed.get("type") == "object" and "properties" in closed and not closed.keys() & OPEN:
+    if closed.get("type") == "object" and closed.get("properties") and not closed.keys() & OPEN:
         closed["additionalProperties"] = False
     return closed

@@ -32,7 +32,10 @@ _BEYOND = re.compile(
             "is not before expiresAt",
             "makes [0-9]+ slices take too long",
             # Comparisons of numbers and times.
-            "is not after since",
+            "is not after (since|from)",
+            # Two parameters that exclude each other: OpenAPI has rules for one parameter only.
+            "is given beside pair",
+            "is missing beside (inputMint|outputMint)",
             "is not below maxPrice",
             "is not (above|below) (the stop|limitPrice)(, so a fill would reach it at once)?",
             # A text that only the service makes; and 732.0, which is an integer to JSON Schema.

@@ -55,6 +55,7 @@ def summary_of(order: NewOrder, at: datetime) -> dict[str, object]:
         "seq": 1,
         "createdAt": timestamp(at),
         "tag": order.tag,
+        "wallet": order.wallet,
         "dryRun": order.dry_run,
         **not_yet,
     }

@@ -75,7 +75,7 @@ IF_MATCH = {
 ANY_REQUEST = (
     "bad-request", "key-in-url", "unauthorized", "scope-missing", "origin-not-allowed", "body-too-large",
     "target-too-long", "unsupported-media-type",
-    "expectation-failed", "host-not-allowed", "headers-too-large", "too-many-connections", "internal",
+    "expectation-failed", "host-not-allowed", "headers-too-large", "too-many-connections", "internal", "unavailable",
 )  # fmt: skip
 """Problems that any request may get."""
 OUTSIDE = {
@@ -84,7 +84,7 @@ OUTSIDE = {
     "UpgradeRequired": ("upgrade-required",),
 }
 """Answers to requests that are of no operation: another path, another method, a bad handshake of a WebSocket."""
-READING = ("too-many-reads", "reads-busy", "unavailable")
+READING = ("too-many-reads", "reads-busy")
 """Problems of requests that wait for their turn to read."""
 
 
