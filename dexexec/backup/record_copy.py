@@ -29,6 +29,7 @@ class Restored:
 async def back_up(database: Database, path: Path, report: Report) -> Manifest:
     """Write the record to a new file. `report` gets lines about the progress. Raises `BackupError`, `UnusableError` and
     `UnavailableError`; then there is no file."""
+    # The file first: a name that is taken, or a folder that is missing, is noticed before Postgres has any work.
     with new_archive(path) as archive:
         async with Snapshot.begin(database) as snapshot:
             entries = []
@@ -64,6 +65,7 @@ async def restore(database: Database, path: Path, report: Report) -> Restored:
             for entry in manifest.tables:
                 progress = _Progress(entry.name, report)
                 rows = await restoring.fill(entry.table, progress.each(archive.blocks(entry)))
+                # The checksum was right, so the manifest itself was changed, or Postgres took rows for others.
                 if rows != entry.rows:
                     raise BackupError(f"its table {entry.name} has {rows} rows, and {entry.rows} in its manifest")
                 progress.end(rows)

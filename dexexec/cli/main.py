@@ -21,6 +21,7 @@ from dexexec.cli import (
     halt,
     keys,
     localnet,
+    operator,
     orders,
     paper,
     quote,
@@ -73,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
     bench_options.add_parser(commands)
     quote.add_parser(commands)
     wallet.add_parser(commands)
-    orders.add_parser(commands)
+    orders.add_parsers(commands)
+    operator.add_parsers(commands)
     cancel.add_parser(commands)
     explain.add_parser(commands)
     keys.add_parser(commands)
@@ -142,8 +144,13 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911, PLR0912 
             return run_event_loop(quote.run(options, settings, environment()))
         case "wallet":
             return run_event_loop(wallet.run(options, settings, environment()))
-        case "orders":
-            return _run_on_record(settings, lambda servers: orders.run(options, servers, sys.stdout))
+        case "orders" | "retry" | "release" | "dead-letters":
+            symbols = settings.token_list()
+            return _run_on_record(settings, lambda servers: orders.run(options, servers, symbols, sys.stdout))
+        case "workers":
+            return _run_on_record(settings, lambda servers: operator.list_workers(options, servers, sys.stdout))
+        case "venues":
+            return run_event_loop(operator.show_venues(options, settings, sys.stdout))
         case "cancel":
             known = settings.token_list()
             return _run_on_record(settings, lambda servers: cancel.run(options, servers, known, sys.stdout))

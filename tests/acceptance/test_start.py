@@ -170,6 +170,7 @@ def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, s
     "command",
     [
         *("", "api", "worker", "migrate", "demo", "cancel", "explain", "paper", "backup", "restore"),
+        *("orders", "retry", "release", "dead-letters", "venues", "workers"),
         *("adapters", "adapters list", "adapters check"),
     ],
     ids=lambda command: command or "all",

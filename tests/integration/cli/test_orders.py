@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from dexexec.bootstrap.servers import Servers
 from dexexec.cli import orders
 from dexexec.domain.status import Status
+from dexexec.domain.token import Tokens
 from dexexec.store import Address
 from tests.support.parts import running
 from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers
@@ -15,8 +16,8 @@ from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers
 async def command(address: Address, action: str, *ids: UUID, everything: bool = False) -> tuple[int, str]:
     """Its exit code, and what it prints."""
     out = io.StringIO()
-    options = Namespace(action=action, ids=list(ids), all=everything)
-    return await orders.run(options, Servers(address, "", ()), out), out.getvalue()
+    options = Namespace(command="orders", action=action, ids=list(ids), all=everything, json=False)
+    return await orders.run(options, Servers(address, "", ()), Tokens([]), out), out.getvalue()
 
 
 async def test_what_an_earlier_version_set_aside_is_listed_retried_and_ends(

@@ -328,7 +328,6 @@ LISTS: list[tuple[OrderFilter, set[str]]] = [
     (OrderFilter(statuses=frozenset({Status.EXPIRED, Status.CANCELLED})), {"orders_ended"}),
     (OrderFilter(venue="rare"), {"orders_venue", "orders_active", "orders_resting"}),
     (OrderFilter(reason="rare"), {"orders_reason"}),
-    (OrderFilter(reason="rare", statuses=frozenset({Status.FAILED})), {"orders_reason"}),
     (OrderFilter(pair=Pair("a", "b")), {"orders_pair"}),
     (OrderFilter(type=OrderType.LIMIT), {"orders_kind"}),
     (OrderFilter(type=OrderType.SNIPER, dry_run=True), {"orders_kind"}),
