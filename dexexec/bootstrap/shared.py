@@ -74,6 +74,7 @@ class Shared:
             dispatcher=dispatcher,
             permitted_identity=permitted_identity,
             unreadable=self.observer.order_unreadable,
+            wallets=self.settings.wallet_policies(),
             batch_written=self.observer.metrics.batch_written,
         )
 

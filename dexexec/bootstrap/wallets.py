@@ -54,6 +54,7 @@ class WalletOpener:
     def _open(self, wallet: NamedWallet) -> Payer:
         name = None if wallet.name == DEFAULT else wallet.name
         # Nothing is requested from a service where nothing is signed: its address is known.
+        # Nothing is read or requested for a service where nothing is signed: its address is in the settings.
         if wallet.keychain and not self.signs:
             return Payer(name=name, address=wallet.address)
         signer = self._keychain(wallet) if wallet.keychain else self._local(wallet)

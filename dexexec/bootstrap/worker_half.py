@@ -182,7 +182,7 @@ def _assemble(
             settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds
         ),
         halts=shared.halts,
-        policies=PolicyBook(store, clock),
+        policies=PolicyBook(store, clock, settings.wallet_policies()),
         max_price_impact_bps=settings.max_price_impact_bps,
         finality_ms=finality_ms,
         funds_wait_ms=settings.funds_wait_ms,

@@ -26,6 +26,7 @@ def read_secret(reference: str) -> str:
         value = _content(Path(reference.removeprefix(FILE_PREFIX)))
     else:
         raise ValueError(f"it must be {VALID}, and not the secret itself")
+    # An editor ends a file with a line break, which is no part of the secret.
     if not value.strip():
         raise ValueError("its secret is empty or not set")
     return value.strip()

@@ -14,9 +14,12 @@ from pydantic import BaseModel, Field, field_validator
 
 from dexexec.config.secret_reference import VALID, is_reference
 from dexexec.domain import base58
+from dexexec.domain.policy import Policy
+from dexexec.domain.policy_check import DEFAULT_WALLET
+from dexexec.domain.policy_json import PolicyFormatError, read_policy
+from dexexec.domain.wallet_policy import OF_KEYS_ONLY, WalletPolicies, wallet_number
 
-DEFAULT = "default"
-"""The name of the wallet of orders that name none."""
+DEFAULT = DEFAULT_WALLET
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SIGN_SECONDS = 10.0
 LONGEST_SIGN_SECONDS = 30.0
@@ -29,7 +32,7 @@ OWN_FIELDS = ("key", "keychain", "address", "sign_seconds", "keys", "policy")
 class NamedWallet:
     """A wallet of the file. It has either a `key` (a reference to it), or a service `keychain` with its settings in
     `service`, and then an `address`. Only the API keys with the names `keys` may use it (None: all). `sign_seconds` is
-    how long a signature may take. `policy` is not read yet."""
+    how long a signature may take.."""
 
     name: str
     key: str = ""
@@ -38,7 +41,7 @@ class NamedWallet:
     keys: frozenset[str] | None = None
     sign_seconds: float = SIGN_SECONDS
     service: Mapping[str, object] = field(default_factory=dict, repr=False)
-    policy: Mapping[str, object] = field(default_factory=dict)
+    policy: Policy | None = None
 
 
 class Wallets(BaseModel):
@@ -60,6 +63,10 @@ class Wallets(BaseModel):
     def named_wallets(self) -> dict[str, NamedWallet]:
         """The wallets of the file by name. Raises `ValueError` if it was changed to be invalid since the start."""
         return read_wallets(self.wallets) if self.wallets is not None else {}
+
+    def wallet_policies(self) -> WalletPolicies:
+        """The policies of the wallets that have one."""
+        return WalletPolicies({name: each.policy for name, each in self.named_wallets().items() if each.policy})
 
 
 def read_wallets(path: Path) -> dict[str, NamedWallet]:
@@ -83,6 +90,8 @@ def read_wallets(path: Path) -> dict[str, NamedWallet]:
                 f"its file has {name} outside of a table: each wallet is a table such as [desk-2]"
             )
         found[name] = _wallet(name, table)
+    if len({wallet_number(name) for name in found}) < len(found):
+        raise ValueError("its file has two names that would be counted as one wallet: rename one of them")
     return found
 
 
@@ -91,6 +100,7 @@ def _wallet(name: str, table: Mapping[str, object]) -> NamedWallet:
     keychain = _text(name, table, "keychain")
     address = _text(name, table, "address")
     # Two sources of one wallet's signatures would be two wallets.
+    # With both, it would depend on the process which of the two keys an order is paid with.
     if bool(key) == bool(keychain):
         raise ValueError(f"[{name}] needs either key or keychain")
     if key and not is_reference(key):
@@ -100,12 +110,10 @@ def _wallet(name: str, table: Mapping[str, object]) -> NamedWallet:
     if address and not base58.is_address(address):
         raise ValueError(f"address of [{name}] is not an address: base58 of 32 bytes")
     # Checked by the worker, which has the library; an API process need not have it.
+    # Checked by the worker, which has the library; an API process need not have it.
     service = {field: value for field, value in table.items() if field not in OWN_FIELDS}
     if key and service:
         raise ValueError(f"{_unknown(next(iter(service)))} in [{name}]")
-    policy = table.get("policy", {})
-    if not isinstance(policy, dict):
-        raise ValueError(f"policy of [{name}] must be a table: [{name}.policy]")  # noqa: TRY004
     return NamedWallet(
         name=name,
         key=key,
@@ -114,7 +122,7 @@ def _wallet(name: str, table: Mapping[str, object]) -> NamedWallet:
         keys=_names(name, table),
         sign_seconds=_seconds(name, table),
         service=service,
-        policy=policy,
+        policy=_policy(name, table),
     )
 
 
@@ -139,6 +147,21 @@ def _seconds(name: str, table: Mapping[str, object]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_SIGN_SECONDS:
         raise ValueError(f"sign_seconds of [{name}] must be more than 0 and at most {LONGEST_SIGN_SECONDS:g}")
     return float(value)
+
+
+def _policy(name: str, table: Mapping[str, object]) -> Policy | None:
+    value = table.get("policy")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError(f"policy of [{name}] must be a table: [{name}.policy]")  # noqa: TRY004
+    foreign = [limit for limit in OF_KEYS_ONLY if limit in value]
+    if foreign:
+        raise ValueError(f"[{name}.policy] has {foreign[0]}, which is a limit of keys and not of wallets")
+    try:
+        return read_policy(value)
+    except PolicyFormatError as error:
+        raise ValueError(f"[{name}.policy]: {error}") from None
 
 
 def _unknown(field: str) -> str:

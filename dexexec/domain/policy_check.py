@@ -20,18 +20,19 @@ DEFAULT_WALLET = "default"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
     """A limit that an order breaks: `policy` names it, `field` is the field of the order that is over it. `daily`: the
-    next day has a new limit, so waiting may help."""
+    next day has a new limit, so waiting may help. The policy is that `of` a key or a wallet."""
 
     field: str
     policy: str
     limit: str
     given: str
     daily: bool = False
+    of: str = "key"
 
     @property
     def detail(self) -> str:
         """The sentence for clients."""
-        return f"the key's policy allows {self.policy} {self.limit}, and the order has {self.given}"
+        return f"the {self.of}'s policy allows {self.policy} {self.limit}, and the order has {self.given}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ class Pipeline:
             failed = failed_round_of([Answer.of("wallet", error)], {"round": job.rounds, "quotes": []})
             return await self._failures.retry_or_end(job, failed)
         begun = self._clock.monotonic()
-        limits = await self._policies.limits_of(job.order.owner)
+        limits = await self._policies.limits_of(job.order.owner, job.order.wallet)
         routing = await self._router.route(job.order.swap, job.deadline, limits.venues)
         now = self._clock.monotonic()
         job.took(Stage.ROUTING, now - begun)

@@ -13,6 +13,7 @@ from dexexec.domain.order import Order
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.policy_check import Breach, attempted_trade, breaches, unreadable_breach
 from dexexec.domain.quote import Quote
+from dexexec.domain.wallet_policy import NO_WALLET_POLICIES, WalletPolicies, tightest
 from dexexec.venues.router import Routing
 
 FRESH_SECONDS = 1.0
@@ -33,6 +34,10 @@ class OwnerLimits:
     def __init__(self, policy: Policy | None) -> None:
         """`policy` is None if it cannot be read: then nothing is allowed."""
         self._policy = policy
+
+    def and_of(self, wallet: Policy) -> "OwnerLimits":
+        """These limits together with those of a wallet."""
+        return OwnerLimits(None if self._policy is None else tightest(self._policy, wallet))
 
     @property
     def venues(self) -> frozenset[str] | None:
@@ -69,13 +74,21 @@ NO_OWNER_LIMITS = OwnerLimits(NO_LIMITS)
 class PolicyBook:
     """Reads policies from `record`, and keeps each for a second."""
 
-    def __init__(self, record: PolicyRecord, clock: Clock) -> None:
+    def __init__(self, record: PolicyRecord, clock: Clock, wallets: WalletPolicies = NO_WALLET_POLICIES) -> None:
+        self._wallets = wallets
         self._record = record
         self._clock = clock
         self._read: dict[int, tuple[float, OwnerLimits]] = {}
 
-    async def limits_of(self, owner: int | None) -> OwnerLimits:
-        """The limits of an owner's orders (None: without a key, and without limits). Raises `UnavailableError`."""
+    async def limits_of(self, owner: int | None, wallet: str | None = None) -> OwnerLimits:
+        """The limits of an order, by its key and its wallet. Raises `UnavailableError`."""
+        # A wallet's policy is in the settings, which do not change while the process runs.
+        limits = await self._limits_of_owner(owner)
+        policy = self._wallets.of(wallet)
+        return limits if policy is None else limits.and_of(policy)
+
+    async def _limits_of_owner(self, owner: int | None) -> OwnerLimits:
+        """The limits of an owner's orders (None: without a key, and without limits)."""
         if owner is None:
             return NO_OWNER_LIMITS
         read_at, limits = self._read.get(owner, (None, NO_OWNER_LIMITS))

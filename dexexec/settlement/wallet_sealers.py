@@ -16,6 +16,7 @@ class WalletSealers:
 
     def trouble(self) -> SignerError | None:
         """The outage because of which nothing can be signed on any network now, or None."""
+        # A signer is the same on all networks, except for the simulated chain, whose key is always here.
         troubles = [sealer.trouble() for sealer in self.sealers.values()]
         return next(iter(troubles), None) if all(troubles) else None
 

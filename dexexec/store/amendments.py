@@ -12,9 +12,11 @@ from psycopg.types.json import Jsonb
 from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.event import Event
 from dexexec.domain.order import FOREVER_MS
+from dexexec.domain.policy import Policy
 from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
+from dexexec.domain.wallet_policy import NO_WALLET_POLICIES, WalletPolicies
 from dexexec.operator_errors import PolicyError
 from dexexec.store import policies
 from dexexec.store.cancellations import OWNED
@@ -62,7 +64,7 @@ SELECT version, at FROM u
 """
 
 # A dry run spends nothing.
-OWNER = "SELECT owner FROM orders WHERE id = %(id)s AND owner IS NOT NULL AND NOT dry_run"
+OWNER = "SELECT owner, wallet FROM orders WHERE id = %(id)s AND NOT dry_run"
 
 
 async def read_amendable(database: Database, order_id: UUID, owner: int | None = None) -> AmendableOrder | None:
@@ -92,18 +94,28 @@ async def read_amendable(database: Database, order_id: UUID, owner: int | None =
 
 
 async def amend(
-    database: Database, order_id: UUID, version: int, amendment: Amendment, today: date | None = None
+    database: Database,
+    order_id: UUID,
+    version: int,
+    amendment: Amendment,
+    *,
+    today: date | None = None,
+    wallets: WalletPolicies = NO_WALLET_POLICIES,
 ) -> Event | None:
     """Write the change and return its event; None if the order does not rest at that version any more. Raises
-    `PolicyError` if the changed order breaks a limit of its owner."""
+    `PolicyError` if the changed order breaks a limit of its owner or its wallet."""
     async with database.connection() as connection:
         row = await fetch_row(connection, OWNER, {"id": order_id})
-        of_owner = await policies.policies_of(connection, [row.owner]) if row is not None else {}
-        if not of_owner or amendment.trade is None:
+        limited: dict[int, Policy | None] = {}
+        if row is not None and row.owner is not None:
+            limited = await policies.policies_of(connection, [row.owner])
+        if row is not None:
+            limited |= wallets.numbered(row.wallet)
+        if not limited or amendment.trade is None:
             return await _amend(connection, order_id, version, amendment)
         async with connection.transaction():
-            limits = await policies.lock_for(connection, of_owner, [order_id], today)
-            if broken := limits.admit(order_id, row.owner, amendment.trade):
+            limits = await policies.lock_for(connection, limited, [order_id], today)
+            if broken := limits.admit(order_id, sorted(limited, reverse=True), amendment.trade):
                 raise PolicyError(broken)
             event = await _amend(connection, order_id, version, amendment)
             await policies.write_spends(connection, limits, [order_id] if event else [])

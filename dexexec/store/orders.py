@@ -21,6 +21,7 @@ from dexexec.domain.share import amount_text
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
 from dexexec.domain.wait_reason import wait_detail
+from dexexec.domain.wallet_policy import NO_WALLET_POLICIES, WalletPolicies
 from dexexec.errors import (
     IN_THE_PAST,
     DexexecError,
@@ -188,7 +189,9 @@ async def create(
     requests: Sequence[CreateRequest],
     reservation: CapacityReservation | None,
     clock: Clock,
+    *,
     today: date | None = None,
+    wallets: WalletPolicies = NO_WALLET_POLICIES,
 ) -> Stored:
     """Store the orders in one commit. The first ones are claimed for the worker that has reserved capacity, if its
     lease is valid. An order that is refused for its key or by its policy, or comes too late, gets an error as its
@@ -201,10 +204,10 @@ async def create(
         # a transaction the times of the statement count from its beginning, so that the wait for a key's lock counts.
         now = clock.monotonic()
         sent = [request for request in requests if not request.abandoned and now < request.answer_by]
-        if any(request.policy != NO_LIMITS for request in sent):
+        if any(request.policy != NO_LIMITS or wallets.of(request.order.wallet) for request in sent):
             async with connection.transaction():
                 orders = [(request.order, request.policy) for request in sent]
-                limits, broken = await policies.check_new(connection, orders, today)
+                limits, broken = await policies.check_new(connection, orders, today, wallets)
                 answers = await _insert(connection, sent, details, broken, reservation, now=now)
                 written = {row.id for row in answers if row.created_at is not None}
                 await policies.write_spends(connection, limits, written)

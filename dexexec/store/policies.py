@@ -1,4 +1,4 @@
-"""Checks orders against the policies of their keys where they are recorded, over all processes (docs/adr/0031).
+"""Checks orders against the policies of their keys and wallets, where both are recorded, over all processes.
 
 The statement that stores an order, and the one that records an attempt, run under a lock of the key if it has a limit
 that counts several orders. What the key's other orders spend is read behind that lock, so two processes never use the
@@ -6,7 +6,7 @@ same rest of a limit.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from dexexec.domain.policy_check import (
 )
 from dexexec.domain.policy_json import PolicyFormatError, read_policy
 from dexexec.domain.terms import OrderType
+from dexexec.domain.wallet_policy import NO_WALLET_POLICIES, WalletPolicies
 from dexexec.store.database import Connection, Database
 from dexexec.store.rows import fetch_row, fetch_rows, json_rows
 
@@ -44,7 +45,7 @@ FROM policy_spending s LEFT JOIN orders o ON o.id = s.order_id
 WHERE s.owner = ANY(%(owners)s) AND s.day = %(day)s
 GROUP BY s.owner, s.mint
 """
-OWN = "SELECT order_id, amount FROM policy_spending WHERE order_id = ANY(%(ids)s) AND day = %(day)s"
+OWN = "SELECT order_id, owner, amount FROM policy_spending WHERE order_id = ANY(%(ids)s) AND day = %(day)s"
 OPEN = """
 SELECT owner, count(*) AS orders FROM orders
 WHERE owner = ANY(%(owners)s) AND owner IS NOT NULL AND finished_at IS NULL GROUP BY owner
@@ -57,7 +58,7 @@ SPEND = """
 INSERT INTO policy_spending (order_id, owner, mint, day, amount)
 SELECT order_id, owner, mint, day, amount
 FROM json_to_recordset(%s::json) AS t(order_id uuid, owner int, mint text, day date, amount numeric)
-ON CONFLICT (order_id) DO UPDATE SET day = excluded.day, amount =
+ON CONFLICT (order_id, owner) DO UPDATE SET day = excluded.day, amount =
     CASE WHEN policy_spending.day = excluded.day THEN greatest(policy_spending.amount, excluded.amount)
          ELSE excluded.amount END
 """
@@ -81,53 +82,67 @@ class LockedPolicies:
     policies: Mapping[int, Policy | None]
     """None: the policy cannot be read."""
     spent: dict[tuple[int, str], int] = field(default_factory=dict)
-    own: dict[UUID, int] = field(default_factory=dict)
+    own: dict[tuple[UUID, int], int] = field(default_factory=dict)
     """What of it is of the orders that are checked."""
     open_orders: dict[int, int] = field(default_factory=dict)
     spends: list[Spend] = field(default_factory=list)
     """What the admitted orders may spend."""
 
-    def admit(self, order_id: UUID, owner: int, trade: Trade) -> list[Breach]:
-        """Count an attempt, or a change of an order; returns the limits that it breaks, and then nothing of it is
-        counted."""
-        policy = self.policies.get(owner, NO_LIMITS)
-        if policy is None:
-            return [unreadable_breach()]
-        # The limits of one order first: breaking one of these does not end with the day.
-        broken = breaches(policy, trade)
-        # A change of an order that does not concern its amount leaves what is counted as it is.
-        if broken or trade.most_in is None:
-            return broken
-        return self._count(order_id, owner, policy, trade.mint_in, trade.most_in)
-
-    def accept(self, order: NewOrder, owner: int, policy: Policy) -> list[Breach]:
-        """Count a new order; returns the limits that it breaks, and then nothing of it is counted."""
-        too_many = open_orders_breach(policy, self.open_orders.get(owner, 0))
-        if too_many is not None:
-            return [too_many]
-        # A dry run spends nothing, and of a recurring order only its slices do: each is counted when it is signed.
-        if not order.dry_run and order.type is not OrderType.RECURRING:
-            broken = self._count(order.id, owner, policy, order.swap.mint_in, most_spent(order) or 0)
+    def admit(self, order_id: UUID, owners: Collection[int], trade: Trade) -> list[Breach]:
+        """Count an attempt, or a change of an order, for its key and its wallet; returns the limits of one that it
+        breaks, and then nothing of it is counted."""
+        spending = {owner: self.policies.get(owner, NO_LIMITS) for owner in owners}
+        for owner, policy in spending.items():
+            if policy is None:
+                return [unreadable_breach()]
+            # The limits of one order first: breaking one of these does not end with the day.
+            broken = breaches(policy, trade)
+            # A change of an order that does not concern its amount leaves what is counted as it is.
+            if not broken and trade.most_in is not None:
+                broken = self._over(order_id, owner, policy, trade.mint_in, trade.most_in)
             if broken:
-                return broken
-        self.open_orders[owner] = self.open_orders.get(owner, 0) + 1
+                return named(owner, broken)
+        for owner, policy in spending.items():
+            if trade.most_in is not None:
+                self._take(order_id, owner, policy, trade.mint_in, trade.most_in)
         return []
 
-    def _count(self, order_id: UUID, owner: int, policy: Policy, mint: str, amount: int) -> list[Breach]:
-        if not policy.max_per_day:
-            return []
-        # What it took when it was accepted, or for an earlier attempt of today, is part of the sum already. It is not
-        # lowered: the row keeps the larger figure as well.
-        before = self.own.get(order_id, 0)
-        amount = max(amount, before)
-        others = self.spent.get((owner, mint), 0) - before
-        breach = day_breach(policy, mint, others, amount)
-        if breach is not None:
-            return [breach]
-        self.spent[owner, mint] = others + amount
-        self.own[order_id] = amount
-        self.spends.append(Spend(order_id, owner, mint, amount))
+    def accept(self, order: NewOrder, policies: Mapping[int, Policy]) -> list[Breach]:
+        """Count a new order for its key and its wallet; returns the limits of one that it breaks, and then nothing of
+        it is counted."""
+        # All limits first, and only then what is counted: what the wallet refuses takes nothing of the key's.
+        #
+        # A dry run spends nothing, and of a recurring order only its slices do: each is counted when it is signed.
+        spends = not order.dry_run and order.type is not OrderType.RECURRING
+        mint, amount = order.swap.mint_in, most_spent(order) or 0
+        for owner, policy in policies.items():
+            too_many = open_orders_breach(policy, self.open_orders.get(owner, 0))
+            broken = [too_many] if too_many is not None else []
+            if spends:
+                broken = broken or self._over(order.id, owner, policy, mint, amount)
+            if broken:
+                return named(owner, broken)
+        for owner, policy in policies.items():
+            if spends:
+                self._take(order.id, owner, policy, mint, amount)
+            self.open_orders[owner] = self.open_orders.get(owner, 0) + 1
         return []
+
+    def _over(self, order_id: UUID, owner: int, policy: Policy, mint: str, amount: int) -> list[Breach]:
+        # What it took when it was accepted, or for an earlier attempt of today, is part of the sum already.
+        before = self.own.get((order_id, owner), 0)
+        breach = day_breach(policy, mint, self.spent.get((owner, mint), 0) - before, max(amount, before))
+        return [] if breach is None else [breach]
+
+    def _take(self, order_id: UUID, owner: int, policy: Policy | None, mint: str, amount: int) -> None:
+        if policy is None or not policy.max_per_day:
+            return
+        # It is not lowered: the row keeps the larger figure as well.
+        before = self.own.get((order_id, owner), 0)
+        amount = max(amount, before)
+        self.spent[owner, mint] = self.spent.get((owner, mint), 0) - before + amount
+        self.own[order_id, owner] = amount
+        self.spends.append(Spend(order_id, owner, mint, amount))
 
 
 async def policies_of(connection: Connection, owners: Sequence[int]) -> dict[int, Policy | None]:
@@ -158,7 +173,7 @@ async def lock_for(
         for row in await fetch_rows(connection, SPENT, values, prepare=True):
             locked.spent[row.owner, row.mint] = int(row.amount)
         for row in await fetch_rows(connection, OWN, values, prepare=True):
-            locked.own[row.order_id] = int(row.amount)
+            locked.own[row.order_id, row.owner] = int(row.amount)
     return locked
 
 
@@ -173,11 +188,23 @@ async def count_open_orders(connection: Connection, locked: LockedPolicies) -> N
 
 
 async def check_new(
-    connection: Connection, orders: Sequence[tuple[NewOrder, Policy]], today: date | None
+    connection: Connection,
+    orders: Sequence[tuple[NewOrder, Policy]],
+    today: date | None,
+    wallets: WalletPolicies = NO_WALLET_POLICIES,
 ) -> tuple[LockedPolicies, dict[UUID, list[Breach]]]:
-    """Lock the owners of new orders until the transaction ends, and return the limits that each order breaks."""
+    """Lock the owners and wallets of new orders until the transaction ends, and return the limits that each order
+    breaks."""
+    counted = {
+        order.id: {
+            owner: each
+            for owner, each in {**_numbered(order.owner, policy), **wallets.numbered(order.wallet)}.items()
+            if counts_orders(each)
+        }
+        for order, policy in orders
+    }
     policies: dict[int, Policy | None] = {
-        order.owner: policy for order, policy in orders if order.owner is not None and counts_orders(policy)
+        owner: policy for of_order in counted.values() for owner, policy in of_order.items()
     }
     locked = await lock_for(connection, policies, [], today)
     await count_open_orders(connection, locked)
@@ -187,9 +214,11 @@ async def check_new(
     broken: dict[UUID, list[Breach]] = {}
     for order, policy in orders:
         found = breaches(policy, posted_trade(order))
+        for number, limits in wallets.numbered(order.wallet).items():
+            found = found or named(number, breaches(limits, posted_trade(order)))
         # In the order of the batch: what one order takes is missing for those behind it.
-        if not found and order.owner in policies and order.idempotency_key not in known:
-            found = locked.accept(order, order.owner, policy)
+        if not found and order.idempotency_key not in known:
+            found = locked.accept(order, counted[order.id])
         if found:
             broken[order.id] = found
         elif order.idempotency_key is not None:
@@ -213,6 +242,15 @@ async def write_spends(connection: Connection, locked: LockedPolicies, written: 
     ]
     if rows:
         await connection.execute(SPEND, (json_rows(rows),))
+
+
+def named(owner: int, broken: Sequence[Breach]) -> list[Breach]:
+    """The breaches of the policy of a key, or of the wallet with this number."""
+    return [replace(breach, of="wallet") for breach in broken] if owner < 0 else list(broken)
+
+
+def _numbered(owner: int | None, policy: Policy) -> dict[int, Policy]:
+    return {} if owner is None else {owner: policy}
 
 
 def counts_orders(policy: Policy) -> bool:

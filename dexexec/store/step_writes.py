@@ -15,6 +15,7 @@ from dexexec.domain.halt import Halt
 from dexexec.domain.oco import GroupHeld
 from dexexec.domain.policy import Policy
 from dexexec.domain.policy_check import PolicyBreaches
+from dexexec.domain.wallet_policy import NO_WALLET_POLICIES, WalletPolicies, wallet_number
 from dexexec.store import costs, oco_groups, policies, reservations
 from dexexec.store.database import Connection, Database
 from dexexec.store.oco_groups import LockedGroups
@@ -113,7 +114,11 @@ Answer = list[Event] | Shortfall | GroupHeld | Halt | PolicyBreaches | None
 
 
 async def advance(
-    database: Database, steps: Sequence[Step], identity: str | None, today: date | None = None
+    database: Database,
+    steps: Sequence[Step],
+    identity: str | None,
+    today: date | None = None,
+    wallets: WalletPolicies = NO_WALLET_POLICIES,
 ) -> list[Answer]:
     """Write the steps in one commit. If an identity is given, steps that need a comparison are only written in the
     Postgres with that identity.
@@ -127,6 +132,10 @@ async def advance(
     limited = {step.owner for step in steps if step.owner is not None and step.attempt and step.attempt.trade}
     async with database.connection(REFUSALS) as connection:
         of_owners = await policies.policies_of(connection, sorted(limited)) if limited else {}
+        # Also for orders without a key: a wallet's limits hold for every order that it pays for.
+        for step in steps:
+            if step.attempt and step.attempt.trade:
+                of_owners |= wallets.numbered(step.attempt.trade.wallet)
         if not spending and not grouped and not of_owners:
             return [*await _advance(connection, steps, identity)]
         async with connection.transaction():
@@ -166,8 +175,11 @@ def _refusal(
         if held is not None:
             return held
     attempt = step.attempt
-    if attempt and attempt.trade and step.owner is not None:
-        broken = limits.admit(step.order_id, step.owner, attempt.trade)
+    if attempt and attempt.trade:
+        numbers = {wallet_number(attempt.trade.wallet)} | ({step.owner} if step.owner is not None else set())
+        # The key first, whose number is positive: its limits are what a client has agreed on.
+        owners = sorted(numbers & limits.policies.keys(), reverse=True)
+        broken = limits.admit(step.order_id, owners, attempt.trade)
         if broken:
             return PolicyBreaches(tuple(broken))
     return reserved.reserve(attempt.spending, attempt.signed.genesis) if attempt and attempt.spending else None

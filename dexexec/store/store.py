@@ -27,6 +27,7 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter, OrderTotals
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.policy_check import PolicyBreaches
+from dexexec.domain.wallet_policy import NO_WALLET_POLICIES, WalletPolicies
 from dexexec.errors import (
     DexexecError,
     FundsReservedError,
@@ -58,7 +59,7 @@ from dexexec.store.claims import Unreadable
 from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.costs import CostQuery, CostReport
 from dexexec.store.database import Database
-from dexexec.store.dispatcher import Dispatcher
+from dexexec.store.dispatcher import CapacityReservation, Dispatcher
 from dexexec.store.leases import WorkerSession
 from dexexec.store.mass_cancellations import MassCancellation
 from dexexec.store.order_lists import Cursor
@@ -91,6 +92,7 @@ class Store(RestingOrders):
     * `unreadable` is called for orders whose rows cannot be read.
     * `batch_written` is called after each batched commit with its kind, its rows and the seconds that it took.
     * `today` returns the day for limits per day (None: the UTC day of Postgres' clock).
+    * `wallets` are the policies of wallets; those of keys are in Postgres.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Store(RestingOrders):
         unreadable: Unreadable = lambda _, __: None,
         batch_written: Callable[[str, int, float], None] = lambda _, __, ___: None,
         today: Callable[[], date | None] = lambda: None,
+        wallets: WalletPolicies = NO_WALLET_POLICIES,
     ) -> None:
         super().__init__(database, announce, timeout, unreadable)
         self._clock = clock
@@ -115,6 +118,7 @@ class Store(RestingOrders):
         self._dispatcher = dispatcher
         self._permitted_identity = permitted_identity
         self._today = today
+        self._wallets = wallets
         self._cancelling_all = asyncio.Lock()
         self._creates: Batcher[CreateRequest, Created | DexexecError] = Batcher(
             self._create, separate=SEPARATE, written=partial(batch_written, "creates")
@@ -178,14 +182,13 @@ class Store(RestingOrders):
         # The statement is cancelled when the last client of the batch has been answered: it must not commit afterwards.
         seconds = max(request.answer_by for request in requests) - self._clock.monotonic()
         if dispatcher is None or reservation is None:
-            stored = await self._bounded(
-                orders.create(self._for_orders, requests, None, self._clock, self._today()), seconds
-            )
+            stored = await self._bounded(self._stored(requests, None), seconds)
             self._announce(stored.events)
             return stored.answers
         try:
             stored = await self._bounded(
-                orders.create(self._for_orders, requests, reservation, self._clock, self._today()), seconds
+                self._stored(requests, reservation),
+                seconds,
             )
         except BaseException:
             # Also after a cancellation: places that are not given back are lost to the worker.
@@ -196,6 +199,13 @@ class Store(RestingOrders):
             return stored.answers
         # The worker's session has ended meanwhile: its claims are void, so intake must put the orders on the queue.
         return [replace(answer, taken=False) if isinstance(answer, Created) else answer for answer in stored.answers]
+
+    async def _stored(
+        self, requests: Sequence[CreateRequest], reservation: CapacityReservation | None
+    ) -> orders.Stored:
+        return await orders.create(
+            self._for_orders, requests, reservation, self._clock, today=self._today(), wallets=self._wallets
+        )
 
     async def cancel(self, order_id: UUID, owner: int | None = None) -> Cancelled | TooLate | None:
         """Cancel an order, if nothing was signed for it; None if `owner` (None: any) has no such order. Raises
@@ -247,7 +257,9 @@ class Store(RestingOrders):
     async def amend(self, order_id: UUID, version: int, amendment: Amendment) -> int | None:
         """Change an order that rests at `version`, and return its version then; None if it does not. Raises
         `PolicyError`, and `UnavailableError`: the order may be changed then."""
-        event = await self._bounded(amendments.amend(self._for_orders, order_id, version, amendment, self._today()))
+        event = await self._bounded(
+            amendments.amend(self._for_orders, order_id, version, amendment, today=self._today(), wallets=self._wallets)
+        )
         if event is None:
             return None
         self._announce([event])
@@ -360,7 +372,7 @@ class Store(RestingOrders):
 
     async def _advance(self, steps: list[Step]) -> list[step_writes.Answer]:
         answers = await self._bounded(
-            step_writes.advance(self._database, steps, self._permitted_identity(), self._today())
+            step_writes.advance(self._database, steps, self._permitted_identity(), self._today(), self._wallets)
         )
         self._announce([event for events in answers if isinstance(events, list) for event in events])
         return answers

@@ -45,6 +45,7 @@ def config_class(backend: str) -> type[Any]:
         raise KeychainConfigError(
             f"{backend} needs another library: run pip install 'solana-keychain[{backend}]'"
         ) from error
+    # By the library's naming, since its own table of classes is private. Each module has one.
     [found] = [value for name, value in vars(module).items() if name.endswith("SignerConfig") and is_dataclass(value)]
     assert isinstance(found, type)  # noqa: S101 - an instance is a dataclass for `is_dataclass` too
     return found
@@ -94,6 +95,7 @@ def _value(name: str, hint: Any, value: object, *, is_secret: bool) -> object:
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
     """The types that a field may have."""
+    # Both spellings, `X | None` and `Optional[X]`: the library uses either.
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 

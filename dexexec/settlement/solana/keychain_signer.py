@@ -75,11 +75,13 @@ class KeychainSigner:
         """A signer of the library, with the secrets as they are now, once it is known to have the wallet's key."""
         signer = await create_keychain_signer(self._backend, self._config())
         # The services are known to sign only; a later version of the library may have another kind for one of them.
+        # Those that send were refused at the start; a later version of the library may have made another one so.
         if not isinstance(signer, TransactionSigner):
             raise SignerError(
                 SignerTrouble.REFUSED, f"{self._backend} sends or rewrites what it signs: it cannot be used"
             )
         # Some services name the address themselves. Which wallet pays is decided by the settings.
+        # Some services name the address themselves. Which wallet pays is decided by the settings alone.
         if str(signer.pubkey) != self._address:
             raise SignerError(
                 SignerTrouble.WRONG_SIGNATURE, f"{self._backend} has the key of {signer.pubkey}, not of {self._address}"
@@ -92,6 +94,7 @@ class KeychainSigner:
 
 def _transaction(message: bytes) -> VersionedTransaction:
     """The transaction without signatures, in the form that a service's own policy can read."""
+    # Signatures of the venue are left out: the service signs the message, which they do not change.
     parsed = from_bytes_versioned(message)
     return VersionedTransaction.populate(parsed, [Signature.default()] * parsed.header.num_required_signatures)
 

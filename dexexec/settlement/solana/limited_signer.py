@@ -50,6 +50,7 @@ class LimitedSigner:
                 self._breaker.failed(error.trouble, str(error))
             self._observer.signer_failed(self._name, self.address, error.trouble, str(error))
             raise
+        # Cancelled: the order was taken away, which proves nothing about the signer.
         except BaseException:
             self._breaker.abandoned()
             raise

@@ -424,7 +424,7 @@ class MemoryDatabase:
     def _check_new(self, order: NewOrder, policy: Policy) -> policies.LockedPolicies:
         """Raises `PolicyError`."""
         locked = self._lock(order.owner, policy)
-        broken = breaches(policy, posted_trade(order)) or locked.accept(order, order.owner or 0, policy)
+        broken = breaches(policy, posted_trade(order)) or locked.accept(order, {order.owner or 0: policy})
         if broken:
             raise PolicyError(broken)
         return locked
@@ -434,7 +434,7 @@ class MemoryDatabase:
         owner = row.new.owner
         policy = self.policies.get(owner, NO_LIMITS) if owner is not None else NO_LIMITS
         locked = self._lock(owner, policy)
-        if trade is not None and owner is not None and (broken := locked.admit(row.new.id, owner, trade)):
+        if trade is not None and owner is not None and (broken := locked.admit(row.new.id, [owner], trade)):
             raise PolicyError(broken)
         return locked
 
@@ -448,7 +448,7 @@ class MemoryDatabase:
                 counted = spend.amount if row.finished_at is None else ended
                 key = (spend.owner, spend.mint)
                 locked.spent[key] = locked.spent.get(key, 0) + counted
-                locked.own[order_id] = spend.amount
+                locked.own[order_id, spend.owner] = spend.amount
         locked.open_orders = Counter(
             row.new.owner for row in self.orders.values() if row.finished_at is None and row.new.owner is not None
         )

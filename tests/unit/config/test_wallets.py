@@ -6,6 +6,8 @@ import pytest
 
 from dexexec.config.settings import Settings
 from dexexec.config.wallets import read_wallets
+from dexexec.domain.policy import Policy
+from dexexec.domain.token import USDC
 
 ADDRESS = "4BuiY9QUUfPoAGNJBja3JapAuVWMc9c7in6UCgyC2zPR"
 HIDDEN = "3c7EhiddenHIDDENhidden"
@@ -28,13 +30,15 @@ def test_a_wallet_has_a_key_here_or_in_a_service(tmp_path: Path) -> None:
     keys = ["alice"]
     key_name = "desk"
     [desk-2.policy]
-    maxPerOrder = {{}}
+    maxPerDay = {{{USDC} = "5000000"}}
     """
     one, two = read_wallets(written(tmp_path, text)).values()
     assert (one.name, one.key, one.keychain, one.keys) == ("desk-1", "file:~/desk-1.json", "", None)
     assert (two.keychain, two.address, two.keys) == ("vault", ADDRESS, frozenset({"alice"}))
     assert (one.sign_seconds, two.sign_seconds) == (10, 2.5)
-    assert (two.service, two.policy) == ({"key_name": "desk"}, {"maxPerOrder": {}})
+    assert two.service == {"key_name": "desk"}
+    assert two.policy == Policy(max_per_day={USDC: 5_000_000})
+    assert one.policy is None
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,8 @@ def test_a_wallet_has_a_key_here_or_in_a_service(tmp_path: Path) -> None:
         ('[desk]\nkey = "file:k"\nsign_seconds = true', "sign_seconds of [desk]"),
         ('[desk]\nkey = "file:k"\nkeys = "alice"', "keys of [desk] must be a list"),
         ('[desk]\nkey = "file:k"\npolicy = 1', "policy of [desk] must be a table"),
+        ('[desk]\nkey = "file:k"\npolicy = {openOrders = 1}', "openOrders, which is a limit of keys"),
+        ('[desk]\nkey = "file:k"\npolicy = {maxPerDays = 1}', "did you mean maxPerDay?"),
         ("[desk]\nkey = 7", "key of [desk] must be a text"),
         ('["a desk"]\nkey = "file:k"', "a table whose name is not"),
         ("\n".join(f'[d{n}]\nkey = "file:k"' for n in range(101)), "more than 100 wallets"),
