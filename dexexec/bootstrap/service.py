@@ -145,7 +145,7 @@ async def _run(
             shared.observer.operations_port_opened(url)
         up(text)
         await wait_for_stop(stop, tasks)
-        await _lame_duck(operations.readiness, stop, settings.lame_duck_seconds, shared.observer)
+        await lame_duck(operations.readiness, stop, settings.lame_duck_seconds, shared.observer)
         # New connections end first, so that no order arrives while the worker drains. WebSockets end after the worker,
         # so that clients receive the last events of the orders in flight.
         if api:
@@ -167,7 +167,7 @@ async def _run(
                     await operations.server.close_all_connections()
 
 
-async def _lame_duck(readiness: Readiness, stop: asyncio.Event, seconds: float, observer: Observer) -> None:
+async def lame_duck(readiness: Readiness, stop: asyncio.Event, seconds: float, observer: Observer) -> None:
     """Let load balancers see that this process stops, while it goes on, until `seconds` have passed. A second stop
     request, or a part that fails, ends the wait."""
     readiness.stop()

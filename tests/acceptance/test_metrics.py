@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import urllib.request
 
@@ -29,22 +30,26 @@ def total(found: Series, name: str, **labels: str) -> float:
     return sum(value for (of, having), value in found.items() if of == name and labels.items() <= dict(having).items())
 
 
-async def post(service: Process, count: int) -> None:
+async def post(service: Process, count: int, **headers: str) -> None:
     url = await asyncio.to_thread(lambda: service.url)
     async with http() as calls:
-        assert {(await calls.order(url)).status for _ in range(count)} == {202}
+        assert {(await calls.order(url, **headers)).status for _ in range(count)} == {202}
 
 
 async def test_while_every_venue_is_skipped_the_service_is_degraded_and_still_gets_requests(launcher: Launcher) -> None:
+    made = launcher.start("keys", "create", "desk", "--scope", "trade", "--json")
+    assert made.wait() == 0
     service = launcher.start(
+        DEXEXEC_REQUIRE_KEYS="1",
         DEXEXEC_METRICS_PORT="0",
         DEXEXEC_MOCK_FAILURE_RATE="1",
         DEXEXEC_BREAKER_FAILURES="1",
         DEXEXEC_BREAKER_SECONDS="60",
         DEXEXEC_HEARTBEAT_SECONDS="0.1",
     )
-    await post(service, 1)
+    await post(service, 1, Authorization=f"Bearer {re.findall('dx_[A-Za-z0-9_-]+', made.out)[0]}")
     url = str(service.logged("metrics and health checks are served")["url"])
+    assert status(f"{service.url}/readyz") == 401, "without a key, health is on its own port only"
 
     def degraded() -> bool:
         with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:  # noqa: S310 - http, to ourselves

@@ -78,7 +78,7 @@ def accepted(url: str) -> bool:
         return b'dexexec_orders_accepted_total{kind="market"}' in answer.read()
 
 
-async def test_no_request_fails_while_one_of_two_services_is_replaced(
+async def test_promise_27_no_request_fails_while_one_of_two_services_is_replaced(
     launcher: Launcher, database_address: Address
 ) -> None:
     ports = [str(free_port()) for _ in range(2)]
