@@ -32,7 +32,7 @@ from dexexec.errors import (
     UnavailableError,
 )
 from dexexec.operator_errors import PolicyError
-from dexexec.store import policies
+from dexexec.store import policies, restored_keys
 from dexexec.store.database import Connection, Database
 from dexexec.store.dispatcher import CapacityReservation
 from dexexec.store.postgres_errors import REFUSALS
@@ -91,15 +91,15 @@ WITH t AS MATERIALIZED (
     UNION ALL
     SELECT o.id, 2, 'waiting', o.created_at, t.waits FROM o JOIN t USING (id) WHERE t.rests
 )
-SELECT t.id, t.late, o.created_at, o.claim, t.digest, known.order_id, known.same_body,
+SELECT t.id, t.late, o.created_at, o.claim, t.digest, known.order_id, known.same_body, known.restored,
        CASE WHEN known.order_id IS NOT NULL THEN pg_logical_emit_message(true, 'dexexec', 'replay'::text) END
            AS replay_logged
 FROM t LEFT JOIN o USING (id)
        LEFT JOIN LATERAL (
-           SELECT order_id, body_digest = right(t.digest, 4) AS same_body FROM restored_keys
+           SELECT order_id, body_digest = right(t.digest, 4) AS same_body, true AS restored FROM restored_keys
            WHERE key_digest = left(t.digest, 12) AND o.id IS NULL
            UNION ALL
-           SELECT order_id, body_hash = decode(t.body_hash, 'hex') FROM idempotency_keys
+           SELECT order_id, body_hash = decode(t.body_hash, 'hex'), false FROM idempotency_keys
            WHERE key = t.key AND o.id IS NULL
            LIMIT 1
        ) known ON true
@@ -213,6 +213,12 @@ async def create(
                 await policies.write_spends(connection, limits, written)
         else:
             answers = await _insert(connection, sent, details, broken, reservation, now=now)
+        owner_of = {request.order.id: request.order.owner for request in sent}
+        await restored_keys.adopt(
+            connection,
+            # The digest is of the owner's number too: only the key that posted the order can repeat it.
+            {row.order_id: owner for row in answers if row.restored and row.same_body and (owner := owner_of[row.id])},
+        )
     row_of = {row.id: row for row in answers}
     stored = Stored([], [], [])
     for request in requests:

@@ -13,8 +13,8 @@ from dexexec.store.schema import MIGRATIONS, quoted, unusable_error
 RIGHTS = {
     "api_key_secrets": "SELECT, UPDATE",
     "api_keys": "SELECT",
-    "archived_orders": "SELECT",
-    "attempt_costs": "SELECT, INSERT",
+    "archived_orders": "SELECT, UPDATE",
+    "attempt_costs": "SELECT, INSERT, UPDATE",
     "attempts": "SELECT, INSERT, UPDATE",
     "chain_comparisons": "SELECT, INSERT, UPDATE",
     "halts": "SELECT, UPDATE",

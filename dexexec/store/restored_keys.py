@@ -4,6 +4,7 @@ Only digests of key and body came back, from the orders' memos (docs/adr/0015). 
 (`store.orders`). Orders that were posted a second time, while the first one was missing, are ended here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -26,13 +27,23 @@ VALUES (left(%(digest)s, 12), right(%(digest)s, 4), %(id)s) ON CONFLICT DO NOTHI
 LOCK_KEYS = "LOCK TABLE idempotency_keys IN SHARE ROW EXCLUSIVE MODE"
 
 DUPLICATES = """
-SELECT o.id, o.status, o.version, r.order_id AS original, clock_timestamp() AS at,
+SELECT o.id, o.status, o.version, o.owner, r.order_id AS original, clock_timestamp() AS at,
        EXISTS (SELECT FROM attempts a WHERE a.order_id = o.id AND a.outcome IS NULL) AS may_swap
 FROM orders o CROSS JOIN installation
 JOIN idempotency_keys k ON k.order_id = o.id
 JOIN restored_keys r ON r.key_digest = left(key_digest(key_secret, k.key, k.body_hash), 12)
 WHERE o.finished_at IS NULL AND o.id <> r.order_id
 FOR UPDATE OF o
+"""
+
+# Costs are summed up by owner, from rows of their own.
+ADOPT = """
+WITH t AS (SELECT * FROM unnest(%(ids)s::uuid[], %(owners)s::int[]) AS t(id, owner)), live AS (
+    UPDATE orders o SET owner = t.owner FROM t WHERE o.id = t.id AND o.owner IS NULL
+), costs AS (
+    UPDATE attempt_costs c SET owner = t.owner FROM t WHERE c.order_id = t.id AND c.owner IS NULL
+)
+UPDATE archived_orders o SET owner = t.owner FROM t WHERE o.id = t.id AND o.owner IS NULL
 """
 
 END_DUPLICATE = """
@@ -64,6 +75,12 @@ async def keep(connection: Connection, key_digest: str, order_id: UUID) -> None:
     await connection.execute(INSERT_KEY, {"digest": key_digest, "id": order_id})
 
 
+async def adopt(connection: Connection, owners: Mapping[UUID, int]) -> None:
+    """Give orders that came back from the chain, which does not name their owners, to the keys that posted them."""
+    if owners:
+        await connection.execute(ADOPT, {"ids": list(owners), "owners": list(owners.values())})
+
+
 async def end_duplicates(connection: Connection) -> tuple[list[Duplicate], list[Event]]:
     """Let orders fail that were posted again, unless they may swap already. Returns all of them, and the last events of
     those that failed. Runs in the caller's transaction."""
@@ -71,7 +88,9 @@ async def end_duplicates(connection: Connection) -> tuple[list[Duplicate], list[
     cursor = connection.cursor(row_factory=dict_row)
     duplicates: list[Duplicate] = []
     events: list[Event] = []
-    for row in await (await cursor.execute(DUPLICATES)).fetchall():
+    rows = await (await cursor.execute(DUPLICATES)).fetchall()
+    await adopt(connection, {row["original"]: row["owner"] for row in rows if row["owner"] is not None})
+    for row in rows:
         duplicates.append(Duplicate(row["id"], row["original"], ended=not row["may_swap"]))
         if row["may_swap"]:
             continue
