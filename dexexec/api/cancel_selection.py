@@ -12,7 +12,7 @@ from dexexec.api.query import BadValueError, Parameter, choice, problem_of
 from dexexec.domain.cancellation import Pair, Selection
 from dexexec.domain.token import Tokens, looks_like_mint
 from dexexec.errors import FieldProblem, InvalidQueryError
-from dexexec.intake.order_fields import SHOWN, unknown_name
+from dexexec.intake.order_fields import SHOWN, shown, unknown_name
 from dexexec.intake.order_terms import TAG as TAG_FIELD
 
 T = TypeVar("T")
@@ -86,9 +86,7 @@ def query_values(arguments: Mapping[str, list[bytes]]) -> dict[str, object]:
     """The parameters of a query as text. Raises `InvalidQueryError` if one is repeated."""
     repeated = [name for name, values in arguments.items() if len(values) > 1]
     if repeated:
-        problems = [
-            FieldProblem(ascii(name[:40])[1:-1], "is given more than once", "once") for name in repeated[:SHOWN]
-        ]
+        problems = [FieldProblem(shown(name), "is given more than once", "once") for name in repeated[:SHOWN]]
         raise InvalidQueryError(problems)
     return {name: values[0].decode("utf-8", "replace") for name, values in arguments.items()}
 

@@ -24,6 +24,7 @@ from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
 from dexexec.domain.token import Tokens, looks_like_mint
 from dexexec.errors import FieldProblem
+from dexexec.intake import order_fields
 from dexexec.intake.bracket_terms import GROUP_FIELD
 from dexexec.intake.field_types import BASE58_KEY
 from dexexec.store import Cursor
@@ -223,7 +224,7 @@ def fields_parameter(answer: type[Answer]) -> Parameter[tuple[str, ...] | None]:
         names = text.split(",")
         for name in names:
             if name not in shown:
-                raise BadValueError(f"has no field of this answer: {ascii(name[:40])[1:-1]}")
+                raise BadValueError(f"has no field of this answer: {order_fields.shown(name)}")
         return tuple(names)
 
     return Parameter(

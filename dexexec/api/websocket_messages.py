@@ -11,6 +11,7 @@ import orjson
 from dexexec.domain.halt import Halt
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import DexexecError
+from dexexec.observe.untrusted_text import SHOWN_NAME, masked_name
 
 MAX_MESSAGE = 4_096
 """Largest message of a client (bytes)."""
@@ -236,4 +237,4 @@ def _read_after_seq(value: Mapping[str, object], order_id: UUID) -> int:
 
 
 def _quoted(name: str) -> str:
-    return json.dumps(name if len(name) <= 40 else name[:40] + "...")
+    return json.dumps(masked_name(name) + ("..." if len(name) > SHOWN_NAME else ""))

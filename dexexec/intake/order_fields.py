@@ -8,6 +8,7 @@ from itertools import islice
 
 from dexexec.domain.amount import JsonNumber
 from dexexec.errors import IN_THE_PAST, FieldProblem
+from dexexec.observe.untrusted_text import masked_name
 
 SHOWN = 20
 """How many unknown fields, or known mints, are named at most."""
@@ -97,4 +98,4 @@ def kind_of(value: object) -> str:
 def shown(name: str) -> str:
     """A client's field name, cleaned for answers and log lines."""
     # `ascii` escapes control characters, and puts quotes around the text.
-    return ascii(name[:40])[1:-1]
+    return ascii(masked_name(name))[1:-1]

@@ -31,10 +31,14 @@ _MIXED = re.compile(r"[a-z][A-Z].*[a-z]|[A-Za-z]\d.*[A-Za-z]")
 """Matches what is neither a word nor a version in the path of an RPC URL."""
 _NEVER = re.compile(r"(?!)")
 _BEARER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}")
-_API_KEY = re.compile(r"dx_[A-Za-z0-9]{12}_[A-Za-z0-9_-]{43}")
+_API_KEY = re.compile(r"dx_[A-Za-z0-9]{12}_[A-Za-z0-9_-]{1,43}")  # also one that was cut
 _PLAIN = re.compile(r"[A-Za-z]+\d{0,2}|\d+")
 
-_SECRET_NAMES = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE|API_?KEY|REDIS_URL|RPC_URL|DATABASE_URL|PG_HOST")
+_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z0-9 ]{0,52}-----)?")
+
+_SECRET_NAMES = re.compile(
+    r"PASSWORD|PASSPHRASE|SECRET|TOKEN|PRIVATE|API_?KEY|REDIS_URL|RPC_URL|DATABASE_URL|PG_HOST|OTLP_(?:.*_)?HEADERS"
+)
 _SHOWN_NAMES = ("PG_USER", "PG_DATABASE", "DEXEXEC_REDIS_PREFIX")
 
 
@@ -49,7 +53,7 @@ class Redactor:
         """`text` with everything masked that is or looks like a secret, which includes transaction signatures."""
         for secret in self._known:
             text = text.replace(secret, MASK)
-        text = _API_KEY.sub(MASK, text)
+        text = _PEM.sub(MASK, _API_KEY.sub(MASK, text))
         text = _URL.sub(lambda match: match["scheme"] + _without_keys(match["rest"]), text)
         text = _PAIR.sub(lambda match: match["name"] + MASK, text)
         text = _BEARER.sub(lambda match: match["name"] + MASK, text)
@@ -126,6 +130,8 @@ def _parts(name: str, value: str) -> Iterable[str]:
     if "://" in value:
         key = _MIXED if "RPC_URL" in name else _NEVER  # in other URLs the path is the name of a database
         return chain.from_iterable(_parts_of_url(url, key) for url in value.split(","))
+    if name.endswith("_HEADERS"):  # as OpenTelemetry has them: name=value pairs, percent-encoded
+        return (pair.partition("=")[2].strip() for pair in value.split(","))
     if name == "PG_HOST":
         return (match["value"].strip("'") for match in _PAIR.finditer(value))
     return () if value.startswith("file:") else (value.strip(),)

@@ -13,6 +13,8 @@ from dexexec.venue import VENUE_ERRORS, VenueError
 LONGEST = 500
 """Characters of a sentence that are kept."""
 LONGEST_NAME = 100
+SHOWN_NAME = 40
+"""Characters of a client's name for a field that an answer repeats."""
 UNPRINTABLE = "(cannot be printed)"
 _redact = Redactor()
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -28,6 +30,12 @@ def clean(text: object, longest: int = LONGEST) -> str:
     line = "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in start)
     line = _redact(" ".join(line.split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def masked_name(name: str) -> str:
+    """The beginning of a name that a client chose, with anything like a secret masked: people paste keys everywhere."""
+    # Masked before it is cut: the beginning of a secret does not look like one, and is still worth guessing from.
+    return _redact(name[: 4 * SHOWN_NAME])[:SHOWN_NAME]
 
 
 def slug(code: object, instead: str) -> str:

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from dexexec.store import Address
+from tests.support.canary import canaries_of, leaks
 from tests.support.service.embedded_servers import stop_servers
 from tests.support.waiting import wait_until
 
@@ -127,6 +128,12 @@ class Process:
         self.send(signal.SIGTERM)
         return self.wait(seconds)
 
+    def leaks(self) -> list[str]:
+        """Where its output has a secret of its settings: no test of any process may find one."""
+        secrets = canaries_of(self.environment)
+        output = (("stdout", self._out), ("stderr", self._err))
+        return [leak for place, file in output for leak in leaks(secrets, place, file.read_bytes())] if secrets else []
+
     def show(self) -> None:
         """Print its output, to show why a test failed."""
         state = "still runs" if self.running else f"exit code {self._popen.returncode}"
@@ -170,7 +177,9 @@ class Launcher:
         if kind is not None:
             for process in self.processes:
                 process.show()
+        leaked = [leak for process in self.processes for leak in process.leaks()]
         shutil.rmtree(self._folder)
+        assert kind or not leaked, leaked
 
     def start(self, *arguments: str, **environment: str) -> Process:
         """Start `python -m dexexec *arguments`, in our own environment without its and Python's settings."""

@@ -66,7 +66,7 @@ BAD = [
     (f'{{"cancel": "{ID}", "afterSeq": 1}}', "unknown-field", "afterSeq"),
     ('{"afterSeq": 1}', "missing-field", "orderId"),
     (f'{{"orderId": "{ID}", "orderid": 1}}', "unknown-field", '"orderid"'),
-    (f'{{"orderId": "{ID}", "{"x" * 200}": 1}}', "unknown-field", "xxx..."),
+    (f'{{"orderId": "{ID}", "{"x-" * 100}": 1}}', "unknown-field", "x-x-..."),
     (f'{{"orderId": "{ID}", "\\ud800": 1}}', "unknown-field", "ud800"),
     (f'{{"orderId": "{ID}", "orderId": "{ID}"}}', "duplicate-field", '"orderId"'),
     ('{"orderId": 7}', "invalid-order-id", "orderId"),

@@ -11,6 +11,7 @@ from dexexec.observe.redaction import Redactor, masked_host
 
 SECRET = "hunter2-hunter2"  # noqa: S105
 BASE58_KEY = "5" * 88
+PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEI\n-----END PRIVATE KEY-----"
 JSON_KEY = str([7] * 64)
 
 
@@ -31,6 +32,11 @@ JSON_KEY = str([7] * 64)
         (f"a key {BASE58_KEY}.", "a key ***."),
         (f"a key {JSON_KEY}.", "a key ***."),
         ("a key " + "0a" * 32, "a key ***"),
+        (f"a key dx_{'a1' * 6}_{'B-_2' * 10}xyz.", "a key ***."),
+        (f"a key dx_{'a1' * 6}_B-_2", "a key ***"),
+        (f"a key {PEM}, it said", "a key ***, it said"),
+        (f"a key {PEM[:45]}", "a key ***"),
+        (json.dumps(f"a key {PEM}"), '"a key ***"'),
     ],
 )
 def test_promise_14_what_looks_like_a_secret_is_masked(text: str, expected: str) -> None:
@@ -84,6 +90,9 @@ def test_a_host_is_shown_without_a_key_in_its_first_label(host: str, shown: str)
         ("SOLANA_RPC_URL", f"https://a.example,https://b.example/?api-key={SECRET}"),
         ("SOLANA_WALLET_SECRET_KEY", SECRET),
         ("DEXEXEC_ACME_API_KEY", SECRET),
+        ("OTEL_EXPORTER_OTLP_HEADERS", f"a=b,x-team={SECRET}"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", f"x-team={SECRET.replace('-', '%2D')}"),
+        ("FIREBLOCKS_PASSPHRASE", SECRET),
     ],
 )
 def test_promise_14_the_secrets_of_the_environment_are_masked_wherever_they_turn_up(name: str, value: str) -> None:

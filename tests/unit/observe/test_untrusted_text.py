@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.observe.untrusted_text import LONGEST, clean, code_of, is_retryable, is_shared, slug
+from dexexec.observe.untrusted_text import (
+    LONGEST,
+    SHOWN_NAME,
+    clean,
+    code_of,
+    is_retryable,
+    is_shared,
+    masked_name,
+    slug,
+)
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.venue import BadAnswer, NoRoute, RateLimited, Unreachable, Unsupported, VenueError
 
@@ -112,3 +121,10 @@ def test_an_error_has_the_code_of_the_kind_that_it_is(error: VenueError, code: s
 def test_an_invalid_code_is_replaced(code: object) -> None:
     assert slug(code, "instead") == "instead"
     assert slug("no-route", "instead") == "no-route"
+
+
+def test_a_secret_is_masked_in_a_name_before_the_name_is_cut() -> None:
+    token = f"dx_{'a1' * 6}_{'B-_2' * 10}xyz"
+    assert masked_name(token) == "***"
+    assert "B-_2" not in masked_name("x" * 20 + token)
+    assert masked_name("slipage" * 10) == ("slipage" * 10)[:SHOWN_NAME]
