@@ -43,3 +43,16 @@ class PolicyError(RequestError):
     def daily(self) -> bool:
         """Whether the order may fit on another day."""
         return all(each.daily for each in self.breaches)
+
+
+class TooManyRequestsError(RequestError):
+    """The key sends more requests than its policy allows per second, over all its clients and all processes."""
+
+    code = "too-many-requests"
+    http_status = 429
+    title = "Too many requests with this key"
+    retryable = True
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

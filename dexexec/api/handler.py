@@ -24,6 +24,7 @@ from dexexec.api.client_address import client_address
 from dexexec.api.client_stream import ClientStream
 from dexexec.api.compression import LEAST_BYTES, compressed, gzip_wanted
 from dexexec.api.cross_site_check import SiteCheck
+from dexexec.api.key_limits import KeyLimits
 from dexexec.api.problems import HostNotAllowedError, OriginNotAllowedError
 from dexexec.api.read_gate import (
     CANCELS_AT_ONCE,
@@ -144,6 +145,7 @@ class Api:
     scrape: Scrape | None = None
     """The metrics; None where they are turned off."""
     access: Authentication = field(default_factory=Authentication)
+    limits: KeyLimits | None = None
     lists: ReadGate = field(default_factory=lambda: ReadGate(LISTS_AT_ONCE, LISTS_PER_CLIENT))
     details: ReadGate = field(default_factory=lambda: ReadGate(ORDERS_AT_ONCE, ORDERS_PER_CLIENT))
     """Reads of one order."""
@@ -202,6 +204,8 @@ class ApiHandler(RequestHandler):
             self.finish()
             return
         await self.admit()
+        if self.api.limits is not None:
+            await self.api.limits.count_request(self.caller)
         self.check()
 
     async def admit(self) -> None:

@@ -38,7 +38,7 @@ from dexexec.errors import (
     VenuesUnavailableError,
     VersionMismatchError,
 )
-from dexexec.operator_errors import HaltedError, PolicyError
+from dexexec.operator_errors import HaltedError, PolicyError, TooManyRequestsError
 
 MEDIA_TYPE = "application/problem+json"
 PATH = "/problems/"
@@ -149,6 +149,7 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             UnauthorizedError,
             ScopeMissingError,
             PolicyError,
+            TooManyRequestsError,
             OrderNotFoundError,
             ResourceNotFoundError,
             MethodNotAllowedError,

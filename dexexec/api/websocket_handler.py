@@ -11,12 +11,14 @@ from dataclasses import replace
 from uuid import UUID
 
 from tornado.iostream import IOStream
+from websockets.http11 import Response
 
 from dexexec.api import websocket_connection, websocket_messages
 from dexexec.api.authentication import PROTOCOL, protocols
 from dexexec.api.cancel_selection import read_selection
 from dexexec.api.client_address import client_address
 from dexexec.api.handler import Api, ApiHandler, common_headers, log_refusal
+from dexexec.api.key_limits import SocketPlace
 from dexexec.api.orders import cancelled_all_json, too_late
 from dexexec.api.websocket_connection import WebSocket
 from dexexec.api.websocket_messages import (
@@ -43,6 +45,7 @@ from dexexec.errors import (
 )
 from dexexec.feed.feed import Feed
 from dexexec.feed.subscriber import Follower
+from dexexec.operator_errors import PolicyError
 
 BAD_MESSAGE_COST = 5
 KEY_SECONDS = 5.0
@@ -68,6 +71,7 @@ class SocketHandler(ApiHandler):
         self._identifying = False
         self._held: list[str | bytes] = []
         self._key_timer: asyncio.TimerHandle | None = None
+        self._place = SocketPlace(api.limits)
 
     async def admit(self) -> None:
         """Find out who opens the socket. Without a key in the headers it has `KEY_SECONDS` to send one. Raises
@@ -81,11 +85,15 @@ class SocketHandler(ApiHandler):
     async def get(self, *_args: str) -> None:
         """The handshake, then the connection until its end. Other methods have another handler."""
         response = websocket_connection.accept(self.request)
-        for name, value in {
-            **common_headers(self.request_id),
-            **self.api.sites.cors_headers(self.request.headers),
-        }.items():
-            response.headers[name] = value
+        await self._place.take(self.caller)
+        try:
+            await self._serve(response)
+        finally:
+            await self._place.leave()
+
+    async def _serve(self, response: Response) -> None:
+        response.headers.update(common_headers(self.request_id))
+        response.headers.update(self.api.sites.cors_headers(self.request.headers))
         if PROTOCOL in protocols(self.request.headers):
             response.headers["Sec-WebSocket-Protocol"] = PROTOCOL  # never the one that holds the key
         stream = self.detach()
@@ -209,9 +217,10 @@ class SocketHandler(ApiHandler):
         """Take the key that a message has sent, and execute what was sent behind it."""
         try:
             caller = await self.api.access.identify(token)
-        except UnauthorizedError as error:
+            await self._place.take(caller)
+        except (UnauthorizedError, PolicyError) as error:
             log_refusal(self.api.observer, self.request, error.http_status, error, self.request_id)
-            self._refuse_key("the key is not valid")
+            self._refuse_key(str(error) if isinstance(error, PolicyError) else "the key is not valid")
             return
         except UnavailableError as error:
             text = f"{error}: connect again"

@@ -6,6 +6,7 @@ from dexexec.api.app import make_app, make_server
 from dexexec.api.certificate import Certificate
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api, QuoteSource
+from dexexec.api.key_limits import KeyLimits
 from dexexec.api.readiness import Readiness
 from dexexec.api.scrape import Scrape
 from dexexec.api.server import LimitedServer
@@ -15,6 +16,7 @@ from dexexec.bootstrap.access import Access
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import enabled_venues
+from dexexec.broker.socket_leases import SocketLeases
 from dexexec.config.settings import Settings
 from dexexec.feed.feed import Feed
 from dexexec.intake.amending import Amending
@@ -77,6 +79,7 @@ def make_api_half(
         wallets=wallet_choice(settings),
     )
     sites = SiteCheck(settings)
+    leases = SocketLeases(shared.redis, settings.redis_prefix, shared.name, clock)
     api = Api(
         settings=settings,
         reader=reader,
@@ -91,11 +94,12 @@ def make_api_half(
         venues=quoting,
         scrape=scrape,
         access=access.authentication,
+        limits=KeyLimits(shared.limiter, leases, clock),
     )
     app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": access.sockets})
     certificate = _certificate(settings, observer)
     server = make_server(app, api, certificate=certificate)
-    background = [store.run, feed.run, access.ring.run, *([certificate.watch] if certificate else [])]
+    background = [store.run, feed.run, access.ring.run, leases.run, *([certificate.watch] if certificate else [])]
     return ApiHalf(server, access.sockets, intake, background)
 
 

@@ -70,12 +70,13 @@ class RateLimiter:
         self._take = client.register_script(TAKE)
         self._drop = client.register_script(DROP)
 
-    async def take(self, key: str, limit: int, count: int = 1) -> Grant:
-        """Take up to `count` units. Raises `UnavailableError`."""
+    async def take(self, key: str, limit: int, count: int = 1, *, window_ms: int | None = None) -> Grant:
+        """Take up to `count` units, of a window of `window_ms` (None: the limiter's). Raises `UnavailableError`."""
         name = f"{self._prefix}:{key}"
+        window = window_ms or self._window
 
         async def command() -> Grant:
-            wait_ms, *units = await self._take(keys=[name], args=[limit, self._window, count, self._process])
+            wait_ms, *units = await self._take(keys=[name], args=[limit, window, count, self._process])
             return Grant(len(units), float(wait_ms) / 1000, tuple(units))
 
         return await with_repair(command, lambda _: self._remake(name))

@@ -32,7 +32,7 @@ class Breach:
     @property
     def detail(self) -> str:
         """The sentence for clients."""
-        return f"the {self.of}'s policy allows {self.policy} {self.limit}, and the order has {self.given}"
+        return f"over the {self.of}'s policy: {self.policy} is {self.limit}, given {self.given}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from dexexec.api.authentication import Authentication
 from dexexec.api.certificate import Certificate
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api
+from dexexec.api.key_limits import KeyLimits
 from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
 from dexexec.bootstrap.quoting import WorkerQuoting, make_router, quotes_router
@@ -157,6 +158,7 @@ async def running_service(
     halts: HaltWatch | None = None,
     certificate: tuple[Path, Path] | None = None,
     keys: MemoryKeys | None = None,
+    limits: KeyLimits | None = None,
     keys_required: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Service]:
@@ -182,6 +184,7 @@ async def running_service(
         observer=observer,
         sites=SiteCheck(configured),
         access=Authentication(ring, required=keys is not None and keys_required),
+        limits=limits,
         venues=WorkerQuoting(router, quotes_router(router, configured, clock, observer)),
     )
     tls = Certificate(*certificate, observer) if certificate else None

@@ -24,6 +24,7 @@ from dexexec.api.app import EXECUTE
 from dexexec.api.authentication import Authentication
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.handler import Api as HandlerApi
+from dexexec.api.key_limits import KeyLimits
 from dexexec.api.websocket_handler import SocketHandler
 from dexexec.api.websocket_registry import SocketRegistry
 from dexexec.clock import SystemClock
@@ -171,6 +172,7 @@ async def open_api(
     channel: str,
     poll_seconds: float = 3_600,
     keys: MemoryKeys | None = None,
+    limits: KeyLimits | None = None,
     **settings: object,
 ) -> AsyncIterator[Api]:
     """Serve the socket. It needs one of `keys`, if there are any. Without `poll_seconds`, the poll that finds lost
@@ -206,6 +208,7 @@ async def open_api(
         sites=SiteCheck(configured),
         venues=nobody,
         access=Authentication(ring, required=keys is not None),
+        limits=limits,
     )
     arguments = {"api": handlers, "feed": feed, "registry": registry}
     server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, arguments)]))

@@ -74,7 +74,7 @@ IF_MATCH = {
 
 ANY_REQUEST = (
     "bad-request", "key-in-url", "unauthorized", "scope-missing", "origin-not-allowed", "body-too-large",
-    "target-too-long", "unsupported-media-type",
+    "target-too-long", "unsupported-media-type", "too-many-requests",
     "expectation-failed", "host-not-allowed", "headers-too-large", "too-many-connections", "internal", "unavailable",
 )  # fmt: skip
 """Problems that any request may get."""

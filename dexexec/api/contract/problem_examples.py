@@ -34,7 +34,8 @@ _DETAILS: Mapping[str, str] = {
     "partly-cancelled": "512 orders are cancelled, and more may be: repeat the request (Postgres does not answer)",
     "unavailable": "Postgres does not answer",
     "halted": "signing is halted for this service since 2026-11-29T12:00:00.000Z: prices look wrong",
-    "policy": "the key's policy allows maxSlippageBps 30, and the order has 50",
+    "too-many-requests": "over the key's policy: requestsPerSecond is 5",
+    "policy": "over the key's policy: maxSlippageBps is 30, given 50",
     "internal": "the log has the details under the id in `instance`",
 }
 """What the detail may be; otherwise it is the title."""
@@ -60,6 +61,7 @@ _MEMBERS: Mapping[str, Mapping[str, object]] = {
     "partly-cancelled": {"cancelled": 512},
     "policy": {"policy": "maxSlippageBps", "limit": "30", "given": "50"},
     "too-many-orders": {"retryAfterMs": 2500},
+    "too-many-requests": {"retryAfterMs": 200},
 }
 
 

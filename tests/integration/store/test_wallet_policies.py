@@ -72,7 +72,7 @@ async def test_promise_25_the_orders_of_all_keys_count_for_their_wallet(database
         refused = [each for each in results if isinstance(each, BaseException)]
         assert len(results) - len(refused) == 3
         assert all(isinstance(each, PolicyError) for each in refused)
-        assert "the wallet's policy allows maxPerDay" in str(refused[0])
+        assert "over the wallet's policy: maxPerDay" in str(refused[0])
         await post(store, one, rich, wallet=None)
         set_day(store, NEXT_DAY)
         await post(store, other, rich)
@@ -96,9 +96,9 @@ async def test_promise_25_an_attempt_is_checked_against_its_wallet_again(databas
         with pytest.raises(PolicyError, match="maxPerOrder"):
             await post(store, amount_base=OWN + 1)
         claimed = await claimed_by(store, worker, await post(store))
-        with pytest.raises(PolicyError, match="the wallet's policy allows maxPerOrder"):
+        with pytest.raises(PolicyError, match="over the wallet's policy: maxPerOrder"):
             await submit(store, claimed, most_in=OWN + 1)
-        with pytest.raises(PolicyError, match="the wallet's policy allows mints"):
+        with pytest.raises(PolicyError, match="over the wallet's policy: mints"):
             await submit(store, claimed, mint_out="another")
         assert await submit(store, claimed), "also without a key"
         free = await claimed_by(store, worker, await post(store, wallet=None))

@@ -8,6 +8,7 @@ from secrets import token_bytes
 from dexexec.clock import Clock
 from dexexec.domain.api_key import ApiKey, Scope
 from dexexec.domain.api_token import ID_BYTES, SECRET_BYTES, ApiToken, new_token
+from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.errors import UnavailableError
 from dexexec.store.api_keys import StoredSecret
 
@@ -32,10 +33,10 @@ class MemoryKeys:
     _ends: dict[int, float] = field(default_factory=dict)
     _secrets: list[_Secret] = field(default_factory=list)
 
-    def create(self, name: str, *scopes: Scope, expires_in: float | None = None) -> str:
+    def create(self, name: str, *scopes: Scope, expires_in: float | None = None, policy: Policy = NO_LIMITS) -> str:
         """A new key (scope trade, unless others are given); what its client sends."""
         owner = len(self._keys) + 1
-        self._keys.append(ApiKey(owner=owner, name=name, scopes=frozenset(scopes or (Scope.TRADE,))))
+        self._keys.append(ApiKey(owner=owner, name=name, scopes=frozenset(scopes or (Scope.TRADE,)), policy=policy))
         if expires_in is not None:
             self._ends[owner] = self.clock.monotonic() + expires_in
         return self._add(owner)

@@ -75,8 +75,7 @@ def test_the_rest_of_a_day_comes_back_on_the_next() -> None:
     assert breach is not None
     assert breach.daily
     assert breach.detail == (
-        f"the key's policy allows maxPerDay 100 base units of {WSOL}, and the order has 40 beside 61 of other orders"
-        " today"
+        f"over the key's policy: maxPerDay is 100 base units of {WSOL}, given 40 beside 61 of other orders today"
     )
 
 
@@ -136,4 +135,4 @@ def test_every_broken_limit_is_reported() -> None:
 
 def test_a_breach_says_what_is_allowed_and_what_was_given() -> None:
     breach = Breach(field="slippageBps", policy="maxSlippageBps", limit="30", given="50")
-    assert breach.detail == "the key's policy allows maxSlippageBps 30, and the order has 50"
+    assert breach.detail == "over the key's policy: maxSlippageBps is 30, given 50"
