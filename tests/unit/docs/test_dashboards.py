@@ -54,6 +54,12 @@ def test_panels_have_titles_and_ids_of_their_own() -> None:
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
 
 
+def test_every_alert_has_its_entry_in_the_runbook_and_no_other() -> None:
+    runbook = (DEPLOY.parent / "docs" / "OPERATIONS.md").read_text()
+    alerts = re.findall(r"alert: (\w+)", ALERTS.read_text())
+    assert re.findall(r"^### (Dexexec\w+)$", runbook, re.MULTILINE) == alerts
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_accepts_the_alerts() -> None:
     subprocess.run(["promtool", "check", "rules", str(ALERTS)], check=True)
