@@ -36,6 +36,7 @@ MAX_LIMIT = 100
 STRAY = "is not a parameter of this list"
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+_KEY = "[ -~]{1,64}"
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = struct.Struct(">q16s")
@@ -186,9 +187,9 @@ WALLET: Parameter[str | None] = Parameter(
 KEY: Parameter[str | None] = Parameter(
     name="key",
     description="Only orders that were posted with the key of this name. For keys with the scope admin.",
-    rule={"type": "string", "minLength": 1, "maxLength": 64},
+    rule={"type": "string", "pattern": f"^{_KEY}$"},
     expected="the name of a key",
-    parse=_matching(r"[ -~]{1,64}", "is not the name of a key"),
+    parse=_matching(_KEY, "is not the name of a key"),
 )
 TOTALS = Parameter(
     name="totals",

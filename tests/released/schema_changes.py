@@ -29,7 +29,9 @@ COMPARED = {
     "allOf",
     "$ref",
 }
-KNOWN = ANNOTATIONS | LEAST | MOST | EQUAL | COMPARED | {*CHOICES}
+EXTENSIBLE = "x-extensible"
+"""Marks an enumeration of an answer to which values may be added, such as codes of errors."""
+KNOWN = {EXTENSIBLE} | ANNOTATIONS | LEAST | MOST | EQUAL | COMPARED | {*CHOICES}
 
 
 class Direction(Enum):
@@ -62,7 +64,9 @@ class Comparison:
         for schema in (before, after):
             if unknown := schema.keys() - KNOWN:
                 raise UnknownKeywordError(f"{place}: {', '.join(sorted(unknown))}")
-        for rule in (self._types, self._values, self._bounds, self._equal, self._objects, self._items, self._combined):
+        if self._request or not (isinstance(old, Mapping) and old.get(EXTENSIBLE)):
+            yield from self._values(before, after, place)
+        for rule in (self._types, self._bounds, self._equal, self._objects, self._items, self._combined):
             yield from rule(before, after, place)
 
     @property

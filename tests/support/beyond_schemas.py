@@ -14,7 +14,8 @@ _BEYOND = re.compile(
             "is too large",
             "makes the other amount .+",
             "leaves slices of less than one base unit",
-            # The settings.
+            # The settings, and the keys that there are.
+            "is not the name of a key",
             "is not a known mint",
             "is not a wallet of this service that you may use",
             "is not an address",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 # Texts, since these numbers can exceed what a JSON number holds exactly in many clients.
 BaseUnits = Annotated[str, Field(pattern="^(0|[1-9][0-9]*)$", examples=["10000000"])]
@@ -34,6 +35,10 @@ OrderId = Annotated[
 Milliseconds = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Bps = Annotated[int, Field(ge=0)]
+
+
+EXTENSIBLE: JsonDict = {"x-extensible": True}
+"""Of an enumeration: more values may come, and a client must expect one that it has not seen."""
 
 
 def absent(description: str | None = None) -> Any:

@@ -1,13 +1,10 @@
 """The messages of the service on a WebSocket, besides events."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from dexexec.api.contract.answer import (
-    Answer,
-    Count,
-    OrderId,
-    absent,
-)
+from pydantic import Field
+
+from dexexec.api.contract.answer import EXTENSIBLE, Answer, Count, OrderId, absent
 from dexexec.api.contract.command_answers import CancelledAll
 from dexexec.domain.stream_error import StreamErrorCode
 
@@ -44,7 +41,7 @@ class Authenticated(Answer):
 class NoticeOfHalt(Answer):
     """Signing is halted for orders that the socket may follow, or goes on."""
 
-    code: Literal["halted", "resumed"]
+    code: Annotated[Literal["halted", "resumed"], Field(json_schema_extra=EXTENSIBLE)]
     message: str
 
 
@@ -57,7 +54,7 @@ class Notice(Answer):
 class ErrorOfMessage(Answer):
     """`code` is stable, `message` is for people."""
 
-    code: StreamErrorCode
+    code: Annotated[StreamErrorCode, Field(json_schema_extra=EXTENSIBLE)]
     message: str
     order_id: OrderId = absent("The order that it concerns.")
 
