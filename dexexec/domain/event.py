@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from types import MappingProxyType
 from uuid import UUID
 
 import orjson
@@ -13,7 +12,7 @@ from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status, ends
 
 Detail = Mapping[str, object]
-NO_STAGES: Mapping[Stage, float] = MappingProxyType({})
+NO_STAGES: Mapping[Stage, float] = {}  # plain, since the store of the tests copies its events, and a proxy has no copy
 
 
 @lru_cache(maxsize=64)
