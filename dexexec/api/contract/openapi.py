@@ -19,6 +19,10 @@ from dexexec.intake.field_types import Schema
 from dexexec.intake.order_schema import change_schema, order_schemas
 
 REF = "#/components/schemas/"
+KEY = "apiKey"
+KEY_DESCRIPTION = (
+    "An API key, made with `dexexec keys create`. Where keys are required, a request without one gets 401."
+)
 TAGS = {
     "orders": "Post orders, read, change, cancel and explain them.",
     "reports": "Costs, quotes and venues.",
@@ -77,8 +81,11 @@ def openapi() -> Mapping[str, object]:
         },
         "servers": [{"url": "/", "description": "The service that answers this document."}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        # Optional: a service that only its own machine can reach needs no key.
+        "security": [{}, {KEY: []}],
         "paths": dict(paths),
         "components": {
+            "securitySchemes": {KEY: {"type": "http", "scheme": "bearer", "description": KEY_DESCRIPTION}},
             "schemas": {
                 "NewOrder": {
                     "description": "One of the kinds of orders.",

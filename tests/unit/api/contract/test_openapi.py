@@ -79,8 +79,11 @@ def test_the_examples_of_an_operation_fit_its_schemas(path: str, method: str, op
 def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
     used = set(references(DOCUMENT))
     components = {f"#/components/{kind}/{name}" for kind, listed in DOCUMENT["components"].items() for name in listed}
-    # Those outside of all operations cannot be referenced by one.
-    assert used == {component for component in components if not component.startswith("#/components/responses/")}
+    # Those outside of all operations cannot be referenced by one, and a security scheme is used by its name.
+    apart = ("#/components/responses/", "#/components/securitySchemes/")
+    assert used == {component for component in components if not component.startswith(apart)}
+    named = {name for requirement in DOCUMENT["security"] for name in requirement}
+    assert named == DOCUMENT["components"]["securitySchemes"].keys()
 
 
 def test_operations_have_names_of_their_own() -> None:
