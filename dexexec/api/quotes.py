@@ -64,8 +64,10 @@ class QuoteHandler(ApiHandler):
     async def get(self) -> None:
         """Every venue's quote for each size, the best first."""
         client = client_address(self.request, self.api.settings)
+        # Any wallet: a quote names none, and nothing is paid.
         orders = read_query(
-            self.request.query_arguments, lambda body: self.api.reader.read(body, _NO_ORDER, client, None)
+            self.request.query_arguments,
+            lambda body: self.api.reader.read_fields(order_body.read_object(body), _NO_ORDER, client),
         )
         settings = self.api.settings
         presenter = Presenter(settings.token_list())

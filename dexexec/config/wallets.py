@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, Field, field_validator
@@ -57,16 +58,22 @@ class Wallets(BaseModel):
     @classmethod
     def _check_wallets(cls, value: Path | None) -> Path | None:
         if value is not None:
-            read_wallets(value)
+            _read_once(value)
         return value
 
     def named_wallets(self) -> dict[str, NamedWallet]:
-        """The wallets of the file by name. Raises `ValueError` if it was changed to be invalid since the start."""
-        return read_wallets(self.wallets) if self.wallets is not None else {}
+        """The wallets of the file by name, as they were when it was read first."""
+        return _read_once(self.wallets) if self.wallets is not None else {}
 
     def wallet_policies(self) -> WalletPolicies:
         """The policies of the wallets that have one."""
         return WalletPolicies({name: each.policy for name, each in self.named_wallets().items() if each.policy})
+
+
+@lru_cache(maxsize=16)
+def _read_once(path: Path) -> dict[str, NamedWallet]:
+    # Once per process: if the file is changed while it runs, its parts must not have different wallets.
+    return read_wallets(path)
 
 
 def read_wallets(path: Path) -> dict[str, NamedWallet]:

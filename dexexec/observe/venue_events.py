@@ -31,6 +31,7 @@ class VenueEvents:
     def signer_failed(self, wallet: str, address: str, trouble: str, why: str) -> None:
         """The signer of a wallet gave no usable signature; its orders wait."""
         self.log.warning("no signature", wallet=wallet, address=address, trouble=trouble, why=why)
+        self.metrics.signer_failed(wallet, trouble)
 
     def signer_recovered(self, wallet: str, address: str) -> None:
         """The signer of a wallet answers again."""

@@ -39,6 +39,11 @@ class VenueMetrics:
         self._rejected = make.counter(
             "dexexec_guard_rejections_total", "Transactions that the guard refused to sign.", ["venue"]
         )
+        self._unsigned = make.counter(
+            "dexexec_signer_failures_total",
+            "Requests for which the signer of a wallet gave no usable signature.",
+            ["wallet", "trouble"],
+        )
 
     def venue_quoted(self, venue: str, seconds: float, *, best: bool) -> None:
         """A venue quoted. `best`: it had the best quote of the round."""
@@ -65,3 +70,7 @@ class VenueMetrics:
     def transaction_rejected(self, venue: str) -> None:
         """The guard refused a transaction."""
         self._rejected[venue].inc()
+
+    def signer_failed(self, wallet: str, trouble: str) -> None:
+        """The signer of a wallet gave no usable signature."""
+        self._unsigned[wallet, trouble].inc()

@@ -138,3 +138,30 @@ async def test_without_a_wallet_the_error_names_the_setting() -> None:
     with pytest.raises(StartupError, match="check SOLANA_RPC_URL") as caught:
         await shown(solana_rpc_url="http://127.0.0.1:9", solana_wallet_secret_key=SECRET)
     assert not any(shape in str(caught.value) for shape in SHAPES)
+
+
+async def test_all_wallets_are_listed_each_with_its_name(tmp_path: Path) -> None:
+    other = str(Keypair().pubkey())
+    path = tmp_path / "wallets.toml"
+    path.write_text(f'[desk-2]\nkeychain = "vault"\naddress = "{other}"\n')
+    shape = {"owner": "1" * 32, "lamports": NEEDED, "data": ["", "base64"]}
+
+    def held(request: Any) -> dict[str, Any]:
+        values = [shape if address == ADDRESS else None for address in request[0]]
+        return {"context": {"slot": 1}, "value": values}
+
+    async with scripted_node(
+        getGenesisHash=lambda _: DEVNET,
+        getMultipleAccounts=held,
+        getTokenAccountsByOwner=lambda _: {"context": {"slot": 1}, "value": []},
+    ) as node:
+        given: dict[str, Any] = {"solana_rpc_url": node.url, "solana_wallet_secret_key": SECRET, "wallets": path}
+        code, text = await shown(**given)
+        _, answer = await shown(as_json=True, **given)
+    assert code == 1, "one of them cannot pay"
+    lines = [line.split() for line in text.splitlines() if line]
+    assert ["Name", "default"] in lines
+    assert ["Name", "desk-2"] in lines
+    assert "The wallet does not exist on devnet" in text
+    listed = [(wallet["name"], wallet["address"]) for wallet in json.loads(answer)["wallets"]]
+    assert listed == [("default", ADDRESS), ("desk-2", other)]
