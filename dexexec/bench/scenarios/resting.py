@@ -4,12 +4,9 @@ One order per pair is posted, and copied in Postgres with other prices. All rest
 pair, whose limits lie side by side just above its price; then all prices rise.
 """
 
-import json
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -19,6 +16,7 @@ from dexexec.bench.processes import BenchError, Service
 from dexexec.bench.profile import Profile
 from dexexec.bench.report import Report
 from dexexec.bench.sandbox import BenchSandbox, BenchServers
+from dexexec.client import Client, LimitOrder
 from dexexec.domain.base58 import encode
 from dexexec.domain.token import USDC, WSOL
 from dexexec.store.resting import PAGE
@@ -146,21 +144,17 @@ def _idle_cpu(sandbox: BenchSandbox, profile: Profile, pid: int) -> float | None
     return None if used is None else used / (time.monotonic() - begun) * 100
 
 
-def _post(service: Service, body: dict[str, object]) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310 - http, to a server under test
-        f"{service.url}/api/orders/execute", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-        created: dict[str, Any] = json.load(answer)
-    return created
+def _place(service: Service, order: LimitOrder) -> str:
+    """Place an order; its id."""
+    with Client(service.url) as client:
+        return client.place(order).order_id
 
 
 def _price(service: Service, mint: str) -> float:
     """The price of a small swap now."""
-    url = f"{service.url}/api/quote?inputMint={mint}&outputMint={USDC}&amount=0.1"
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - http, to a server under test
-        quote = json.load(answer)["quotes"][0]
-    return float(next(venue["price"] for venue in quote["venues"] if venue.get("selected")))
+    with Client(service.url) as client:
+        [quote] = client.quote("0.1", input_mint=mint, output_mint=USDC)
+    return float(next(venue.price for venue in quote.venues if venue.venue == quote.best and venue.price))
 
 
 def _load(sandbox: BenchSandbox, service: Service, mints: list[str], total: int, near: int) -> None:
@@ -178,11 +172,11 @@ def _load(sandbox: BenchSandbox, service: Service, mints: list[str], total: int,
     )
     for number, mint in enumerate(mints):
         price = _price(service, mint)
-        body = {
-            "side": "buy", "amount": "0.1", "inputMint": mint, "outputMint": USDC,
-            "type": "limit", "limitPrice": f"{price * FAR:.9f}", "maxPriceImpactBps": 10_000,
-        }  # fmt: skip
-        template = _post(service, body)["orderId"]
+        far = f"{price * FAR:.9f}"
+        order = LimitOrder(
+            "buy", "0.1", limit_price=far, input_mint=mint, output_mint=USDC, max_price_impact_bps=10_000
+        )
+        template = _place(service, order)
         connection.execute("INSERT INTO bench_prices VALUES (%s, %s, %s)", (template, mint, price))
         rest = total // len(mints) - (near if number == 0 else 0)
         parts = [(near, LOWEST_NEAR, HIGHEST_NEAR)] if number == 0 else []
@@ -199,7 +193,7 @@ def _load(sandbox: BenchSandbox, service: Service, mints: list[str], total: int,
 
 def _wait_for_the_oracle(sandbox: BenchSandbox, service: Service) -> None:
     """Wait until it has read all orders: it triggers one that was posted after them."""
-    order_id = _post(service, {"side": "buy", "amount": "0.1", "type": "limit", "limitPrice": "1"})["orderId"]
+    order_id = _place(service, LimitOrder("buy", "0.1", limit_price="1"))
     connection = sandbox.database.connection
 
     def is_triggered() -> bool:
