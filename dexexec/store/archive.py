@@ -54,7 +54,7 @@ ORDER BY created_at, id LIMIT %(limit)s
 # these row locks delay no other statement.
 MOVE = """
 WITH o AS (
-    DELETE FROM orders WHERE id = ANY(%s) AND finished_at IS NOT NULL RETURNING *
+    DELETE FROM orders WHERE id = ANY(%(ids)s) AND finished_at IS NOT NULL RETURNING *
 ), e AS (
     DELETE FROM order_events d USING o WHERE d.order_id = o.id RETURNING d.*
 ), a AS (
@@ -62,7 +62,7 @@ WITH o AS (
 ), p AS (
     UPDATE policy_spending s
     SET amount = CASE WHEN o.status = 'confirmed' THEN coalesce(o.amount_in, s.amount) ELSE 0 END
-    FROM o WHERE s.order_id = o.id
+    FROM o WHERE s.order_id = o.id AND s.order_id = ANY(%(ids)s)
 )
 INSERT INTO archived_orders (
     id, side, amount, venue, tx_hash, status, failure_reason, created_at, mode, input_mint, output_mint, amount_base,
@@ -166,7 +166,7 @@ class ArchiveSession:
             if ended:
                 async with self._connection.transaction():
                     await self._make_partitions([row.created_at for row in ended])
-                    await self._connection.execute(MOVE, ([row.id for row in ended],))
+                    await self._connection.execute(MOVE, {"ids": [row.id for row in ended]})
         return [(row.created_at, row.id) for row in ended]
 
     async def _make_partitions(self, times: Sequence[datetime]) -> None:

@@ -66,8 +66,11 @@ UPDATE orders o SET type = 'sniper', output_mint = 'mint ' || n % 5
 FROM (SELECT id, row_number() OVER () AS n FROM orders) t WHERE t.id = o.id AND n % 2 = 0
 """
 """Half of all orders wait for the launch of one of five mints."""
-SMALL = {"workers", "workers_pkey", "attempts_open", "installation", "chain_comparisons", "chain_comparisons_pkey"}
-"""May be read through: a row per worker, an entry per attempt in flight, one row, and a row per wallet."""
+SMALL = {
+    "workers", "workers_pkey", "attempts_open", "installation", "chain_comparisons", "chain_comparisons_pkey", "halts",
+}  # fmt: skip
+"""May be read through: a row per worker, an entry per attempt in flight, one row, a row per wallet, and a row per key
+that is halted."""
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +147,17 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (queries.VERSIONS, {"orders_pkey"}),
         (order_lists.main_page(ALL_ORDERS), {"orders_newest"}),
         (archive.ENDED, {"orders_newest", "orders_oco_group"}),
-        (archive.MOVE, {"orders_pkey", "order_events_pkey", "attempts_pkey"}),
+        (archive.MOVE, {"orders_pkey", "order_events_pkey", "attempts_pkey", "policy_spending_pkey"}),
         (archive.DROP_SWAPS, {"simulated_swaps_pkey"}),
         (
             archive.DROP_RECORDS,
-            {"idempotency_keys_order", "attempt_costs_pkey", "restored_keys_order", "oco_groups_filled_by"},
+            {
+                "idempotency_keys_order",
+                "attempt_costs_pkey",
+                "restored_keys_order",
+                "oco_groups_filled_by",
+                "policy_spending_pkey",
+            },
         ),
         (costs.ENDS, {"attempt_costs_at"}),
         (costs.sums_statement(tuple(GroupBy)).decode(), {"attempt_costs_at"}),
