@@ -3,10 +3,12 @@
 `prometheus_client` is imported when the first real instrument is made, so that other commands do not wait for it.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
-from dexexec.observe.metrics.exposition import Exposition
+from dexexec.observe.metrics.exposition import FOLDER, Exposition
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -75,14 +77,19 @@ class Instruments(Protocol):
 class PrometheusInstruments:
     """Instruments of prometheus-client, in a registry of their own.
 
-    With `PROMETHEUS_MULTIPROC_DIR` in the environment before the first import of prometheus-client, the values are in
-    files of that folder, where they outlive the process.
+    With the variable `FOLDER` in the environment, the values are in files of that folder and outlive the process.
     """
 
     def __init__(self) -> None:
         # 50 ms of imports, which a command without metrics need not wait for.
         import prometheus_client  # noqa: PLC0415
 
+        from dexexec.observe.metrics.mapped_values import use_mapped_values, use_memory  # noqa: PLC0415
+
+        if folder := os.environ.get(FOLDER):
+            use_mapped_values(Path(folder))
+        else:
+            use_memory()
         # Series with the time of creation double the answer, and no query needs them.
         prometheus_client.disable_created_metrics()
         self.registry: CollectorRegistry = prometheus_client.CollectorRegistry()
