@@ -60,7 +60,8 @@ async def _restore(database: "Database", path: Path, print_text: Print) -> int:
     print_text(
         f"{restored.orders} orders are restored into the schema {database.address.schema}, as of"
         f" {restored.manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC; {restored.open} of them have not ended.\n"
-        "Workers sign nothing before they have compared the record with the chain: start them now."
+        "Keys that were revoked since then are valid again, and halts of since then are gone: repeat them now."
+        "\nThen start the service. Workers sign nothing before they have compared the record with the chain."
     )
     return 0
 

@@ -291,6 +291,16 @@ async def test_a_backup_of_an_older_version_is_restored_and_migrated(database_ad
 # What is refused
 
 
+def middle_of(path: Path, name: str) -> int:
+    """Where in the file the middle of an entry's compressed rows is. What is between the entries has bytes that mean
+    nothing, such as times."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(name)
+    header = path.read_bytes()[info.header_offset : info.header_offset + 30]
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    return info.header_offset + len(header) + names + info.compress_size // 2
+
+
 def changed(path: Path, change: Callable[[dict[str, bytes]], object]) -> Path:
     """A copy of a file with other entries."""
     with zipfile.ZipFile(path) as archive:
@@ -371,16 +381,17 @@ async def test_a_file_that_was_changed_is_refused_and_changes_nothing(
 async def test_a_file_that_was_cut_off_or_overwritten_is_refused(database_address: Address, tmp_path: Path) -> None:
     async with open_store(database_address) as store:
         await store.create(new_order())
-    content = (await saved(database_address, tmp_path / "record.backup")).read_bytes()
-    middle = len(content) // 2
+    good = await saved(database_address, tmp_path / "record.backup")
+    content = good.read_bytes()
+    inside = middle_of(good, ORDERS)
     broken = tmp_path / "broken.backup"
     for wrong in (
         b"",
         content[:100],
-        content[:middle],
+        content[: len(content) // 2],
         content[:-1],
         content[:50] + bytes(20) + content[70:],
-        content[:middle] + bytes(9) + content[middle + 9 :],
+        content[:inside] + bytes([content[inside] ^ 0xFF]) + content[inside + 1 :],
         os.urandom(500),
     ):
         broken.write_bytes(wrong)
