@@ -21,6 +21,8 @@ def openapi_breaks(old: Document, new: Document) -> list[str]:
                 if after is None
                 else _Operation(old, new, label).breaks(before, after)
             )
+    if {} in old.get("security", [{}]) and {} not in new.get("security", [{}]):
+        found.append("a key is required everywhere now")
     gone = old["components"]["examples"].keys() - new["components"]["examples"].keys()
     return found + [f"the problem {code} does not exist any more" for code in sorted(gone)]
 

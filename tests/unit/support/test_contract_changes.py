@@ -137,6 +137,7 @@ OPENAPI_CHANGES: list[tuple[Change, str]] = [
         ].clear(),
         "GET /api/orders/{id} 404: the problem order-not-found does not exist any more",
     ),
+    (lambda d: d["security"].remove({}), "a key is required everywhere now"),
     (lambda d: d["components"]["examples"].pop("too-late"), "the problem too-late does not exist any more"),
     (
         lambda d: d["components"]["schemas"]["Problem"]["required"].remove("detail"),
