@@ -250,7 +250,10 @@ class _Solana:
             key = self.settings.solana_wallet_secret_key
             if key is None:
                 dry = ", or DEXEXEC_DRY_RUN_WALLET to its address" if self.settings.dry_run else ""
-                raise StartupError(f"{self.purpose.needs_nodes}: set SOLANA_WALLET_SECRET_KEY to the wallet's key{dry}")
+                raise StartupError(
+                    f"{self.purpose.needs_nodes}: set SOLANA_WALLET_SECRET_KEY to the wallet's key, or describe it in"
+                    f" the table default of DEXEXEC_WALLETS{dry}"
+                )
             return Wallet.read(key.get_secret_value())
 
         payers = self._payers(read)

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from dexexec.clock import SystemClock
+from dexexec.config.settings import Settings
 from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder
 from dexexec.domain.policy import NO_LIMITS, Policy
@@ -17,8 +18,11 @@ from dexexec.domain.policy_check import Trade
 from dexexec.domain.status import Status
 from dexexec.domain.token import USDC, WSOL
 from dexexec.domain.wallet_policy import WalletPolicies
+from dexexec.intake.amending import Amending
+from dexexec.intake.order_body import BodyReader
 from dexexec.operator_errors import PolicyError
 from dexexec.store import Address, Claimed, Store, WorkerSession
+from tests.support.limit_orders import limit_order
 from tests.support.parts import new_order, open_database, running
 from tests.support.policies import DAY, NEXT_DAY, add_key, set_day
 from tests.support.prepared_orders import ROUTED, attempt, claimed_by, step
@@ -114,3 +118,16 @@ async def test_promise_25_attempts_at_once_do_not_overspend_a_wallets_day(databa
         results = await asyncio.gather(*(submit(store, each) for each in paid), return_exceptions=True)
         assert sum(isinstance(each, list) for each in results) == 3
         assert sum(isinstance(each, PolicyError) for each in results) == 7
+
+
+async def test_promise_25_a_change_of_an_order_is_checked_against_its_wallet_too(database_address: Address) -> None:
+    async with store_with(database_address, max_per_order={WSOL: 2 * OWN}, max_per_day={WSOL: 3 * OWN}) as store:
+        amending = Amending(store, BodyReader(Settings(_env_file=None)))
+        order = replace(limit_order(), amount_base=OWN, wallet="desk-2")
+        order_id = (await store.create(order)).order_id
+        await amending.amend(order_id, b'{"amount": "0.02"}', None)
+        with pytest.raises(PolicyError, match=r"the wallet's policy.*maxPerOrder"):
+            await amending.amend(order_id, b'{"amount": "0.03"}', None)
+        await post(store)
+        with pytest.raises(PolicyError, match=r"the wallet's policy.*maxPerDay"):
+            await post(store)
