@@ -15,11 +15,13 @@ from typing import Any, cast
 from dexexec.broker.rate_limiter import Grant, RateLimiter
 from dexexec.config.settings import Settings
 from dexexec.domain.attempt_id import read_memo
+from dexexec.domain.halt import NO_HALTS
 from dexexec.domain.order import NewOrder
 from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
+from dexexec.execution.halted_orders import Halts
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
@@ -222,6 +224,7 @@ class Scenario:
             clock=clock,
             observer=self.observer,
             rng=machine.rng,
+            halts=self._halts(machine),
             failpoints=machine.failpoints,
         )
         permission = self._permission(machine, chain, clock) if self.plan.promotions else None
@@ -256,6 +259,10 @@ class Scenario:
             failpoints=machine.failpoints,
         )
         return worker, sweeper
+
+    def _halts(self, _machine: Machine) -> Halts:
+        """What a process has read about halts."""
+        return NO_HALTS
 
     def _leader(self, machine: Machine, store: Store, clock: VirtualClock) -> Leader:
         queue = MemoryQueue(self.redis, machine.wire(self.valkey))
