@@ -37,9 +37,6 @@ class Keys(Protocol):
     async def identify(self, text: str) -> Accepted | Refused:
         """The key of a token. Raises `UnavailableError`."""
 
-    def is_valid(self, secret_id: str) -> bool:
-        """Whether a secret that was accepted once still is."""
-
 
 class Authentication:
     """Admits callers by their keys. Without `required`, callers without a key are admitted too, as `OPEN`."""
@@ -79,10 +76,6 @@ class Authentication:
             raise RefusedKeyError(found)
         key = found.key
         return Caller(owner=key.owner, name=key.name, scopes=key.scopes, policy=key.policy, secret_id=found.secret_id)
-
-    def is_valid(self, caller: Caller) -> bool:
-        """Whether the secret of a caller that was admitted earlier still is valid."""
-        return self._keys is None or not caller.secret_id or self._keys.is_valid(caller.secret_id)
 
 
 def check_url(request: HTTPServerRequest) -> None:

@@ -36,6 +36,12 @@ async def open_access(shared: Shared) -> Access:
     required = keys_required(shared.settings)
     if required and not ring.has_valid():
         raise StartupError(no_keys(shared.settings))
+    if not required and shared.settings.require_keys is None and ring.has_valid():
+        # Keys were made to keep others out, and on this machine they do not yet.
+        shared.observer.suspicious_setting_found(
+            "there are API keys, and programs of this machine need none: DEXEXEC_REQUIRE_KEYS=1 requires them,"
+            " DEXEXEC_REQUIRE_KEYS=0 ends this warning"
+        )
     return Access(ring, sockets, Authentication(ring, required=required))
 
 

@@ -41,10 +41,6 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
 
-    def allows(self, wanted: Scope) -> bool:
-        """Whether one of its scopes allows what needs `wanted`."""
-        return any(scope.allows(wanted) for scope in self.scopes)
-
 
 def owned_name(owner: int | None, name: str) -> str:
     """A name that a client chose (an `Idempotency-Key`, a group), as it is stored: apart from the same name of another
