@@ -8,11 +8,14 @@ from uuid import UUID
 
 import pytest
 
+from dexexec.clock import SystemClock
+from dexexec.domain.api_key import Scope
 from dexexec.domain.cancellation import Pair
 from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter, OrderTotals
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
 from dexexec.domain.token import USDC, WSOL
+from tests.support.fakes.keys import MemoryKeys
 from tests.support.running_api import document, running_service
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC)
@@ -133,3 +136,23 @@ async def test_fields_choose_what_an_order_has() -> None:
         assert found["errors"][0]["problem"] == "has no field of this answer: sequence"
         found = document(await service.ask("GET", f"{location}?field=seq"), 400, "invalid-query")
         assert found["errors"][0]["expected"] == "did you mean fields?"
+
+
+async def test_promise_18_a_list_shows_one_s_own_orders_and_only_an_admin_names_a_key() -> None:
+    keys = MemoryKeys(SystemClock())
+    async with running_service(keys=keys) as service:
+        service.store.owners = {"own": [1], "other": [2]}
+        own, _, admin = keys.create("own"), keys.create("other"), keys.create("admin", Scope.ADMIN)
+        for query, token, owners in (
+            ("", own, (1,)),
+            ("", admin, ()),
+            ("?key=other", admin, (2,)),
+            ("?key=own&totals=true", admin, (1,)),
+        ):
+            service.store.filters.clear()
+            answer = await service.ask("GET", f"/api/orders{query}", None, {"Authorization": f"Bearer {token}"})
+            assert answer.code == 200
+            assert {wanted.owners for wanted in service.store.filters} == {owners}
+        for name in ("own", "other", "none"):
+            answer = await service.ask("GET", f"/api/orders?key={name}", None, {"Authorization": f"Bearer {own}"})
+            document(answer, 403, "scope-missing")
