@@ -15,13 +15,13 @@ class ConnectionSettings(BaseModel):
 
     trust_proxy: bool = Field(
         False,
-        description="take the client's address from X-Forwarded-For, from whatever address a connection comes; only"
-        " behind a proxy that sets it and that nobody can go around",
+        description="take the client's address from X-Forwarded-For, from any address that connects; only behind a"
+        " proxy that sets it and that clients cannot avoid",
     )
     trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         (),
         description="proxies' addresses or networks, comma-separated, such as `127.0.0.1,10.1.0.0/16`: X-Forwarded-For"
-        " is read only from them, from its end to the first address that is none of them",
+        " is read only from them, from its end to the first other address",
     )
 
     tls_cert: Path | None = Field(

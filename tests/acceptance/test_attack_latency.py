@@ -26,7 +26,7 @@ ROUNDS = 3
 SHORT = [
     *("many-idle", "slow-headers", "slow-bodies", "slow-handshakes"),
     *("large-headers", "endless-headers", "large-bodies", "endless-bodies", "deep-json"),
-    *("guessed-ids", "guessed-keys", "spoofed-addresses"),
+    *("guessed-ids", "spoofed-addresses"),
     *("bombs", "fragments", "pings"),
 ]
 
@@ -66,11 +66,12 @@ async def attacker(port: int, seconds: float) -> AsyncIterator[Attacker]:
         await process.wait()
 
 
-async def compare(launcher: Launcher, names: list[str], seconds: float) -> None:
-    process = launcher.start(DEXEXEC_LOG_FORMAT="json")
-    await asyncio.to_thread(process.ready)
-    port = int(process.url.rpartition(":")[2])
-    client = NormalClient(port, RATE)
+async def compare(launcher: Launcher, names: list[str], seconds: float, token: str = "") -> None:
+    process = launcher.start(DEXEXEC_LOG_FORMAT="json", DEXEXEC_REQUIRE_KEYS="1" if token else "0")
+    port = int(
+        (await asyncio.to_thread(lambda: process.url)).rpartition(":")[2]
+    )  # where keys are required, /readyz too
+    client = NormalClient(port, RATE, token)
     await client.fill(50)
     calm = (await client.run(2 * seconds)).p99()
     async with attacker(port, seconds) as attacks:
@@ -97,6 +98,14 @@ async def check(attacks: Attacker, client: NormalClient, name: str, calm: float)
 @pytest.mark.gen_test(timeout=100)
 async def test_a_normal_client_is_served_during_every_attack(launcher: Launcher) -> None:
     await compare(launcher, SHORT, 0.8)
+
+
+@pytest.mark.alone
+@pytest.mark.gen_test(timeout=100)
+async def test_guessed_keys_take_nothing_from_a_client_with_a_key(launcher: Launcher) -> None:
+    made = launcher.start("keys", "create", "client", "--scope", "trade", "--json")
+    assert await asyncio.to_thread(made.wait) == 0, made.err
+    await compare(launcher, ["guessed-keys"], 0.8, json.loads(made.out)["token"])
 
 
 @pytest.mark.long

@@ -46,7 +46,9 @@ class Phase:
 class NormalClient:
     """Keeps connections alive for its posts, and reads each order on a new one. `phase` is where its figures go."""
 
-    def __init__(self, port: int, rate: float) -> None:
+    def __init__(self, port: int, rate: float, token: str = "") -> None:
+        """`token`: its API key, if the service requires one."""
+        self._key = f"Authorization: Bearer {token}\r\n".encode() if token else b""
         self.port, self._pause = port, 1 / rate
         self.phase = Phase()
         self.accepted: list[str] = []
@@ -90,12 +92,16 @@ class NormalClient:
             await asyncio.gather(*(self._order(self.phase) for _ in range(10)))
 
     async def _order(self, phase: Phase) -> None:
-        posted, body = await self._timed(phase, phase.posts, POST + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+        posted, body = await self._timed(
+            phase, phase.posts, POST + self._key + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+        )
         if posted == 202:
             order_id = json.loads(body)["orderId"]
             self.accepted.append(order_id)
             path = f"/api/orders/{order_id}".encode()
-            await self._timed(phase, phase.reads, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", new=True)
+            await self._timed(
+                phase, phase.reads, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + self._key + b"\r\n", new=True
+            )
 
     async def _timed(self, phase: Phase, into: list[float], request: bytes, *, new: bool = False) -> tuple[int, bytes]:
         begun = time.monotonic()

@@ -143,6 +143,26 @@ async def test_a_client_over_its_limit_gets_429_and_when_to_come_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("proxies", "addresses"),
+    [
+        # No proxy: what the client writes is not read.
+        ("10.1.0.0/16", ["", "6.6.6.1", "6.6.6.2, 6.6.6.3", "10.1.0.1", "127.0.0.1"]),
+        # A proxy appends the address that it sees to what the client wrote.
+        (
+            "127.0.0.1",
+            ["198.51.100.7", "6.6.6.1, 198.51.100.7", "6.6.6.2,127.0.0.1, 198.51.100.7", "x, 198.51.100.7:9"],
+        ),
+    ],
+)
+async def test_a_client_that_makes_up_addresses_does_not_evade_its_limit(proxies: str, addresses: list[str]) -> None:
+    async with running_service(client_orders_per_minute=1, trusted_proxies=proxies) as service:
+        codes = [(await service.post(X_Forwarded_For=address, X_Real_Ip=address)).code for address in addresses]
+        assert codes == [202] + [429] * (len(addresses) - 1)
+        other = await service.post(X_Forwarded_For="198.51.100.8")
+        assert other.code == (202 if proxies == "127.0.0.1" else 429)
+
+
+@pytest.mark.parametrize(
     ("trusted", "client"), [(False, "127.0.0.1"), (True, "10.1.2.3")], ids=["not trusted", "trusted"]
 )
 async def test_the_clients_address_is_the_proxys_word_only_when_the_proxy_is_trusted(
