@@ -106,12 +106,13 @@ class Commits:
         requests: Sequence[CreateRequest],
         reservation: CapacityReservation | None,
         clock: Clock,
+        **limits: Any,
     ) -> Stored:
         assert reservation is not None
         if self._before:
             self.held.set()
             await self.go_on.wait()
-        stored = await CREATE(database, requests, reservation, clock)
+        stored = await CREATE(database, requests, reservation, clock, **limits)
         if not self._before:
             self.held.set()
             await self.go_on.wait()

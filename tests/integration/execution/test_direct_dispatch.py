@@ -201,8 +201,8 @@ async def test_an_order_whose_answer_was_lost_is_released_by_the_next_looks_and_
         worker, sessions = taking(b), counted(b)
         stored: list[Stored] = []
 
-        async def lose_the_answer(*about: Any) -> Stored:
-            stored.append(await CREATE(*about))
+        async def lose_the_answer(*about: Any, **limits: Any) -> Stored:
+            stored.append(await CREATE(*about, **limits))
             raise UnavailableError("the answer got lost")
 
         async with running(worker.run(), b.sweeper().run()):
