@@ -21,6 +21,12 @@ from tests.support.streaming import Client, MemoryRecord, StreamSetup, memory_re
 OWN, OTHER = 1, 2
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not close the sockets of these tests."""
+    monkeypatch.setattr(websocket_handler, "KEY_SECONDS", 60.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """A stream whose sockets need a key: those of `own` and `other`."""
@@ -234,9 +240,10 @@ async def test_a_rotated_key_ends_the_sockets_that_did_not_take_the_new_secret(
         changed, forgotten = await service.connect(service.own), await service.connect(service.own)
         await changed.subscribe(order_id)
         assert await changed.seqs(order_id, 1) == [1]
-        latter = service.keys.rotate("own", keep=1.0)
+        latter = service.keys.rotate("own", keep=3_600)
         await changed.say(auth(latter))
         assert await changed.hear() == {"authenticated": True, "key": "own"}
+        service.keys.end(service.own)
         await refused(forgotten)
         await service.setup.step(order_id, Status.ROUTING)
         assert await changed.seqs(order_id, 1) == [2], "its subscriptions go on"

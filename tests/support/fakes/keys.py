@@ -54,6 +54,12 @@ class MemoryKeys:
                 secret.ends_at = self.clock.monotonic() + keep
         return self._add(owner)
 
+    def end(self, token: str) -> None:
+        """End one secret now."""
+        for secret in self._secrets:
+            if secret.token.text() == token:
+                secret.ends_at = self.clock.monotonic()
+
     def forget(self, name: str) -> None:
         """Remove a key with its secrets, as an operator may in Postgres."""
         key = self._keys[self._index(name)]
