@@ -1,6 +1,7 @@
 """The chain that venues settle on: a mock never uses real money, and no service trades on mainnet by accident."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -285,6 +286,18 @@ async def test_a_named_wallet_that_cannot_be_opened_is_an_error_at_start(
     path.write_text(f"[desk]\n{table.format(folder=tmp_path)}")
     async with node_of(DEVNET) as given:
         await refused([Network.SOLANA], words, wallets=path, **given)
+
+
+async def test_a_wallet_in_a_service_needs_the_extra_and_the_others_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("keychain_config", "keychain_signer"):
+        monkeypatch.delitem(sys.modules, f"dexexec.settlement.solana.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "solana_keychain", None)
+    async with node_of(DEVNET) as given:
+        await refused([Network.SOLANA], "[desk-2] needs the keychain extra", wallets=wallets_file(tmp_path), **given)
+        async with networks([Network.SOLANA], **given) as found:
+            assert found.sealers[Network.SOLANA].payer == ADDRESS
 
 
 @pytest.mark.parametrize(("genesis", "name"), [*PUBLIC_CLUSTERS.items(), ("4" * 44, "")])
