@@ -110,11 +110,14 @@ class Watch:
     """The address that the socket is connected to."""
     _socket: RawClient | None = None
     _new: asyncio.Event = field(default_factory=asyncio.Event)
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _leaving: bool = False
 
     def also(self, order_ids: Iterable[str]) -> "Watch":
         """Follow these as well, from their first event on."""
         self.events |= {order_id: [] for order_id in order_ids}
         self._new.set()
+        self._more.set()
         return self
 
     @property
@@ -129,6 +132,20 @@ class Watch:
             except OSError:  # nobody listens there now; the processes come back
                 await asyncio.sleep(0.02)
         return self
+
+    async def follow(self) -> None:
+        """Until `leave` was called and all are finished: more may be added when all before them have ended."""
+        while self.unfinished or not self._leaving:
+            # Before the look at them, so that what is added from here on is not missed.
+            self._more.clear()
+            await self.run()
+            if not self.unfinished and not self._leaving:
+                await self._more.wait()
+
+    def leave(self) -> None:
+        """No more are added."""
+        self._leaving = True
+        self._more.set()
 
     async def reach(self, condition: Callable[["Watch"], bool], seconds: float = 20.0) -> None:
         """Wait until what was seen satisfies `condition`."""
@@ -201,11 +218,14 @@ class Watch:
 async def watching(address: Callable[[], str], order_ids: Iterable[str]) -> AsyncIterator[Watch]:
     """Follow orders beside the block, and at its end until all are finished."""
     watch = Watch(address).also(order_ids)
-    task = asyncio.create_task(watch.run())
+    task = asyncio.create_task(watch.follow())
     try:
         yield watch
+        watch.leave()
         await task
-        await watch.run()  # what was added when all before it had ended
     finally:
         task.cancel()
         await asyncio.wait([task])
+        # Otherwise only a time-out would show that nothing was followed any more.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
