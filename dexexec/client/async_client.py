@@ -27,7 +27,7 @@ from dexexec.client.errors import NoAnswerError, OrderEndedError
 from dexexec.client.event_stream import EventStream
 from dexexec.client.filters import Filters
 from dexexec.client.http_transport import HttpTransport
-from dexexec.client.order_body import UNSET, Unset, camel, encode, json_value, query_text
+from dexexec.client.order_body import UNSET, Unset, camel, encode, idempotency_header, json_value, query_text
 from dexexec.client.orders import Amount, AnyOrder, Conditions, ModeName, Price, SideName, TriggerName
 from dexexec.client.problems import PartlyCancelledError, ProblemError
 from dexexec.client.requests import OnRetry, Requests
@@ -114,7 +114,7 @@ class AsyncClient:
         # Before anything is sent: a float or a time without a zone is an error of the program.
         body = order if isinstance(order, Mapping) else order.body()
         # Chosen once for all tries of this call: the service stores one order for it.
-        idempotency_key = uuid4().hex if key is None else key
+        idempotency_key = uuid4().hex if key is None else idempotency_header(key)
         answer, headers = await self._send(
             "POST",
             STREAM,

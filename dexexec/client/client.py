@@ -263,6 +263,10 @@ class Client:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the client's thread, and wait for its result. A wait that is interrupted, as by Ctrl-C in
         a REPL, cancels it."""
+        # On that thread it would wait for itself, for ever.
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a function that the client calls cannot call it: use another thread")
         # Under the lock: two threads that call at once must not start two threads, and none after the end.
         with self._lock:
             if self._closed:

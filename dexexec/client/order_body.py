@@ -16,6 +16,7 @@ from dexexec.domain.event import timestamp
 
 MOST_DIGITS = 100
 """How far a digit of a number may be from its dot. The service refuses amounts long before that."""
+LONGEST_KEY = 255
 
 
 class Unset(Enum):
@@ -80,6 +81,15 @@ def query_text(given: Mapping[str, object]) -> dict[str, str]:
     """The parameters of a query that have a value, as text."""
     values = {name: json_value(name, value) for name, value in given.items() if value is not None}
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+
+
+def idempotency_header(key: str) -> str:
+    """A key that can be sent in a header. Raises `ValueError`: the HTTP library would take the request for lost."""
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable() or key != key.strip():
+        raise ValueError(
+            f"the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters, no space at an end"
+        )
+    return key
 
 
 def number_text(name: str, number: Decimal) -> str:

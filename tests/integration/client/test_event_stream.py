@@ -253,6 +253,26 @@ async def test_a_step_that_is_cancelled_leaves_nothing_behind(patience: float) -
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
+async def test_a_function_that_the_blocking_client_calls_cannot_block_its_thread() -> None:
+    errors: list[str] = []
+
+    def call_back() -> None:
+        try:
+            client.venues()
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    def follow() -> list[int]:
+        with client.events(A, on_connect=call_back) as events:
+            return [one.seq for one in events]
+
+    async with streaming() as service:
+        with Client(service.url) as client:
+            assert await asyncio.to_thread(follow) == list(range(1, LENGTH + 1))
+            await asyncio.to_thread(client.close)
+    assert len(errors) == 1
+
+
 def test_a_blocking_step_is_interrupted_by_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a REPL: the request is cancelled, and the client goes on."""
     from concurrent.futures import Future  # noqa: PLC0415

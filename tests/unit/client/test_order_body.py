@@ -13,7 +13,7 @@ import pytest
 
 from dexexec.api.list_query import PARAMETERS
 from dexexec.client.filters import Filters
-from dexexec.client.order_body import camel, encode, json_value, query_text
+from dexexec.client.order_body import camel, encode, idempotency_header, json_value, query_text
 from dexexec.client.orders import (
     AnyOrder,
     Bracket,
@@ -144,6 +144,13 @@ def test_a_time_needs_its_zone_and_a_duration_must_be_positive() -> None:
     with pytest.raises(ValueError, match="every is not a positive duration"):
         RecurringOrder("buy", "1", slices=2, every=timedelta(0)).body()
     assert json_value("at", datetime(2030, 1, 1, tzinfo=UTC)) == "2030-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("key", ["", " a", "a\r\nX-Other: 1", "ä", "x" * 256, "\x00"])
+def test_a_key_that_no_header_can_hold_is_refused_at_once(key: str) -> None:
+    with pytest.raises(ValueError, match="Idempotency-Key"):
+        idempotency_header(key)
+    assert idempotency_header("my key-1") == "my key-1"
 
 
 def test_names_of_fields_are_strings() -> None:
