@@ -144,4 +144,6 @@ async def test_a_role_that_may_not_read_the_identity_goes_on_with_what_it_may(
             assert tuple(bool(part) for part in row[0].split("/")) == known
         finally:
             await connection.execute("RESET ROLE")
+            # Rights on Postgres' own functions belong to the database, which other tests use again.
+            await connection.execute(f"GRANT EXECUTE ON FUNCTION {revoked} TO PUBLIC".encode())
             await connection.execute(f"DROP ROLE {role}".encode())
