@@ -242,9 +242,10 @@ def _wallet_amount(token: Token) -> int:
 
 def _concerns_payer_only(step: Instruction) -> bool:
     """Whether a step without accounts of the pool only concerns the payer: budget, memo, opening and wrapping."""
-    if step.program in (spl.COMPUTE_BUDGET, spl.MEMO):
+    if step.program == spl.COMPUTE_BUDGET:
         return not step.accounts
-    return step.program in (spl.SYSTEM, spl.ASSOCIATED_TOKEN) or (step.program, step.data) in spl.WRAPPING
+    # A memo's accounts only have to sign.
+    return step.program in (spl.MEMO, spl.SYSTEM, spl.ASSOCIATED_TOKEN) or (step.program, step.data) in spl.WRAPPING
 
 
 def _without_flags(instruction: Instruction) -> Instruction:

@@ -22,7 +22,7 @@ from dexexec.api.costs import CostsHandler
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.operations import MetricsHandler
-from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler
+from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler, SignedHandler
 from dexexec.api.quotes import QuoteHandler, VenuesHandler
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.server import LimitedServer
@@ -61,6 +61,7 @@ ROUTES = (
     Route(EXECUTE, ExecuteHandler),
     Route("/api/orders/{id}", OrderHandler),
     Route("/api/orders/{id}/explain", ExplainHandler),
+    Route("/api/orders/{id}/signed", SignedHandler),
     Route("/api/orders", OrdersHandler),
     Route("/api/costs", CostsHandler),
     Route("/api/quote", QuoteHandler),

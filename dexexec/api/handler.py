@@ -53,6 +53,7 @@ from dexexec.domain.order_filter import OrderFilter, OrderTotals
 from dexexec.domain.policy import Policy
 from dexexec.domain.quote import SwapRequest
 from dexexec.errors import QueueFullError, RequestError
+from dexexec.intake.client_signing import Taken
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
 from dexexec.operator_errors import PolicyError
@@ -117,6 +118,13 @@ class OrderAmending(Protocol):
         """Change an order of `owner` (None: of all) that rests, if its version is one of `versions` (None: any)."""
 
 
+class ClientSigner(Protocol):
+    """The part of `dexexec.intake.client_signing.ClientSigning` that handlers use."""
+
+    async def sign(self, order_id: UUID, body: bytes, owner: int | None = None) -> Taken:
+        """Take the transaction that a client has signed for an order of `owner` (None: of all)."""
+
+
 class QuoteSource(Protocol):
     """The venues of this process, for quotes without an order."""
 
@@ -137,6 +145,7 @@ class Api:
     history: OrderHistory
     cancelling: OrderCancelling
     amending: OrderAmending
+    signing: ClientSigner
     readiness: Readiness
     clock: Clock
     observer: Observer

@@ -186,6 +186,21 @@ class OrderHandler(OrderLookup):
         self.answer({"orderId": order_id.lower(), "status": Status.CANCELLED, "seq": answer.seq})
 
 
+class SignedHandler(ApiHandler):
+    """`POST /api/orders/{id}/signed`."""
+
+    async def post(self, order_id: str) -> None:
+        """Take what the client has signed: 200 once the signature is kept, however often this is repeated."""
+        signed_id = read_order_id(order_id)
+        require_json(self.request.headers.get("Content-Type"), self.request.headers.get("Content-Encoding"))
+        # The turn of a cancel: both change one order, and neither may wait behind long reads.
+        async with self.reading(self.api.cancels):
+            taken = await self.api.signing.sign(signed_id, self.request.body, self.caller.sees)
+        if taken.repeated:
+            self.set_header("Idempotent-Replayed", "true")
+        self.answer({"orderId": order_id.lower(), "attempt": taken.attempt})
+
+
 class ExplainHandler(OrderLookup):
     """`GET /api/orders/{id}/explain`."""
 

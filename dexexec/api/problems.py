@@ -38,6 +38,7 @@ from dexexec.errors import (
     VenuesUnavailableError,
     VersionMismatchError,
 )
+from dexexec.intake.signing_errors import NoSignatureAwaitedError, OtherTransactionError
 from dexexec.operator_errors import HaltedError, PolicyError, TooManyRequestsError
 
 MEDIA_TYPE = "application/problem+json"
@@ -163,6 +164,8 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             TooManyOrdersError,
             TooLateError,
             NotRestingError,
+            NoSignatureAwaitedError,
+            OtherTransactionError,
             VersionMismatchError,
             PreconditionRequiredError,
             PartlyCancelledError,

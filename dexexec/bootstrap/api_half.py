@@ -18,8 +18,10 @@ from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import enabled_venues
 from dexexec.broker.socket_leases import SocketLeases
 from dexexec.config.settings import Settings
+from dexexec.errors import UnavailableError, install_hint
 from dexexec.feed.feed import Feed
 from dexexec.intake.amending import Amending
+from dexexec.intake.client_signing import ClientSigning
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
 from dexexec.intake.wallet_choice import WalletChoice
@@ -87,6 +89,7 @@ def make_api_half(
         history=store,
         cancelling=store,
         amending=Amending(store, reader),
+        signing=ClientSigning(store, shared.queue, is_signature_of),
         readiness=readiness,
         clock=clock,
         observer=observer,
@@ -108,3 +111,14 @@ def _certificate(settings: Settings, observer: Observer) -> Certificate | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key, observer)
+
+
+def is_signature_of(message: bytes, address: str, signature: bytes) -> bool:
+    """Whether `signature` is a signature of `address` over `message`. Raises `UnavailableError` without Solana's
+    libraries."""
+    try:
+        # Here, since a service without Solana neither needs nor has them.
+        from dexexec.settlement.solana.transaction import is_signed  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"this process cannot check signatures: {install_hint('solana')}") from error
+    return is_signed(message, address, signature)

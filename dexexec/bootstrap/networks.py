@@ -15,12 +15,12 @@ from dexexec.bootstrap.wallets import Payer, WalletOpener
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.config.wallets import DEFAULT
-from dexexec.domain.attempt_id import UNNAMED
+from dexexec.domain.attempt_id import UNNAMED, AttemptId
 from dexexec.domain.solana import Account
 from dexexec.errors import StartupError, UnreachableError, install_hint
 from dexexec.observe.observer import Observer
 from dexexec.recovery.chain_comparison import WalletOnChain
-from dexexec.settlement.sealing import Sealer, SwapSimulator
+from dexexec.settlement.sealing import ClientSignedSealer, Sealer, SwapSimulator
 from dexexec.settlement.simulated.chain import SimulatedChain
 from dexexec.settlement.simulated.ledger import Ledger
 from dexexec.settlement.simulated.sealer import SimulatedSealer
@@ -102,10 +102,17 @@ class Networks:
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     payers: list[WalletOnChain] = field(default_factory=list)
     """Wallets that pay for swaps, with their transaction history; only with `Purpose.TRADE` and real transactions."""
+    clients: dict[str, Callable[[str], ClientSignedSealer]] = field(default_factory=dict)
+    """They make the sealer of a client's own wallet from its address; only with `Purpose.TRADE` and real
+    transactions."""
 
     def of(self, wallet: str | None) -> "NamedOnNetworks | Networks":
         """The sealers, simulators and addresses of a wallet, to be filled; None: the default one."""
         return self if wallet is None else self.named.setdefault(wallet, NamedOnNetworks())
+
+    def client_sealers(self, address: str) -> Mapping[str, ClientSignedSealer]:
+        """The sealers of a client's own wallet, by network."""
+        return {network: make(address) for network, make in self.clients.items()}
 
 
 @asynccontextmanager
@@ -120,11 +127,12 @@ async def open_networks(
     purpose: Purpose = Purpose.TRADE,
     reserved: ReservationsByChain = nothing_reserved,
     record: str = UNNAMED,
+    co_signer_secret: bytes = b"",
     pins: Pins | None = None,
 ) -> AsyncIterator[Networks]:
     """Open the networks in `needed` for the block. `ledger` is that of the simulated chain, and `record` the name of
     the database that holds the orders. To trade, `reserved` returns the funds that open attempts may spend, and `pins`
-    are the programs that transactions may call.
+    are the programs that transactions may call. With `co_signer_secret`, clients may sign for wallets of their own.
 
     Raises `StartupError` when a URL or the wallet's key is missing or invalid, or the wallet cannot pay.
     """
@@ -140,6 +148,7 @@ async def open_networks(
             purpose=purpose,
             reserved=reserved,
             record=record,
+            co_signer_secret=co_signer_secret,
             pins=pins or Pins(),
         )
         stack.push_async_callback(solana.aclose)
@@ -198,6 +207,7 @@ class _Solana:
     purpose: Purpose
     reserved: ReservationsByChain
     record: str
+    co_signer_secret: bytes = field(repr=False)
     pins: Pins
     opened: "list[RpcChain]" = field(default_factory=list)
     named: list[Payer] | None = None
@@ -309,7 +319,9 @@ class _Solana:
 
     def _add(self, name: str, chain: "RpcChain", payers: Sequence[Payer], cluster: str, genesis: str) -> None:
         from dexexec.recovery.own_transactions import read_own  # noqa: PLC0415
-        from dexexec.settlement.solana.checker import SwapChecker  # noqa: PLC0415
+        from dexexec.settlement.solana.checker import SwapChecker, no_co_signer  # noqa: PLC0415
+        from dexexec.settlement.solana.client_sealer import ClientSealer  # noqa: PLC0415
+        from dexexec.settlement.solana.co_signer import CoSigner  # noqa: PLC0415
         from dexexec.settlement.solana.guard.message_rules import GuardRules  # noqa: PLC0415
         from dexexec.settlement.solana.priority_fee import PriorityFeeEstimator  # noqa: PLC0415
         from dexexec.settlement.solana.sealer import SolanaSealer  # noqa: PLC0415
@@ -328,17 +340,26 @@ class _Solana:
         cap = settings.max_compute_price
         price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
         rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
-        for payer in payers:
-            checker = SwapChecker(
+
+        def checker_for(address: str, co_signer: "Callable[[AttemptId], str]" = no_co_signer) -> SwapChecker:
+            return SwapChecker(
                 chain,
-                payer.address,
+                address,
                 rules,
                 self.clock,
                 price=price,
                 tokens=settings.token_list(),
                 reserved=self._reserved_on(genesis),
                 record=self.record,
+                co_signer=co_signer,
             )
+
+        # Made on demand: any address may pay for an order, and most pay for one only.
+        if self.co_signer_secret:
+            co_signer = CoSigner(self.co_signer_secret)
+            networks.clients[name] = lambda address: ClientSealer(checker_for(address, co_signer.address), co_signer)
+        for payer in payers:
+            checker = checker_for(payer.address)
             of = networks.of(payer.name)
             of.simulators[name] = checker
             if payer.signer is not None:

@@ -100,6 +100,7 @@ async def open_shared(
         followed = FollowedOrders()
         ended = EndedOrders(observer)
 
+        # Called within a commit's answer: neither may block or raise.
         def heard(events: Sequence[Outgoing]) -> None:
             followed.put_committed(events)
             ended.put_committed(events)

@@ -4,7 +4,7 @@ import random
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from dexexec.bootstrap import async_standby, localnet
 from dexexec.bootstrap.background import Background
@@ -32,10 +32,13 @@ from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.wallet_balances import WalletBalances
-from dexexec.store import ChainComparisons, check_ownership
+from dexexec.store import ChainComparisons, check_ownership, handouts
 from dexexec.venue import AnyVenue, Network
 from dexexec.venues import registry
 from dexexec.venues.router import Router
+
+MOST_CLIENTS = 1_000
+"""Wallets of clients whose sealers are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
     ledger = PostgresLedger(shared.database, shared.clock)
     comparisons = ChainComparisons(shared.database, shared.announce)
     record = await at_start(comparisons.record_name())
+    secret = await at_start(handouts.co_signer_secret(shared.database))
     pins = Pins.read(settings.venue_programs)
     async with AsyncExitStack() as stack:
         url = settings.localnet_url
@@ -81,6 +85,7 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
                 observer=observer,
                 reserved=shared.store().reserved,
                 record=record,
+                co_signer_secret=secret,
                 pins=pins,
             )
         )
@@ -168,6 +173,8 @@ def _assemble(
         networks.genesis,
         simulators=networks.simulators,
         named={name: wallet.for_settlement() for name, wallet in networks.named.items()},
+        # A checker caches nothing that would be wrong later, so a sealer can be used again and again.
+        clients=lru_cache(MOST_CLIENTS)(networks.client_sealers),
         failpoints=failpoints,
     )
     presenter = Presenter(settings.token_list())

@@ -10,17 +10,17 @@ from dexexec.client.answers import (
     Costs,
     Event,
     Explanation,
-    MalformedAnswerError,
     Order,
     Page,
     Placed,
     Quote,
+    Signed,
     Venue,
     VenueQuote,
 )
 from dexexec.client.async_client import AsyncClient
 from dexexec.client.client import Client, Events
-from dexexec.client.errors import ClientError, NoAnswerError, OrderEndedError, StreamError
+from dexexec.client.errors import ClientError, MalformedAnswerError, NoAnswerError, OrderEndedError, StreamError
 from dexexec.client.event_stream import EventStream
 from dexexec.client.filters import Filters
 from dexexec.client.orders import (
@@ -41,5 +41,5 @@ __all__ = [
     "Amended", "AnyOrder", "AsyncClient", "Bracket", "Cancelled", "CancelledAll", "Client", "ClientError",
     "Conditions", "Costs", "Event", "EventStream", "Events", "Exit", "Explanation", "Filters", "LimitOrder",
     "MalformedAnswerError", "MarketOrder", "NoAnswerError", "Notice", "Order", "OrderEndedError", "Page", "Placed",
-    "ProblemError", "Quote", "RecurringOrder", "SniperOrder", "Status", "StreamError", "Venue", "VenueQuote",
+    "ProblemError", "Quote", "RecurringOrder", "Signed", "SniperOrder", "Status", "StreamError", "Venue", "VenueQuote",
 ]  # fmt: skip

@@ -10,15 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
-from dexexec.client.errors import ClientError
+from dexexec.client.errors import MalformedAnswerError
 
 Json = Mapping[str, object]
-
-
-class MalformedAnswerError(ClientError):
-    """An answer lacks what it must have. The server may be another one, or a proxy."""
-
-    code = "malformed-answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +88,15 @@ class Cancelled:
 
     order_id: str
     seq: int
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """The signature is kept, and the service lands the transaction as this attempt. `replayed`: it was kept before."""
+
+    order_id: str
+    attempt: int
     replayed: bool
 
 
@@ -260,6 +263,11 @@ def amended_of(body: Json, *, replayed: bool) -> Amended:
 def cancelled_of(body: Json, *, replayed: bool) -> Cancelled:
     """The answer to a cancel."""
     return Cancelled(order_id=_text(body, "orderId"), seq=_integer(body, "seq"), replayed=replayed)
+
+
+def signed_of(body: Json, *, replayed: bool) -> Signed:
+    """The answer to a signed transaction."""
+    return Signed(order_id=_text(body, "orderId"), attempt=_integer(body, "attempt"), replayed=replayed)
 
 
 def cancelled_all_of(body: Json, before: int) -> CancelledAll:

@@ -21,6 +21,7 @@ from dexexec.client.answers import (
     Page,
     Placed,
     Quote,
+    Signed,
     Venue,
 )
 from dexexec.client.errors import NoAnswerError, OrderEndedError
@@ -158,6 +159,13 @@ class AsyncClient:
             # Orders that come meanwhile are newer than the cursor, so no page repeats one.
             if (cursor := page.next) is None:
                 return
+
+    async def sign(self, order_id: str, transaction: str, *, timeout: float | None = None) -> Signed:
+        """Send the transaction (base64) that your wallet has signed for an order with `payer`. Raises
+        `OtherTransactionError` if the order waits for another one by now, and `NoSignatureAwaitedError`."""
+        body = encode({"transaction": transaction})
+        answer, headers = await self._send("POST", f"{_path(order_id)}/signed", body=body, timeout=timeout)
+        return answers.signed_of(answer, replayed=_replayed(headers))
 
     async def cancel(self, order_id: str, *, timeout: float | None = None) -> Cancelled:
         """Cancel an order. Raises `TooLateError` once a transaction was signed for it, or it has ended."""

@@ -20,6 +20,7 @@ from dexexec.client.answers import (
     Page,
     Placed,
     Quote,
+    Signed,
     Venue,
 )
 from dexexec.client.async_client import FINAL, OUTAGE_SECONDS, SECONDS, AsyncClient
@@ -125,6 +126,10 @@ class Client:
             yield from page.orders
             if (cursor := page.next) is None:
                 return
+
+    def sign(self, order_id: str, transaction: str, *, timeout: float | None = None) -> Signed:
+        """As `AsyncClient.sign`."""
+        return self.run(self._client.sign(order_id, transaction, timeout=timeout))
 
     def cancel(self, order_id: str, *, timeout: float | None = None) -> Cancelled:
         """As `AsyncClient.cancel`."""

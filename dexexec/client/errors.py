@@ -53,3 +53,9 @@ class OrderEndedError(ClientError):
     def __init__(self, message: str, *, event: object = None) -> None:
         super().__init__(message)
         self.event = event
+
+
+class MalformedAnswerError(ClientError):
+    """An answer lacks what it must have. The server may be another one, or a proxy."""
+
+    code = "malformed-answer"

@@ -99,12 +99,14 @@ class _Swap(_Order):
 @dataclass(frozen=True, slots=True)
 class MarketOrder(_Swap):
     """Swaps now, or once `trigger_price` is reached (a stop or a take-profit), or the price has turned by `trail_bps`
-    (a trailing stop). `min_out`, `max_in` or `limit_price` bound the price of an order without a trigger."""
+    (a trailing stop). `min_out`, `max_in` or `limit_price` bound the price of an order without a trigger. `payer` is
+    the address of your own wallet: you sign the transaction of the `waiting` event, and `sign` sends it back."""
 
     type = OrderType.MARKET
     _: KW_ONLY
     min_out: Amount | None = None
     max_in: Amount | None = None
+    payer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,18 @@ class NotRestingError(ConflictError):
     code = "not-resting"
 
 
+class NoSignatureAwaitedError(ConflictError):
+    """The order waits for no signature of its client."""
+
+    code = "no-signature-awaited"
+
+
+class OtherTransactionError(ConflictError):
+    """The order waits for another transaction, which is in `about["transaction"]`, or the sent one was changed."""
+
+    code = "other-transaction"
+
+
 class TooLateError(ConflictError):
     """The order cannot be cancelled: a transaction was signed for it, or it has ended. `about` has its `orderStatus`
     and newest `attempt`."""
@@ -346,7 +358,8 @@ BY_CODE: Mapping[str, type[ProblemError]] = MappingProxyType({
         MalformedBodyError, InvalidQueryError, InvalidIdempotencyKeyError, InvalidIfMatchError, KeyInUrlError,
         ScopeMissingError,
         PolicyError, OriginNotAllowedError, OrderNotFoundError, MethodNotAllowedError, IdempotencyKeyInFlightError,
-        NotRestingError, TooLateError, VersionMismatchError, BodyTooLargeError, TargetTooLongError,
+        NotRestingError, NoSignatureAwaitedError, OtherTransactionError, TooLateError, VersionMismatchError,
+        BodyTooLargeError, TargetTooLongError,
         UnsupportedMediaTypeError, ExpectationFailedError, HostNotAllowedError, InvalidOrderError,
         IdempotencyKeyReusedError, UpgradeRequiredError, PreconditionRequiredError, TooManyOrdersError,
         TooManyReadsError, HeadersTooLargeError, QueueFullError, VenuesUnavailableError, ReadsBusyError,

@@ -7,6 +7,7 @@ some amounts are only known then.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dexexec.domain.handout import Handout
 from dexexec.domain.order import NewOrder, Order, Side
 from dexexec.domain.policy import Policy
 from dexexec.domain.quote import BPS, Mode, Quote
@@ -98,6 +99,21 @@ def attempted_trade(order: Order, quote: Quote) -> Trade:
         venues=(quote.venue,),
         slippage_bps=order.slippage_bps,
         impact_ppm=quote.price_impact_ppm,
+        wallet=order.wallet or DEFAULT_WALLET,
+    )
+
+
+def handed_out_trade(order: Order, handout: Handout) -> Trade:
+    """What an attempt does that a client has signed."""
+    swap = order.swap
+    return Trade(
+        mint_in=swap.mint_in,
+        mint_out=swap.mint_out,
+        most_in=handout.most_in,
+        kinds=(("type", order.type),),
+        venues=(handout.venue,),
+        slippage_bps=order.slippage_bps,
+        impact_ppm=handout.impact_ppm,
         wallet=order.wallet or DEFAULT_WALLET,
     )
 

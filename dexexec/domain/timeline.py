@@ -42,6 +42,7 @@ class Timeline:
 
     def add(self, event: Event) -> None:
         """Add the next event. Of events of one order, those of other processes may be missing."""
+        # Events of one process come in order, but those of another one between them are never seen here.
         if event.seq != self.seq + 1:
             self.is_whole = False
         if self.at is None:

@@ -13,6 +13,7 @@ class WaitsFor(StrEnum):
 
     WORKER = "worker"  # accepted, and no worker has claimed it yet
     FUNDS = "funds"  # other orders in flight may spend what it needs of the wallet
+    SIGNATURE = "signature"  # its transaction is handed out, and its client has not signed it yet
     SIGNER = "signer"  # its wallet's signer gives no signature
     LANDING = "landing"  # its transaction is sent, and may still land
     NODE = "node"  # no node reports the outcome of its transaction

@@ -14,11 +14,12 @@ from dexexec.clock import Clock
 from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.failure_reason import FailureReason
+from dexexec.domain.handout import client_address
 from dexexec.domain.stage import Stage
 from dexexec.domain.status import Trigger
 from dexexec.domain.wait_reason import Waiting, WaitsFor
-from dexexec.errors import FundsReservedError, GroupHeldError
 from dexexec.execution.attempt_recorder import AttemptRecorder, ChosenQuote, Unwritten
+from dexexec.execution.client_signatures import ClientSignatures
 from dexexec.execution.dry_run import DryRun
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.failure_writer import ENDED, TOO_LATE, FailureWriter
@@ -36,27 +37,23 @@ from dexexec.execution.retry_policy import (
     group_held,
     no_signature,
     nothing_built,
-    policy_broken,
 )
 from dexexec.execution.share_amounts import ShareAmounts
 from dexexec.execution.size_suggestion import suggest_size
 from dexexec.execution.step_writer import StepWriter
+from dexexec.execution.unrecorded_rounds import NOT_RECORDED, UnrecordedRounds
 from dexexec.execution.wait_notes import WaitNotes
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
-from dexexec.operator_errors import HaltedError, PolicyError
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
 from dexexec.settlement.earlier_attempts import EarlierLanding
+from dexexec.settlement.sealing import ClientSignatureNeeded
 from dexexec.settlement.settlement import Settlement
-from dexexec.settlement.signer_errors import SignerError
 from dexexec.store import Attempt, Claimed, Release, Resolution, Store
 from dexexec.venue import AnyVenue, VenueError
 from dexexec.venues.router import Answer, Router, Routing
 
 UNAVAILABLE_CHAIN_PAUSE_MS = 30_000.0
-NotRecorded = SignerError | FundsReservedError | GroupHeldError | HaltedError | PolicyError
-NOT_RECORDED = (SignerError, FundsReservedError, GroupHeldError, HaltedError, PolicyError)
-"""Why an attempt was not recorded, although a venue could build it."""
 
 
 class Pipeline:
@@ -118,6 +115,18 @@ class Pipeline:
             presenter=presenter,
             failpoints=failpoints,
         )
+        self._unrecorded = UnrecordedRounds(
+            failures=self._failures, halted=self._halted, notes=self._notes, presenter=presenter, observer=observer
+        )
+        self._clients = ClientSignatures(
+            store=store,
+            steps=steps,
+            settlement=settlement,
+            venues=venues,
+            clock=clock,
+            observer=observer,
+            failpoints=failpoints,
+        )
         self._recorder = AttemptRecorder(
             steps=steps,
             notes=self._notes,
@@ -156,7 +165,7 @@ class Pipeline:
             return await self._halted.wait(job, halt)
         if job.group_signatures and (held := await self._group_landing(job)):
             return await self._failures.retry_or_end(job, held)
-        return await self._start_round(job)
+        return await (self._start_round(job) if client_address(job.order.wallet) is None else self._with_client(job))
 
     async def poison(self, claimed: Claimed) -> None:
         """Fail an order without an open attempt, after too many crashes in a row."""
@@ -204,6 +213,18 @@ class Pipeline:
         )
         return RetryAfter(delay_ms)
 
+    async def _with_client(self, job: Job) -> RetryAfter | None:
+        """Settle what the client has signed; wait while it has not; begin a round where there is nothing to sign."""
+        try:
+            found = await self._clients.resume(job)
+        except VenueError as error:
+            return await self._failures.retry_or_end(job, failed_round_of([Answer.of("node", error)]))
+        except NOT_RECORDED as error:
+            return await self._unrecorded.wait(job, error)
+        if found is None:
+            return await self._start_round(job)
+        return found if isinstance(found, RetryAfter) else await self._settle(job, found, resumed=False)
+
     # A round: quotes, the choice, an attempt
 
     async def _start_round(self, job: Job) -> RetryAfter | None:
@@ -211,7 +232,7 @@ class Pipeline:
         # Without a signer, quotes and simulations would only cost the nodes requests, and this order its place.
         trouble = self._settlement.wallet_trouble(job.order.wallet, signs=not job.dry)
         if trouble is not None:
-            return await self._wait_for_signer(job, no_signature(trouble))
+            return await self._unrecorded.wait_for_signer(job, no_signature(trouble))
         job.rounds += 1
         try:
             share = await self._shares.fix(job)
@@ -288,52 +309,23 @@ class Pipeline:
                     await self._dry.end(job, self._venues[quote.venue], choice)
                     return None
                 attempt = await self._recorder.record(job, choice)
+            except ClientSignatureNeeded as needed:
+                return await self._clients.hand_out(job, choice, needed)
             except VenueError as error:
                 failures.append(Answer.of(quote.venue, error))
                 continue
             except NOT_RECORDED as error:
-                return await self._wait_unrecorded(job, error)
+                return await self._unrecorded.wait(job, error)
             await self._failpoints.reach(Failpoint.RECORDED)
             return await self._settle(job, attempt, resumed=False)
         return await self._failures.retry_or_end(job, nothing_built(failures, routing.answers))
-
-    async def _wait_unrecorded(self, job: Job, error: NotRecorded) -> RetryAfter | None:
-        """Let the order wait, or end, when it may not be signed or recorded now. No venue is blamed."""
-        match error:
-            case HaltedError():
-                return await self._halted.wait(job, error.halt)
-            case SignerError():
-                return await self._wait_for_signer(job, no_signature(error))
-            case GroupHeldError():
-                return await self._failures.retry_or_end(job, group_held(error.held.detail))
-            case PolicyError():
-                for breach in error.breaches:
-                    self._observer.metrics.policy_refused(breach.policy)
-                return await self._failures.retry_or_end(job, policy_broken(error))
-            case FundsReservedError():
-                return await self._failures.retry_or_end(job, self._outrun(error))
-
-    async def _wait_for_signer(self, job: Job, failed: FailedRound) -> RetryAfter | None:
-        """Let the order wait until the signer of its wallet answers. No venue is blamed."""
-        waits = await self._failures.retry_or_end(job, failed)
-        if waits is not None:
-            # After the step, which removes what the order waited for before.
-            await self._notes.report(job, Waiting(WaitsFor.SIGNER, failed.detail))
-        return waits
-
-    def _outrun(self, error: FundsReservedError) -> FailedRound:
-        """The round of an order for a share of the balance, of which another order took some since it was read."""
-        return FailedRound(
-            reason=FailureReason.INSUFFICIENT_FUNDS,
-            detail=self._presenter.shortfall(error.shortfall),
-            retry=Retry.UNTIL_DEADLINE,
-        )
 
     # Settlement
 
     async def _settle(self, job: Job, attempt: Attempt, *, resumed: bool) -> RetryAfter | None:
         """Send the attempt and wait for its outcome; then write it."""
-        signed_at = job.begun - attempt.age_ms / 1000 if resumed else self._clock.monotonic()
+        is_older = resumed or attempt.age_ms > 0
+        signed_at = job.begun - attempt.age_ms / 1000 if is_older else self._clock.monotonic()
         # A swap that was confirmed once was sent in time, and its client has seen it: the deadline no longer applies.
         was_confirmed = job.cause is not None and job.cause.reason == UNCONFIRMED
         pending = PendingAttempt(

@@ -1,6 +1,7 @@
 """Writes the steps of an order: the only place where its status changes."""
 
 from dexexec.domain.event import Detail
+from dexexec.domain.handout import Handout, client_address
 from dexexec.domain.quote import Fill
 from dexexec.domain.status import NEEDS_PROOF, IllegalTransitionError, Status, Trigger, advance, ends
 from dexexec.errors import ClaimLostError
@@ -33,6 +34,7 @@ class StepWriter:
         unbind: bool = False,
         corrections: tuple[Resolution, ...] = (),
         tx_hash: str | None = None,
+        handout: Handout | None = None,
     ) -> None:
         """Write one step, with a status for each event. Raises `ClaimLostError`, `IllegalTransitionError`, and for
         an attempt `FundsReservedError`, `GroupHeldError` and `HaltedError`."""
@@ -72,6 +74,8 @@ class StepWriter:
             group=job.order.oco_group,
             group_lookups=len(job.group_signatures),
             stages=job.stages,
+            handout=handout,
+            by_client=client_address(job.order.wallet) is not None,
             kind=job.order.type.value,
         )
         if await self._store.advance(step) is None:

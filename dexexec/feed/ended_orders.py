@@ -56,6 +56,7 @@ class EndedOrders:
                 self._timelines.popitem(last=False)
 
     def _end(self, timeline: Timeline) -> None:
+        # Most orders are executed whole by one process: then nothing is read.
         if timeline.is_whole or len(self._incomplete) >= MOST_WAITING:
             self._observer.order_ended(timeline)
         else:

@@ -26,6 +26,7 @@ from dexexec.intake.bracket_terms import BRACKET, GROUP_FIELD, canonical_bracket
 from dexexec.intake.field_types import AmountField, Choice, Field, Flag, Integer, MintField
 from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeating, kind_of, shown
 from dexexec.intake.order_terms import TAG, TERM_FIELDS, TRIGGER_PRICE, TYPE, read_tag, read_terms, read_type
+from dexexec.intake.payer_field import PAYER, read_payer
 from dexexec.intake.price_bounds import BOUND_FIELDS, LIMIT_PRICE, MAX_IN, MIN_OUT, Swap, plain, read_bound
 from dexexec.intake.recurring_terms import RECURRING_FIELDS, read_recurring
 from dexexec.intake.share_terms import CLOSE_ACCOUNT, nominal_amount, with_share
@@ -102,7 +103,7 @@ DRY_RUN = Flag(
 ORDER_FIELDS: tuple[Field, ...] = (
     SIDE, AMOUNT, INPUT_MINT, OUTPUT_MINT, SLIPPAGE_BPS, MODE, DEADLINE_SECONDS, *BOUND_FIELDS, MAX_PRICE_IMPACT_BPS,
     TYPE, *TERM_FIELDS, *RECURRING_FIELDS, *SNIPER_FIELDS, CLOSE_ACCOUNT, GROUP_FIELD, TAG, DRY_RUN,
-    WALLET,
+    WALLET, PAYER,
 )  # fmt: skip
 """All fields of an order. `order_schema` has which of them fit a kind of order."""
 FIELDS = tuple(field.name for field in ORDER_FIELDS)
@@ -215,7 +216,10 @@ class BodyReader:
         """The order in `body`, posted with the API key named `key`, whose policy allows `key_wallets` (None: all).
         Raises `MalformedBodyError`, or `InvalidOrderError` with every bad field."""
         allowed = self._wallets.of(key, key_wallets)
-        return self.read_fields(read_object(body), order_id, client, idempotency_key, request_id, wallets=allowed)
+        given = read_object(body)
+        return self.read_fields(
+            given, order_id, client, idempotency_key, request_id, wallets=allowed, payers=key_wallets
+        )
 
     def read_fields(
         self,
@@ -226,9 +230,11 @@ class BodyReader:
         request_id: str | None = None,
         *,
         wallets: Collection[str] | None = None,
+        payers: Collection[str] | None = None,
     ) -> NewOrder:
         """The order with these fields, as `read_object` returns them. Only `wallets` may pay for it (None: any, of an
-        order that was accepted before). Raises `InvalidOrderError`."""
+        order that was accepted before), or as a client's own wallet `payers` (None: any). Raises
+        `InvalidOrderError`."""
         fields = OrderFields(given, FIELDS)
         order_type = read_type(fields)
         is_sniper = order_type is OrderType.SNIPER
@@ -272,7 +278,8 @@ class BodyReader:
         oco_group = read_group(fields, order_type)
         tag = read_tag(fields)
         dry_run = self._read_dry_run(fields)
-        wallet = WALLET.read(fields) if wallets is None else read_wallet(fields, wallets)
+        payer = read_payer(fields, order_type=order_type, terms=terms, no_balances=self._no_balances, allowed=payers)
+        wallet = payer or (WALLET.read(fields) if wallets is None else read_wallet(fields, wallets))
         if fields.problems or not (side and swap and first and second and amount and order_type):
             raise InvalidOrderError([*fields.problems, *fields.passed])
         # With a key, the request may repeat one that was accepted in time: only the record can tell.
@@ -334,6 +341,19 @@ class BodyReader:
             fields.same_mint()
             return None, None
         return first, second
+
+    def _read_wallet(
+        self,
+        fields: OrderFields,
+        order_type: OrderType | None,
+        terms: Terms | None,
+        wallets: Collection[str] | None,
+        payers: Collection[str] | None,
+    ) -> str | None:
+        """Who pays: a wallet of the service, or one of the client's own."""
+        if PAYER.name in fields.given:
+            return read_payer(fields, order_type=order_type, terms=terms, no_balances=self._no_balances, allowed=payers)
+        return WALLET.read(fields) if wallets is None else read_wallet(fields, wallets)
 
     def _read_dry_run(self, fields: OrderFields) -> bool:
         dry_run = DRY_RUN.read(fields)

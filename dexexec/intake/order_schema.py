@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dexexec.domain.terms import OrderType
 from dexexec.intake.amending import AMENDABLE, REMOVABLE
 from dexexec.intake.bracket_terms import BRACKET_FIELD, GROUP_FIELD
+from dexexec.intake.client_signing import TRANSACTION
 from dexexec.intake.field_types import DECIMAL, Field, Schema, nullable, object_schema
 from dexexec.intake.order_body import (
     AMOUNT,
@@ -30,6 +31,7 @@ from dexexec.intake.order_terms import (
     TRIGGER_FIELDS,
     TYPE,
 )
+from dexexec.intake.payer_field import PAYER
 from dexexec.intake.price_bounds import BOUND_FIELDS, LIMIT_PRICE, MAX_IN, MIN_OUT
 from dexexec.intake.recurring_terms import EVERY, RECURRING_FIELDS, SLICES
 from dexexec.intake.share_terms import CLOSE_ACCOUNT
@@ -64,12 +66,15 @@ def without(*names: str) -> Schema:
     return {"properties": dict.fromkeys(names, False)}
 
 
+_SIGNED_BY_CLIENT: Schema = {"allOf": [_FIXED, _KEPT_OPEN, without(WALLET.name, BRACKET_FIELD.name, GROUP_FIELD.name)]}
+
+
 def order_schemas() -> Mapping[str, Schema]:
     """The schema of each kind of order, by its name; each is disjoint from the others."""
     return {
         "MarketOrder": _kind(
             "Swaps now, at the best quote of all venues, net of fees.",
-            *OF_SWAPS, TYPE, SLIPPAGE_BPS, DEADLINE_SECONDS, *BOUND_FIELDS,
+            *OF_SWAPS, TYPE, SLIPPAGE_BPS, DEADLINE_SECONDS, *BOUND_FIELDS, PAYER,
             order_type=OrderType.MARKET,
             required=("side", "amount"),
             rules=(
@@ -78,6 +83,7 @@ def order_schemas() -> Mapping[str, Schema]:
                 # An amount or a price for a swap whose size is not known yet.
                 {"anyOf": [_FIXED, without(MIN_OUT, LIMIT_PRICE)]},
                 *_SHARES,
+                {"if": {"required": [PAYER.name]}, "then": _SIGNED_BY_CLIENT},
             ),
         ),
         "StopOrder": _kind(
@@ -137,6 +143,14 @@ def change_schema() -> Schema:
         "properties": properties,
         "minProperties": 1,
         "additionalProperties": False,
+    }
+
+
+def signed_schema() -> Schema:
+    """The schema of a transaction that a client has signed."""
+    return {
+        "description": "The transaction that the order waits for, signed by its `payer`.",
+        **object_schema(TRANSACTION, required=(TRANSACTION.name,)),
     }
 
 

@@ -167,6 +167,7 @@ class Observer(RestingEvents, VenueEvents, ConnectionEvents):
             "request_id": timeline.request_id,
         }
         stages = {str(stage): seconds for stage, seconds in timeline.stages.items()}
+        # Counts of a part would look like those of the whole.
         counts: dict[str, int] = {}
         if timeline.is_whole:
             counts = {

@@ -12,8 +12,10 @@ from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.closing import Closing
 from dexexec.domain.funds import PriorityFee, Spending
+from dexexec.domain.handout import Handout
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import Blockhash, SignedSwap
+from dexexec.errors import DexexecError
 from dexexec.settlement.signer_errors import SignerError
 from dexexec.venue import AnyVenue, InsufficientFunds, Unsigned
 
@@ -46,6 +48,14 @@ class Sealed:
     spending: Spending | None = None
     closing: Closing | None = None
     building_seconds: float = 0.0
+
+
+class ClientSignatureNeeded(DexexecError):  # noqa: N818 - no failure: the next step is the client's
+    """A message is ready, and the key of its wallet is the client's."""
+
+    def __init__(self, checked: Checked) -> None:
+        super().__init__("the client has to sign")
+        self.checked = checked
 
 
 class SwapSimulator(Protocol):
@@ -112,3 +122,10 @@ class Sealer(SwapSimulator, Protocol):
     ) -> Sealed:
         """`check` and `sign` in one step. Raises as they do."""
         return await self.sign(await self.check(venue, quote, unsigned, deadline, attempt, close_account=close_account))
+
+
+class ClientSignedSealer(Sealer, Protocol):
+    """Checks swaps of a client's wallet. Its `sign` raises `ClientSignatureNeeded`."""
+
+    def complete(self, handout: Handout, attempt: AttemptId) -> SignedSwap:
+        """Returns the transaction of what the client has signed. It may only be sent once it is recorded."""

@@ -12,8 +12,9 @@ from dexexec.clock import Clock
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.bound import Bound
+from dexexec.domain.handout import Handout, client_address
 from dexexec.domain.quote import Fill, Quote, SwapRequest
-from dexexec.domain.swap import SignedSwap
+from dexexec.domain.swap import VALID_FOR, SignedSwap
 from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
@@ -23,18 +24,18 @@ from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.finality import ConfirmedSwap, Verdict
 from dexexec.settlement.finality_lookup import FinalityLookup
 from dexexec.settlement.sealing import Sealed, Sealer, SwapSimulator
-from dexexec.settlement.signer_errors import SignerError
+from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 from dexexec.settlement.status_lookup import StatusLookup
 from dexexec.settlement.swap_builder import SwapBuilder
 from dexexec.settlement.waiting import WaitingCallback, ignore_waiting
-from dexexec.settlement.wallet_sealers import Wallets, WalletSealers
+from dexexec.settlement.wallet_sealers import Clients, Wallets, WalletSealers, no_clients
 from dexexec.venue import AnyVenue, Chain
 
 
 class Settlement:
     """Settles swaps on the chains of the enabled venues' networks. `genesis` has each chain's genesis hash, if any.
     Dry runs use `simulators`, or the sealers without them: a process that only simulates has no sealer, and no key.
-    These are of the default wallet; `named` are the others."""
+    These are of the default wallet; `named` are the others, and `clients` those whose key only a client has."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Settlement:
         *,
         simulators: Mapping[str, SwapSimulator] | None = None,
         named: Mapping[str, WalletSealers] = MappingProxyType({}),
+        clients: Clients = no_clients,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self._chains = chains
@@ -54,7 +56,7 @@ class Settlement:
         self._observer = observer
         self._failpoints = failpoints
         default = WalletSealers(sealers=sealers, simulators=sealers if simulators is None else simulators)
-        self._wallets = Wallets(default, named)
+        self._wallets = Wallets(default, named, clients)
         self._builder = SwapBuilder(
             chains=chains,
             wallets=self._wallets,
@@ -111,8 +113,8 @@ class Settlement:
     ) -> Sealed:
         """Builds and seals `quote` as `attempt`, and sends nothing. `deadline` is monotonic seconds; `bound` is the
         order's, and `wallet` the name of the wallet that pays (None: the default one). With `close_account` the token
-        account that it empties is closed. Raises `VenueError`, also when the deadline passes on the way, and
-        `SignerError`."""
+        account that it empties is closed. Raises `VenueError`, also when the deadline passes on the way, `SignerError`,
+        and `ClientSignatureNeeded` for a client's own wallet."""
         return await self._builder.build(
             venue, quote, deadline, attempt, bound, wallet=wallet, close_account=close_account
         )
@@ -133,6 +135,19 @@ class Settlement:
         return await self._builder.simulate(
             venue, quote, deadline, attempt, bound, wallet=wallet, close_account=close_account
         )
+
+    def complete(self, wallet: str, handout: Handout, attempt: AttemptId) -> SignedSwap:
+        """Returns the transaction of what a client has signed for its own `wallet`. It may only be sent once it is
+        recorded. Raises `SignerError` if no enabled venue settles on its network any more."""
+        sealer = self._wallets.clients(client_address(wallet) or "").get(handout.network)
+        if sealer is None:
+            raise SignerError(SignerTrouble.NOT_CONFIGURED, f"no enabled venue settles on {handout.network} any more")
+        return sealer.complete(handout, attempt)
+
+    async def block_height(self, network: str) -> int:
+        """Returns the height of the newest blockhash of `network`. It may be late, and proves nothing. Raises
+        `VenueError`."""
+        return (await self._chains[network].blockhash()).last_valid_height - VALID_FOR
 
     async def settle(
         self,

@@ -19,9 +19,10 @@ from dexexec.settlement.sealing import Checked, Sealed, Sealer, SwapSimulator
 from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 from dexexec.settlement.status_lookup import CALL_TIMEOUT
 from dexexec.settlement.wallet_sealers import Wallets
-from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Slippage, Timeout, Unsigned, VenueError
+from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Slippage, Timeout, Unsigned, Unsupported, VenueError
 
 ResultT = TypeVar("ResultT")
+SealerT = TypeVar("SealerT")
 
 OLDEST_SECONDS = 30.0
 """How old a message may be when it is recorded: half of the time (150 slots) for which its blockhash is valid."""
@@ -59,12 +60,13 @@ class SwapBuilder:
     ) -> Sealed:
         """Returns the sealed swap of `quote`. Every failure of the venue is raised as `VenueError`; it is a
         `GuardError` if the quote is looser than `bound`, the order's own. `close_account` is as in `Sealer.check`.
-        Raises `SignerError` if the wallet's signer fails."""
+        Raises `SignerError` if the wallet's signer fails, and `ClientSignatureNeeded` if it
+        is the client."""
 
         async def check() -> tuple[Sealer, str, Checked, float]:
             # Within the guard: what a venue states about itself may be anything.
             network = venue.capabilities.network
-            sealer = sealers[network]
+            sealer = _on(network, sealers)
             unsigned = await self._unsigned(venue, quote, deadline, bound, network=network, simulator=sealer)
             building_seconds = self._clock.monotonic() - begun
             checked = await sealer.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
@@ -96,7 +98,7 @@ class SwapBuilder:
 
         async def simulate() -> Fill:
             network = venue.capabilities.network
-            simulator = simulators[network]
+            simulator = _on(network, simulators)
             unsigned = await self._unsigned(venue, quote, deadline, bound, network=network, simulator=simulator)
             return await simulator.simulate(venue, quote, unsigned, deadline, attempt, close_account=close_account)
 
@@ -170,3 +172,11 @@ class SwapBuilder:
             if lacking is None:
                 raise
             raise lacking from error
+
+
+def _on(network: str, sealers: Mapping[str, SealerT]) -> SealerT:
+    """What seals on the network. Raises `Unsupported` for a client's wallet where there are no wallets."""
+    # A client's wallet is made on demand, for the networks that have wallets.
+    if network not in sealers:
+        raise Unsupported(f"the wallet does not exist on the network {network}")
+    return sealers[network]

@@ -1,9 +1,10 @@
 """The sealers of each wallet: the default one, and those that have a name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from dexexec.settlement.sealing import Sealer, SwapSimulator
+from dexexec.domain.handout import client_address
+from dexexec.settlement.sealing import ClientSignedSealer, Sealer, SwapSimulator
 from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 
 
@@ -21,17 +22,30 @@ class WalletSealers:
         return next(iter(troubles), None) if all(troubles) else None
 
 
+Clients = Callable[[str], Mapping[str, ClientSignedSealer]]
+"""Makes the sealers of a client's own wallet, by network."""
+
+
+def no_clients(_: str) -> Mapping[str, ClientSignedSealer]:
+    """Where no network has wallets."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Wallets:
-    """All wallets of a process."""
+    """All wallets of a process, and those of `clients`, which sign for themselves."""
 
     default: WalletSealers
     named: Mapping[str, WalletSealers] = field(default_factory=dict)
+    clients: Clients = no_clients
 
     def of(self, name: str | None) -> WalletSealers:
         """The wallet with a name; None: the default one. Raises `SignerError` if this process has no such wallet."""
         if name is None:
             return self.default
+        if (address := client_address(name)) is not None:
+            sealers = self.clients(address)
+            return WalletSealers(sealers=sealers, simulators=sealers)
         if name not in self.named:
             # An order may outlive a change of the settings. It must not be paid by another wallet, nor be lost.
             raise SignerError(

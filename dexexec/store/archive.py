@@ -57,6 +57,9 @@ WITH o AS (
     DELETE FROM orders WHERE id = ANY(%(ids)s) AND finished_at IS NOT NULL RETURNING *
 ), e AS (
     DELETE FROM order_events d USING o WHERE d.order_id = o.id RETURNING d.*
+), h AS (
+    -- Left behind by a cancel, which does not write steps.
+    DELETE FROM handouts d USING o WHERE d.order_id = o.id
 ), a AS (
     DELETE FROM attempts d USING o WHERE d.order_id = o.id RETURNING d.*
 ), p AS (

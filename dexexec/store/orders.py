@@ -14,6 +14,7 @@ from uuid import UUID
 from dexexec.clock import Clock
 from dexexec.domain.api_key import chosen_name
 from dexexec.domain.event import Event
+from dexexec.domain.handout import payer_detail
 from dexexec.domain.order import FOREVER_MS, NewOrder, Order
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.policy_check import Breach
@@ -176,7 +177,7 @@ def first_detail(order: NewOrder) -> dict[str, object]:
     if order.tag is not None:
         detail["tag"] = order.tag
     if order.wallet is not None:
-        detail["wallet"] = order.wallet
+        detail |= payer_detail(order.wallet)
     if order.dry_run:
         detail["dryRun"] = True
     if order.request_id is not None:

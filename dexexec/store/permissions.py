@@ -17,6 +17,7 @@ RIGHTS = {
     "attempt_costs": "SELECT, INSERT, UPDATE",
     "attempts": "SELECT, INSERT, UPDATE",
     "chain_comparisons": "SELECT, INSERT, UPDATE",
+    "handouts": "SELECT, INSERT, UPDATE, DELETE",
     "halts": "SELECT, UPDATE",
     "idempotency_keys": "SELECT, INSERT, DELETE",
     "installation": "SELECT",

@@ -11,6 +11,7 @@ from psycopg.rows import DictRow, dict_row
 
 from dexexec.domain.api_key import chosen_name
 from dexexec.domain.event import Event, timestamp
+from dexexec.domain.handout import payer_detail
 from dexexec.domain.order import FOREVER_MS
 from dexexec.domain.order_filter import OrderFilter
 from dexexec.domain.outcome import Outcome
@@ -176,7 +177,7 @@ def _summary(row: DictRow) -> dict[str, object]:
         "finishedAt": row["finished_at"] and timestamp(row["finished_at"]),
         "finalizedAt": row["finalized_at"] and timestamp(row["finalized_at"]),
         "tag": row["tag"],
-        "wallet": row["wallet"],
+        **payer_detail(row["wallet"]),
         "dryRun": row["dry_run"],
         **({"parentId": str(row["parent"])} if row["parent"] else {}),
         **({"ocoGroup": chosen_name(row["oco_group"])} if row["oco_group"] else {}),

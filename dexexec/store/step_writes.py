@@ -16,7 +16,7 @@ from dexexec.domain.oco import GroupHeld
 from dexexec.domain.policy import Policy
 from dexexec.domain.policy_check import PolicyBreaches
 from dexexec.domain.wallet_policy import NO_WALLET_POLICIES, WalletPolicies, wallet_number
-from dexexec.store import costs, oco_groups, policies, reservations
+from dexexec.store import costs, handouts, oco_groups, policies, reservations
 from dexexec.store.database import Connection, Database
 from dexexec.store.oco_groups import LockedGroups
 from dexexec.store.policies import LockedPolicies
@@ -136,7 +136,8 @@ async def advance(
         for step in steps:
             if step.attempt and step.attempt.trade:
                 of_owners |= wallets.numbered(step.attempt.trade.wallet)
-        if not spending and not grouped and not of_owners:
+        by_client = any(step.handout or step.takes_handout for step in steps)
+        if not spending and not grouped and not of_owners and not by_client:
             return [*await _advance(connection, steps, identity)]
         async with connection.transaction():
             return await _advance_locked(connection, steps, identity, of_owners, today)
@@ -163,6 +164,8 @@ async def _advance_locked(
     answers = await _advance(connection, free, identity)
     written = {step.order_id for step, answer in zip(free, answers, strict=True) if isinstance(answer, list)}
     await policies.write_spends(connection, limits, written)
+    # In the same commit: a transaction must not be with its client while the record has another one.
+    await handouts.write(connection, [step for step in free if step.order_id in written])
     following = iter(answers)
     return [refused[n] if n in refused else next(following) for n in range(len(steps))]
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from dexexec.domain.bound import Bound, FixedBound
 from dexexec.domain.event import NO_STAGES, Detail
 from dexexec.domain.funds import Spending
+from dexexec.domain.handout import Handout
 from dexexec.domain.order import Order
 from dexexec.domain.outcome import Outcome
 from dexexec.domain.policy_check import Trade
@@ -108,7 +109,9 @@ class Step:
     that turned out to be the order's swap. `rest_ms` gives the order back to rest until it is triggered again, which
     does not happen before that time. `unbind` forgets a bound that was fixed by a quote: the next round fixes another.
     `amount` is new if the order spends a share of the balance, which this round has read. `stages` are the seconds that
-    stages took since the step before; they are not stored. `owner` and `kind` (for the metrics) are the order's.
+    stages took since the step before; they are not stored. `handout` is what
+    the client has to sign; `by_client`: the client signs for this order.
+    `owner` and `kind` (for the metrics) are the order's.
     `group` is the order's `ocoGroup`, and `group_lookups` how many attempts of other orders of that group were looked
     up on chain since the claim.
     """
@@ -136,6 +139,8 @@ class Step:
     group: str | None = None
     group_lookups: int = 0
     stages: Mapping[Stage, float] = field(default_factory=lambda: NO_STAGES)
+    handout: Handout | None = None
+    by_client: bool = False
     kind: str = ""
 
     @property
@@ -143,6 +148,11 @@ class Step:
         """Whether this step may lead to a fill, and so may only be written for one order of a group: it adds an
         attempt, or it ends a dry run with a fill."""
         return self.attempt is not None or self.events[-1][0] is Status.SIMULATED
+
+    @property
+    def takes_handout(self) -> bool:
+        """Whether what was handed out before is done with: it became an attempt, or the order has ended."""
+        return self.by_client and (self.attempt is not None or self.final)
 
     @property
     def swapped(self) -> bool:

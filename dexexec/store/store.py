@@ -60,13 +60,13 @@ from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.costs import CostQuery, CostReport
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import CapacityReservation, Dispatcher
+from dexexec.store.handed_out_orders import HandedOutOrders
 from dexexec.store.leases import WorkerSession
 from dexexec.store.mass_cancellations import MassCancellation
 from dexexec.store.order_lists import Cursor
 from dexexec.store.orders import Created, CreateRequest
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.reservations import ANY_CHAIN
-from dexexec.store.resting_orders import RestingOrders
 from dexexec.store.steps import Claimed, Release, Step
 from dexexec.store.wait_reasons import WaitNote
 
@@ -78,7 +78,7 @@ LONGEST_REST = 0.25
 """Seconds between two pages of a mass cancellation, at most."""
 
 
-class Store(RestingOrders):
+class Store(HandedOutOrders):
     """Reads and writes orders.
 
     * `announce` is called with events after their commit; it must not block.

@@ -144,7 +144,11 @@ class Comparison:
         before, after = _alternatives(old), _alternatives(new)
         if before is not None or after is not None:
             yield from self._alternatives(before or [_without_rules(old)], after or [_without_rules(new)], place)
-        yield from self._conditions(old.get("allOf", ()), new.get("allOf", ()), place)
+        # A rule for a field that the release does not have concerns no client of it.
+        closed = old.get("additionalProperties") is False
+        known = old.get("properties", {}) if closed else None
+        rules = [rule for rule in new.get("allOf", ()) if known is None or _requires(rule) <= known.keys()]
+        yield from self._conditions(old.get("allOf", ()), rules if self._request else new.get("allOf", ()), place)
 
     def _alternatives(self, old: Sequence[Schema], new: Sequence[Schema], place: str) -> Iterator[str]:
         """Each alternative of the narrow side must fit one of the wide side."""
@@ -205,3 +209,9 @@ def _shown(value: object) -> str:
     if isinstance(value, frozenset):
         text = " or ".join(sorted(value))
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _requires(rule: Schema) -> set[str]:
+    """The fields without which a condition does not apply."""
+    when = rule.get("if") if isinstance(rule, Mapping) else None
+    return set(when.get("required", ())) if isinstance(when, Mapping) else set()

@@ -11,6 +11,7 @@ from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.cost import CostSum
 from dexexec.domain.event import timestamp
+from dexexec.domain.handout import AwaitedOrder
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter, OrderTotals
 from dexexec.domain.policy import NO_LIMITS, Policy
@@ -95,6 +96,8 @@ class MemoryStore:
         self.cancels: list[UUID] = []
         self.cancel_answer: Cancelled | TooLate | None = None
         self.amendable_order: AmendableOrder | None = None
+        self.awaited_order: AwaitedOrder | None = None
+        self.signatures: list[bytes] = []
         self.amendments: list[Amendment] = []
         self.selections: list[Selection] = []
         self.cancel_all_answer: CancelledAll | DexexecError = CancelledAll(cancelled=0, too_late=0)
@@ -153,6 +156,15 @@ class MemoryStore:
         await self.write_switch.passed()
         self.amendments.append(amendment)
         return version + 1
+
+    async def awaited(self, order_id: UUID, owner: int | None = None) -> AwaitedOrder | None:
+        await self.switch.passed()
+        return self.awaited_order
+
+    async def keep_signature(self, order_id: UUID, message: bytes, signature: bytes) -> int | None:
+        await self.write_switch.passed()
+        self.signatures.append(signature)
+        return 1
 
     async def cancel_all(self, selection: Selection) -> CancelledAll:
         self.selections.append(selection)

@@ -23,12 +23,14 @@ from dexexec.api.handler import Api
 from dexexec.api.key_limits import KeyLimits
 from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
+from dexexec.bootstrap.api_half import is_signature_of
 from dexexec.bootstrap.quoting import WorkerQuoting, make_router, quotes_router
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.halt import NO_HALTS
 from dexexec.feed.halt_watch import HaltWatch
 from dexexec.intake.amending import Amending
+from dexexec.intake.client_signing import ClientSigning
 from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
@@ -179,6 +181,7 @@ async def running_service(
         history=store,
         cancelling=store,
         amending=Amending(store, BodyReader(configured)),
+        signing=ClientSigning(store, queue, is_signature_of),
         readiness=readiness,
         clock=clock,
         observer=observer,

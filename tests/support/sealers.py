@@ -4,15 +4,21 @@ from typing import Any
 
 from dexexec.clock import Clock
 from dexexec.observe.observer import Observer, make_logger
+from dexexec.settlement.sealing import ClientSignedSealer
 from dexexec.settlement.solana.checker import SwapChecker
+from dexexec.settlement.solana.client_sealer import ClientSealer
+from dexexec.settlement.solana.co_signer import CoSigner
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.limited_signer import LimitedSigner
 from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.signer import LocalSigner, Signer
+from dexexec.settlement.solana.spending import Reservations
 from dexexec.settlement.solana.wallet import Wallet
-from dexexec.venue import SolanaChain
+from dexexec.settlement.wallet_sealers import Clients
+from dexexec.venue import Network, SolanaChain
 
 SIGN_SECONDS = 10.0
+MAX_PRICE = 1_000_000
 
 
 def limited(signer: Signer, clock: Clock, *, seconds: float = SIGN_SECONDS) -> LimitedSigner:
@@ -26,3 +32,16 @@ def solana_sealer(
     """Signs with `wallet` what `rules` allow; `options` are those of `SwapChecker`."""
     signer = LocalSigner(wallet) if isinstance(wallet, Wallet) else wallet
     return SolanaSealer(SwapChecker(chain, signer.address, rules, clock, **options), limited(signer, clock))
+
+
+def client_sealers(chain: SolanaChain, clock: Clock, reserved: Reservations) -> Clients:
+    """The sealers of clients that sign for themselves on a localnet."""
+    co_signer = CoSigner(b"secret of the record")
+
+    def make(address: str) -> dict[str, ClientSignedSealer]:
+        checker = SwapChecker(
+            chain, address, GuardRules(MAX_PRICE), clock, reserved=reserved, co_signer=co_signer.address
+        )
+        return {Network.LOCALNET: ClientSealer(checker, co_signer)}
+
+    return make

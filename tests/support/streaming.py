@@ -202,6 +202,7 @@ async def open_api(
         history=nobody,
         cancelling=record if isinstance(record, Store) else nobody,
         amending=nobody,
+        signing=nobody,
         readiness=serving,
         clock=clock,
         observer=observer,

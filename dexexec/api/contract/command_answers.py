@@ -48,6 +48,13 @@ class Cancelled(Answer):
     seq: Count
 
 
+class Signed(Answer):
+    """The signature is kept; the service lands the transaction as this attempt."""
+
+    order_id: OrderId
+    attempt: Count
+
+
 class CancelledAll(Answer):
     """How many orders were cancelled, and for how many it was too late."""
 

@@ -16,7 +16,7 @@ from dexexec.api.contract.operations import ANY_REQUEST, HEADERS, OPERATIONS, OU
 from dexexec.api.contract.problem_examples import examples
 from dexexec.api.contract.service_answers import Problem
 from dexexec.intake.field_types import Schema
-from dexexec.intake.order_schema import change_schema, order_schemas
+from dexexec.intake.order_schema import change_schema, order_schemas, signed_schema
 
 REF = "#/components/schemas/"
 KEY = "apiKey"
@@ -93,6 +93,7 @@ def openapi() -> Mapping[str, object]:
                 },
                 **orders,
                 "OrderChange": change_schema(),
+                "SignedTransaction": signed_schema(),
                 **answer_schemas([*dict.fromkeys(used), Problem, Event]),
             },
             "headers": dict(HEADERS),

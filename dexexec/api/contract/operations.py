@@ -6,7 +6,7 @@ from typing import Any
 
 from dexexec.api import cancel_selection, costs, list_query, orders, quotes
 from dexexec.api.contract.answer import Answer
-from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Explanation, Posted
+from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Explanation, Posted, Signed
 from dexexec.api.contract.cost_answers import Costs
 from dexexec.api.contract.history_answers import Order, OrderPart
 from dexexec.api.contract.order_answers import OrdersPage
@@ -207,6 +207,26 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         parameters=(ORDER_ID,),
         answers={200: Answered(model=Explanation, description="The explanation.")},
         problems=("order-not-found", *READING),
+    ),
+    ("POST", "/api/orders/{id}/signed"): Operation(
+        id="signOrder",
+        tag="orders",
+        summary="Sign for an order that your own wallet pays",
+        description="An order with `payer` waits for the signature of that wallet: its last event has the transaction."
+        " The service lands it once it is signed. Repeating the request gives the same answer.",
+        parameters=(ORDER_ID,),
+        body="SignedTransaction",
+        body_examples={"signed": {"transaction": "AgAAAA=="}},
+        answers={
+            200: Answered(
+                model=Signed,
+                description="The signature is kept.",
+                headers=("Idempotent-Replayed",),
+            )
+        },
+        problems=(
+            "malformed-body", "order-not-found", "invalid-order", "no-signature-awaited", "other-transaction", *READING,
+        ),
     ),
     ("GET", "/api/orders"): Operation(
         id="listOrders",

@@ -114,7 +114,8 @@ class OrderSummary(Terms):
     finalized_at: Timestamp | None
     tag: str | None
     wallet: str | None
-    """The name of the wallet that pays; null: the default one."""
+    """The name of the wallet that pays; null: the default one, or `payer`."""
+    payer: str = absent("The address of the client's own wallet, which pays.")
     dry_run: bool
     parent_id: OrderId = absent("The order that the service made this one for.")
     oco_group: str = absent()

@@ -64,6 +64,11 @@ Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
 _KNOWN_TOKENS = Tokens(KNOWN)
 
 
+def no_co_signer(_: AttemptId) -> str:
+    """The co-signer of a wallet whose key this process has: nobody."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """A transaction before its simulation: its steps, its message, and the accounts that it may write to. `closing` is
@@ -98,7 +103,7 @@ class SwapChecker:
 
     `price` returns the priority fee of a transaction that writes to given accounts. `tokens` have names for error
     messages. `reserved` returns what open attempts may take from the wallet, by mint. `record` names the record that
-    has the orders.
+    has the orders. `co_signer` returns whose signature a transaction needs beside the wallet's; empty: nobody's.
     """
 
     def __init__(
@@ -112,6 +117,7 @@ class SwapChecker:
         tokens: Tokens = _KNOWN_TOKENS,
         reserved: Reservations = nothing_reserved,
         record: str = UNNAMED,
+        co_signer: Callable[[AttemptId], str] = no_co_signer,
     ) -> None:
         self._chain = chain
         self._payer = payer
@@ -121,6 +127,7 @@ class SwapChecker:
         self._tokens = tokens
         self._reserved = reserved
         self._record = record
+        self._co_signer = co_signer
         self._wrapped = associated_token_account(payer, WSOL)
         self._balances = BalanceReader(
             chain,
@@ -175,7 +182,7 @@ class SwapChecker:
             quote=quote,
             wallet=self.payer,
             wrapped=self._wrapped,
-            cosigners=frozenset(unsigned.signers),
+            cosigners=frozenset({*unsigned.signers, self._co_signer(attempt)}),
             programs=self._rules.pins.of(quote.venue),
             memo=attempt.memo(self._record),
             before=draft.before(),
@@ -240,7 +247,8 @@ class SwapChecker:
     ) -> _Draft:
         """Returns the transaction to simulate, adapted to the wallet's accounts for wrapped SOL and the spent token."""
         # The memo also makes two equal swaps with one blockhash different: otherwise they would share a signature.
-        steps = (*unsigned.instructions, memo(attempt.memo(self._record)))
+        co_signer = self._co_signer(attempt) or None
+        steps = (*unsigned.instructions, memo(attempt.memo(self._record), co_signer))
         parsed = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
         accounts = await self._chain.accounts(parsed.writable)
         shown = _by_address(parsed.writable, accounts)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dexexec.domain.solana import Instruction
+from dexexec.domain.solana import AccountMeta, Instruction
 
 LACKS_LAMPORTS = frozenset({"AccountNotFound", "InsufficientFundsForFee", "InsufficientFundsForRent"})
 """The runtime's names for a payer without enough lamports."""
@@ -65,9 +65,11 @@ def compute_unit_price(micro_lamports: int) -> Instruction:
     return Instruction(Program.COMPUTE_BUDGET, (), bytes([_UNIT_PRICE]) + micro_lamports.to_bytes(8, "little"))
 
 
-def memo(text: str) -> Instruction:
-    """Returns a memo instruction: it adds text to the transaction and has no other effect."""
-    return Instruction(Program.MEMO, (), text.encode())
+def memo(text: str, signer: str | None = None) -> Instruction:
+    """Returns a memo instruction: it adds text to the transaction and has no other effect. With a `signer`, the
+    transaction needs the signature of that key too: the memo program demands those of its accounts."""
+    accounts = () if signer is None else (AccountMeta(signer, signer=True, writable=False),)
+    return Instruction(Program.MEMO, accounts, text.encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 The signed message is the one that the guard checked, byte for byte (`checker`).
 """
 
+from collections.abc import Collection, Sequence
+
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.quote import Fill, Quote
@@ -11,7 +13,6 @@ from dexexec.settlement.sealing import Checked, Sealed, Sealer
 from dexexec.settlement.signer_errors import SignerError
 from dexexec.settlement.solana.checker import SwapChecker
 from dexexec.settlement.solana.limited_signer import LimitedSigner
-from dexexec.settlement.solana.message import Message
 from dexexec.settlement.solana.transaction import assemble, is_signed, signature_text
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Unsigned
 
@@ -40,17 +41,9 @@ class SolanaSealer(Sealer):
     ) -> Checked:
         """Returns the transaction to sign, with `attempt` as its memo. With `close_account` it closes the token account
         that the swap empties. Raises as `SwapChecker.check` does, and `BadAnswer` for invalid signatures of others."""
-        checked = await self._checker.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
-        # The venue signs first: our wallet never signs a transaction that lacks a signature of the others.
-        cosigned = await self._cosigned(venue, checked.message, checked.parsed)
-        return Checked(
-            message=checked.message,
-            blockhash=unsigned.blockhash,
-            signers=checked.parsed.signers,
-            cosigned=cosigned,
-            priority_fee=checked.priority_fee,
-            spending=checked.spending,
-            closing=checked.closing,
+        ours = frozenset({self.payer})
+        return await checked_by(
+            self._checker, venue, quote, unsigned, deadline, attempt=attempt, ours=ours, close_account=close_account
         )
 
     async def sign(self, checked: Checked) -> Sealed:
@@ -89,14 +82,42 @@ class SolanaSealer(Sealer):
         """Returns what the wallet lacks of the sold token, or None. Raises `VenueError`."""
         return await self._checker.shortage(quote, newest)
 
-    async def _cosigned(self, venue: AnyVenue, message: bytes, parsed: Message) -> dict[str, bytes]:
-        """Returns the signatures of the other signers, each verified for this message."""
-        others = [signer for signer in parsed.signers if signer != self.payer]
-        given = await venue.cosign(message) if others else {}
-        signatures = {}
-        for signer in others:
-            signature = given.get(signer)
-            if not isinstance(signature, bytes) or not is_signed(message, signer, signature):
-                raise BadAnswer(f"{venue.name} returned no valid signature of {signer}")
-            signatures[signer] = signature
-        return signatures
+
+async def checked_by(
+    checker: SwapChecker,
+    venue: AnyVenue,
+    quote: Quote,
+    unsigned: Unsigned,
+    deadline: float,
+    *,
+    attempt: AttemptId,
+    ours: Collection[str],
+    close_account: bool,
+) -> Checked:
+    """Returns what `checker` lets pass, with the signatures of all signers but `ours`. Raises as `SolanaSealer.check`
+    does."""
+    checked = await checker.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
+    # The venue signs first: no wallet signs a transaction that lacks a signature of the others.
+    others = [signer for signer in checked.parsed.signers if signer not in ours]
+    cosigned = await _cosigned(venue, checked.message, others) if others else {}
+    return Checked(
+        message=checked.message,
+        blockhash=unsigned.blockhash,
+        signers=checked.parsed.signers,
+        cosigned=cosigned,
+        priority_fee=checked.priority_fee,
+        spending=checked.spending,
+        closing=checked.closing,
+    )
+
+
+async def _cosigned(venue: AnyVenue, message: bytes, signers: Sequence[str]) -> dict[str, bytes]:
+    """Returns the signatures of these signers, each verified for this message."""
+    given = await venue.cosign(message)
+    signatures = {}
+    for signer in signers:
+        signature = given.get(signer)
+        if not isinstance(signature, bytes) or not is_signed(message, signer, signature):
+            raise BadAnswer(f"{venue.name} returned no valid signature of {signer}")
+        signatures[signer] = signature
+    return signatures

@@ -257,6 +257,7 @@ ALLOWED = {
     "/api/orders/execute": "POST, OPTIONS",
     "/api/orders/{id}": "GET, HEAD, PATCH, DELETE, OPTIONS",
     "/api/orders/{id}/explain": "GET, HEAD, OPTIONS",
+    "/api/orders/{id}/signed": "POST, OPTIONS",
     "/api/costs": "GET, HEAD, OPTIONS",
     "/api/quote": "GET, HEAD, OPTIONS",
     "/api/venues": "GET, HEAD, OPTIONS",

@@ -1,4 +1,4 @@
-"""The client over TLS: HTTP and the socket trust the same authorities, and nobody else."""
+"""The client over TLS: HTTP and the socket trust the same authorities and no others."""
 
 import asyncio
 import ssl

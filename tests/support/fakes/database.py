@@ -51,7 +51,7 @@ from dexexec.store import (
 from dexexec.store.cancellations import DETAIL, NOT_COMPARED
 from dexexec.store.orders import first_detail, in_the_past
 from dexexec.store.steps import SUSPECT_AFTER
-from tests.support.fakes import groups, slices
+from tests.support.fakes import groups, handouts, slices
 from tests.support.fakes.rows import (
     MS,
     SECOND,
@@ -90,6 +90,7 @@ class MemoryDatabase:
         """Wallets whose lock is held, and by which process."""
         self.launches: dict[str, NewPool] = {}
         self.restored_keys: dict[str, tuple[str, UUID]] = {}
+        self.handouts: dict[UUID, handouts.HandoutRow] = {}
         self.filled_groups: dict[tuple[str, bool], UUID] = {}
         """Which order filled a group, of dry runs or of others."""
         self.halts: dict[int, Halt] = {}
@@ -269,6 +270,7 @@ class MemoryDatabase:
                 if one.attempt.n == resolution.n and (one.outcome is None or resolution in step.corrections):
                     one.outcome, one.proof = resolution.outcome, dict(resolution.proof)
                     one.resolved_at = None if resolution.outcome is None else now
+        handouts.write(self, step, now)
         row.status = step.events[-1][0]
         confirmed = row.status is Status.CONFIRMED
         if row.status is Status.SIMULATED:

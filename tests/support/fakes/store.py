@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import cast
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.event import Event
 from dexexec.domain.halt import Halt
+from dexexec.domain.handout import AwaitedOrder, Handout
 from dexexec.domain.launch import NewPool
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter, OrderTotals
@@ -45,7 +47,7 @@ from dexexec.store import (
 from dexexec.store.follow_ups import Place
 from dexexec.store.orders import CreateRequest
 from dexexec.store.wait_reasons import waiting_for
-from tests.support.fakes import groups, launches, slices
+from tests.support.fakes import groups, handouts, launches, slices
 from tests.support.fakes.costs import read_costs
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.lists import count_orders, listed_orders
@@ -196,6 +198,19 @@ class MemoryStore:
             return event.seq
 
         return await self._wire.call("amend", commit)
+
+    async def handout(self, order_id: UUID) -> Handout | None:
+        """The transaction that a client has to sign."""
+        return await self._wire.call("handout", lambda: handouts.read(self.database, order_id))
+
+    async def awaited(self, order_id: UUID, owner: int | None = None) -> AwaitedOrder | None:
+        """An order as its client wants to sign for it."""
+        return await self._wire.call("awaited", lambda: handouts.awaited(self.database, order_id, owner))
+
+    async def keep_signature(self, order_id: UUID, message: bytes, signature: bytes) -> int | None:
+        """Keep a client's signature."""
+        sign = partial(handouts.sign, self.database, order_id, message, signature)
+        return await self._wire.call("keep_signature", sign)
 
     async def cancel_all(self, selection: Selection) -> CancelledAll:
         """As the real one, in one commit."""

@@ -18,8 +18,9 @@ from dexexec.errors import (
     TooManyOrdersError,
     UnavailableError,
 )
+from dexexec.intake import signing_errors
 
-OWN = {errors.__name__, operator_errors.__name__, problems.__name__}
+OWN = {errors.__name__, operator_errors.__name__, problems.__name__, signing_errors.__name__}
 
 
 def causes(error: type[RequestError] = RequestError) -> list[type[RequestError]]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from dexexec.client import answers
-from dexexec.client.answers import MalformedAnswerError
+from dexexec.client.errors import MalformedAnswerError
 
 EVENT = {"orderId": "i", "seq": 1, "status": "pending", "at": "2026-01-31T12:00:00.123Z", "final": False}
 

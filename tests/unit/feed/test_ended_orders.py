@@ -1,4 +1,4 @@
-"""Each order that ends in a process is reported once, whoever wrote its earlier events."""
+"""Each order that ends in a process is reported once, also if other processes wrote its earlier events."""
 
 import asyncio
 from collections.abc import Sequence

@@ -95,6 +95,7 @@ VALUES: Mapping[str, tuple[object, ...]] = {
     "tag": ("strategy-1", "x" * 65, "ü"),
     "dryRun": (True, False, 1),
     "wallet": ("default", "desk-2", "", "x" * 65, "a desk", 7),
+    "payer": (MINT, "x", "1" * 44, 1),
     "slipage": (1,),
 }
 TYPICAL: Mapping[str, Mapping[str, object]] = {

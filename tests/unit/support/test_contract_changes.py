@@ -225,3 +225,11 @@ def test_values_may_be_added_to_an_enumeration_that_is_marked_so_and_their_type_
     assert changed(old, {**old, "enum": ["a", "b"]}, Direction.ANSWER) == []
     assert changed(old, {**old, "type": "integer"}, Direction.ANSWER)
     assert changed(old, {**old, "enum": ["b"]}, Direction.REQUEST) == ["x: 'a' is not accepted any more"]
+
+
+def test_a_rule_for_a_field_that_clients_of_the_release_cannot_send_breaks_none_of_them() -> None:
+    rule = {"if": {"required": ["c"]}, "then": {"required": ["a"]}}
+    newer = {**CLOSED, "properties": {**CLOSED["properties"], "c": TEXT}, "allOf": [rule]}
+    assert changed(CLOSED, newer, Direction.REQUEST) == []
+    of_known = {**rule, "if": {"required": ["b"]}}
+    assert changed(CLOSED, {**newer, "allOf": [of_known]}, Direction.REQUEST) != []
