@@ -253,24 +253,17 @@ async def test_a_step_that_is_cancelled_leaves_nothing_behind(patience: float) -
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
-async def test_a_function_that_the_blocking_client_calls_cannot_block_its_thread() -> None:
-    errors: list[str] = []
+def test_a_function_that_the_blocking_client_calls_cannot_block_its_thread() -> None:
+    with Client() as client:
 
-    def call_back() -> None:
-        try:
-            client.venues()
-        except RuntimeError as error:
-            errors.append(str(error))
+        async def called_by_the_client() -> str:
+            try:
+                client.venues()
+            except RuntimeError as error:
+                return str(error)
+            return ""
 
-    def follow() -> list[int]:
-        with client.events(A, on_connect=call_back) as events:
-            return [one.seq for one in events]
-
-    async with streaming() as service:
-        with Client(service.url) as client:
-            assert await asyncio.to_thread(follow) == list(range(1, LENGTH + 1))
-            await asyncio.to_thread(client.close)
-    assert len(errors) == 1
+        assert client.run(called_by_the_client()).endswith("use another thread")
 
 
 def test_a_blocking_step_is_interrupted_by_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
