@@ -171,7 +171,7 @@ def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, s
     [
         *("", "api", "worker", "migrate", "demo", "cancel", "explain", "paper", "backup", "restore"),
         *("orders", "retry", "release", "dead-letters", "venues", "workers"),
-        *("keys", "keys create", "keys list", "keys revoke", "keys rotate"),
+        *("keys", "keys create", "keys list", "keys revoke", "keys rotate", "keys policy", "halt", "resume"),
         *("adapters", "adapters list", "adapters check"),
     ],
     ids=lambda command: command or "all",
