@@ -89,7 +89,7 @@ def waiting_text(event: Json) -> str:
     # An event that triggers has no other reason: what the worker finds afterwards has an event of its own.
     if "triggered" in event:
         return f"Triggered: {detail}"
-    if is_of_child(event) or "condition" in event:
+    if is_of_child(event) or "condition" in event or event.get("waitsFor") == WaitsFor.SIGNATURE:
         return _capital(detail) + _slice_fill(event)
     if "reference" in event:
         return f"Not triggered: {detail}"

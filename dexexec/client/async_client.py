@@ -164,7 +164,8 @@ class AsyncClient:
         """Send the transaction (base64) that your wallet has signed for an order with `payer`. Raises
         `OtherTransactionError` if the order waits for another one by now, and `NoSignatureAwaitedError`."""
         body = encode({"transaction": transaction})
-        answer, headers = await self._send("POST", f"{_path(order_id)}/signed", body=body, timeout=timeout)
+        path = f"{_path(order_id)}/signed"
+        answer, headers = await self._send("POST", path, headers=JSON, body=body, timeout=timeout)
         return answers.signed_of(answer, replayed=_replayed(headers))
 
     async def cancel(self, order_id: str, *, timeout: float | None = None) -> Cancelled:

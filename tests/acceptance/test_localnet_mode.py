@@ -4,12 +4,15 @@ import json
 import signal
 import stat
 import subprocess
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from solders.keypair import Keypair
 
+from dexexec.client import Client, MarketOrder, Order
 from dexexec.domain.token import USDC, WSOL
 from tests.support.service.command_line import needs_curl, paste, read, refuses
 from tests.support.service.process import Launcher, Process
@@ -60,6 +63,19 @@ def mints_moved(found: dict[str, Any]) -> list[str]:
     return moved
 
 
+def signed_by_its_client(url: str, key: Keypair) -> Order:
+    """An order that is paid by a wallet which the service has no key of, once it is final."""
+    with Client(url) as client:
+        placed = client.place(MarketOrder("buy", "0.01", payer=str(key.pubkey())))
+        waiting = client.wait(placed.order_id, "waiting", timeout=30)
+        unsigned = b64decode(str(waiting.data["transaction"]))
+        message = unsigned[1 + 64 * unsigned[0] :]
+        signed = unsigned[:1] + bytes(key.sign_message(message)) + unsigned[65:]
+        assert client.sign(placed.order_id, b64encode(signed).decode()).attempt == 1
+        client.wait(placed.order_id, timeout=30)
+        return client.get(placed.order_id)
+
+
 @needs_curl
 def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(
     launcher: Launcher, data_dir: Path
@@ -85,6 +101,9 @@ def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(
     routed = [event for event in sold["events"] if "amountBase" in event][-1]
     assert sold["amountIn"] == routed["amountBase"] == str(int(routed["spendable"]["balance"]) // 10_000)
     assert sold["amount"] == "0.01%"
+    own = signed_by_its_client(first.url, Keypair())
+    assert (own.status, own.data["wallet"]) == ("confirmed", None)
+    assert mints_moved(transaction(url, str(own.data["txHash"]))) == [WSOL, USDC]
     wallet = data_dir / "localnet-wallet.json"
     assert stat.S_IMODE(wallet.stat().st_mode) == 0o600
     secret = wallet.read_text()[:40]
