@@ -21,6 +21,7 @@ from dexexec.client.retry import Random, Tries
 OnRetry = Callable[[str, float], None]
 TRY_SECONDS = 10.0
 """The longest time that one try of a request may take."""
+LEAST_TRY_SECONDS = 1.0
 NOTHING_DONE = (HaltedError, QueueFullError, ReadsBusyError, TooManyConnectionsError, VenuesUnavailableError)
 """Refusals over 500 that come before anything is done."""
 
@@ -60,7 +61,8 @@ class Requests:
         have had its effect. `on_refusal` sees every refusal, also those after which the request is repeated.
         """
         loop = asyncio.get_running_loop()
-        tries = Tries(deadline=loop.time() + seconds, random=self._random)
+        least = min(LEAST_TRY_SECONDS, seconds / 2)
+        tries = Tries(deadline=loop.time() + seconds, random=self._random, least_seconds=least)
         key = (headers or {}).get("Idempotency-Key")
         # Ends by an answer, a refusal that a repetition does not change, or the deadline.
         while True:

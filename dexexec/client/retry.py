@@ -29,6 +29,8 @@ class Tries:
 
     deadline: float
     random: Random
+    least_seconds: float = 0.0
+    """A try is not begun with less time than this: cut off, it would hide why the ones before it failed."""
     failures: int = 0
     uncertain: bool = False
     """Whether a try had no answer, so that it may have had its effect."""
@@ -38,4 +40,4 @@ class Tries:
         self.failures += 1
         at = now + pause(self.failures, self.random, retry_after)
         # A pause that ends after the deadline would only delay the error.
-        return at if at < self.deadline else None
+        return at if at + self.least_seconds < self.deadline else None

@@ -40,7 +40,7 @@ async def test_any_other_certificate_is_refused_on_http_and_on_the_socket(
 ) -> None:
     async with running_service(certificate=files) as service:
         url = f"https://127.0.0.1:{service.port}"
-        async with AsyncClient(url, tls=trusted, timeout=0.5, outage_timeout=0.5) as client:
+        async with AsyncClient(url, tls=trusted, timeout=2.0, outage_timeout=0.5) as client:
             with pytest.raises(NoAnswerError, match=r"(?i)certificate"):
                 await client.place(MarketOrder("buy", "0.01"))
             with pytest.raises(NoAnswerError, match=r"(?i)certificate"):

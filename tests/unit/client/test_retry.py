@@ -24,4 +24,6 @@ def test_nothing_is_tried_after_the_deadline() -> None:
     assert tries.next_at(1.0) == 1.2
     assert tries.next_at(2.0, retry_after=5.0) == 7.4
     assert tries.next_at(9.5) is None
+    assert Tries(deadline=10.0, random=lambda: 0.0, least_seconds=1.0).next_at(9.0) is None
+    assert Tries(deadline=10.0, random=lambda: 0.0, least_seconds=1.0).next_at(8.9) == 8.9
     assert Tries(deadline=1.0, random=lambda: 0.0).next_at(0.0, retry_after=1.0) is None
