@@ -198,7 +198,7 @@ async def test_a_quote_needs_no_wallet_and_reads_no_key(tmp_path: Path) -> None:
 
 
 DESK = Keypair()
-AT_VAULT = str(Keypair().pubkey())
+AT_VAULT = str(Keypair.from_seed(bytes(range(32))).pubkey())
 
 
 def wallets_file(folder: Path, *, default: bool = False) -> Path:
