@@ -1,6 +1,6 @@
 """An order: the client's request as validated values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -127,7 +127,7 @@ class Order:
     wallet: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
-    age_ms: float = 0.0
+    age_ms: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def share_bps(self) -> int | None:

@@ -59,7 +59,7 @@ WITH o AS (
     DELETE FROM order_events d USING o WHERE d.order_id = o.id RETURNING d.*
 ), h AS (
     -- Left behind by a cancel, which does not write steps.
-    DELETE FROM handouts d USING o WHERE d.order_id = o.id
+    DELETE FROM handouts WHERE order_id = ANY(ARRAY(SELECT id FROM o))
 ), a AS (
     DELETE FROM attempts d USING o WHERE d.order_id = o.id RETURNING d.*
 ), p AS (

@@ -69,6 +69,7 @@ def test_the_whole_way_keeps_its_share_of_a_bare_post(given: dict[str, str]) -> 
     assert min(costs, default=0.0) <= CPU_PER_ORDER, costs
 
 
+@pytest.mark.long
 @pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_the_other_parts_run_and_print_the_documented_figures(given: dict[str, str]) -> None:
@@ -84,6 +85,7 @@ def test_the_other_parts_run_and_print_the_documented_figures(given: dict[str, s
     assert found["history.orders"] == 5_000
 
 
+@pytest.mark.long
 @pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_a_crowd_is_measured(given: dict[str, str]) -> None:
@@ -98,6 +100,7 @@ def test_a_crowd_is_measured(given: dict[str, str]) -> None:
     assert found["overload.peak"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_resting_orders_are_measured_and_triggered_in_order(given: dict[str, str]) -> None:

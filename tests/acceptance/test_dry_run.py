@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from dexexec.demo.kinds import Kind
 from dexexec.store import Address
 from tests.support.service.client import http, watching
@@ -70,6 +72,7 @@ def test_the_demo_runs_dry_and_finds_no_fault(launcher: Launcher, database_addre
     assert sum(line["simulated"] for line in paper(launcher)["lines"]) == 4
 
 
+@pytest.mark.long
 def test_the_demo_shows_every_kind_and_finds_no_fault(launcher: Launcher) -> None:
     url = launcher.start(DEXEXEC_MOCK_LAUNCHES="5").url
     kinds = [kind.value for kind in Kind if kind is not Kind.MARKET]

@@ -72,7 +72,7 @@ def signed_by_its_client(url: str, key: Keypair) -> Order:
         message = unsigned[1 + 64 * unsigned[0] :]
         signed = unsigned[:1] + bytes(key.sign_message(message)) + unsigned[65:]
         assert client.sign(placed.order_id, b64encode(signed).decode()).attempt == 1
-        client.wait(placed.order_id, timeout=30)
+        client.wait(placed.order_id, "confirmed", timeout=30)
         return client.get(placed.order_id)
 
 

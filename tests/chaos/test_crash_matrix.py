@@ -46,7 +46,7 @@ BEFORE = {
 """What must go wrong first, so that an order comes that way."""
 KILLED = (Fault.KILL,)
 BY_TURNS = (Fault.RAISE, Fault.STALL)
-"""The whole suite kills a process at every place, and raises or stalls by turns; its long form has the other turns."""
+"""The whole suite kills a process at every place; its long form also raises and stalls there."""
 ENDS_THE_PROCESS = {
     Failpoint.LEASED,
     Failpoint.CLAIMED,
@@ -176,7 +176,11 @@ def names(faults: tuple[Fault, ...]) -> str:
 @pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.gen_test(timeout=240)
-@pytest.mark.parametrize("faults", [KILLED, BY_TURNS, pytest.param(BY_TURNS[::-1], marks=pytest.mark.long)], ids=names)
+@pytest.mark.parametrize(
+    "faults",
+    [KILLED, *(pytest.param(faults, marks=pytest.mark.long) for faults in (BY_TURNS, BY_TURNS[::-1]))],
+    ids=names,
+)
 async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(
     faults: tuple[Fault, ...], servers: Servers
 ) -> None:
@@ -187,11 +191,9 @@ async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(
 
 
 @pytest.mark.alone
+@pytest.mark.long
 @pytest.mark.gen_test(timeout=110)
-@pytest.mark.parametrize(
-    "fault",
-    [Fault.KILL, *(pytest.param(fault, marks=pytest.mark.long) for fault in BY_TURNS)],
-)
+@pytest.mark.parametrize("fault", [Fault.KILL, *BY_TURNS])
 async def test_promise_22_of_a_group_one_order_is_filled_whatever_dies_in_between(
     fault: Fault, servers: Servers
 ) -> None:

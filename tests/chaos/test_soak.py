@@ -9,7 +9,7 @@ from dexexec.venue import Network
 from tests.chaos.soak import soak
 from tests.support.service.process import say
 
-SECONDS = 20.0
+SECONDS = 12.0
 
 
 @pytest.mark.timeout(400)

@@ -37,6 +37,7 @@ def test_promise_3_an_engine_that_does_not_compare_record_and_chain_is_found_out
     assert is_found_out("promise 3")
 
 
+@pytest.mark.long
 def test_promise_9_an_engine_that_forgets_the_keys_of_lost_orders_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     async def end_nothing(_: MemoryComparisons) -> list[object]:
         return []

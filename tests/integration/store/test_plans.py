@@ -147,7 +147,10 @@ def indexes(plan: list[dict[str, Any]]) -> set[str]:
         (queries.VERSIONS, {"orders_pkey"}),
         (order_lists.main_page(ALL_ORDERS), {"orders_newest"}),
         (archive.ENDED, {"orders_newest", "orders_oco_group"}),
-        (archive.MOVE, {"orders_pkey", "order_events_pkey", "attempts_pkey", "policy_spending_pkey"}),
+        (
+            archive.MOVE,
+            {"orders_pkey", "order_events_pkey", "attempts_pkey", "policy_spending_pkey", "handouts_pkey"},
+        ),
         (archive.DROP_SWAPS, {"simulated_swaps_pkey"}),
         (
             archive.DROP_RECORDS,
