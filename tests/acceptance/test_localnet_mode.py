@@ -103,7 +103,6 @@ def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(
     assert sold["amount"] == "0.01%"
     own = signed_by_its_client(first.url, Keypair())
     assert (own.status, own.data["wallet"]) == ("confirmed", None)
-    assert mints_moved(transaction(url, str(own.data["txHash"]))) == [WSOL, USDC]
     wallet = data_dir / "localnet-wallet.json"
     assert stat.S_IMODE(wallet.stat().st_mode) == 0o600
     secret = wallet.read_text()[:40]
