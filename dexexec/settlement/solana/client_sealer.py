@@ -4,47 +4,28 @@
 of what came back.
 """
 
+from collections.abc import Collection
+
 from dexexec.domain.attempt_id import AttemptId
-from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.handout import Handout
-from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import SignedSwap
-from dexexec.settlement.sealing import Checked, ClientSignatureNeeded, Sealed, Sealer
+from dexexec.settlement.sealing import Checked, ClientSignatureNeeded, Sealed
 from dexexec.settlement.signer_errors import SignerError
 from dexexec.settlement.solana.checker import SwapChecker
 from dexexec.settlement.solana.co_signer import CoSigner
-from dexexec.settlement.solana.sealer import checked_by
+from dexexec.settlement.solana.sealer import CheckedSealer
 from dexexec.settlement.solana.transaction import assemble, signature_text
-from dexexec.venue import AnyVenue, InsufficientFunds, Unsigned
 
 
-class ClientSealer(Sealer):
+class ClientSealer(CheckedSealer):
     """Checks with `checker`, whose transactions `co_signer` has to sign as well."""
 
     def __init__(self, checker: SwapChecker, co_signer: CoSigner) -> None:
-        self._checker = checker
+        super().__init__(checker)
         self._co_signer = co_signer
 
-    @property
-    def payer(self) -> str:
-        """The wallet's public key, base58."""
-        return self._checker.payer
-
-    async def check(
-        self,
-        venue: AnyVenue,
-        quote: Quote,
-        unsigned: Unsigned,
-        deadline: float,
-        attempt: AttemptId,
-        *,
-        close_account: bool = False,
-    ) -> Checked:
-        """As `SolanaSealer.check`."""
-        ours = frozenset({self.payer, self._co_signer.address(attempt)})
-        return await checked_by(
-            self._checker, venue, quote, unsigned, deadline, attempt=attempt, ours=ours, close_account=close_account
-        )
+    def _ours(self, attempt: AttemptId) -> Collection[str]:
+        return frozenset({self.payer, self._co_signer.address(attempt)})
 
     async def sign(self, checked: Checked) -> Sealed:
         """Raises `ClientSignatureNeeded`."""
@@ -72,24 +53,3 @@ class ClientSealer(Sealer):
     def trouble(self) -> SignerError | None:
         """None: a client that does not sign only delays its own order."""
         return None
-
-    async def simulate(
-        self,
-        venue: AnyVenue,
-        quote: Quote,
-        unsigned: Unsigned,
-        deadline: float,
-        attempt: AttemptId,
-        *,
-        close_account: bool = False,
-    ) -> Fill:
-        """As `SolanaSealer.simulate`."""
-        return await self._checker.simulate(venue, quote, unsigned, deadline, attempt, close_account=close_account)
-
-    async def spendable(self, mint: str) -> SpendableBalance:
-        """Returns what the wallet can spend of `mint` now. Raises `VenueError`."""
-        return await self._checker.spendable(mint)
-
-    async def shortage(self, quote: Quote, newest: int) -> InsufficientFunds | None:
-        """Returns what the wallet lacks of the sold token, or None. Raises `VenueError`."""
-        return await self._checker.shortage(quote, newest)

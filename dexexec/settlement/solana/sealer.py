@@ -17,17 +17,20 @@ from dexexec.settlement.solana.transaction import assemble, is_signed, signature
 from dexexec.venue import AnyVenue, BadAnswer, InsufficientFunds, Unsigned
 
 
-class SolanaSealer(Sealer):
-    """Signs with `signer` what `checker` lets pass, which checks for the same wallet."""
+class CheckedSealer(Sealer):
+    """What `checker` lets pass for its wallet; who signs it is the subclass's."""
 
-    def __init__(self, checker: SwapChecker, signer: LimitedSigner) -> None:
+    def __init__(self, checker: SwapChecker) -> None:
         self._checker = checker
-        self._signer = signer
 
     @property
     def payer(self) -> str:
         """The wallet's public key, base58."""
-        return self._signer.address
+        return self._checker.payer
+
+    def _ours(self, attempt: AttemptId) -> Collection[str]:
+        """The signers of the attempt's transaction whose signatures the venue does not give."""
+        return frozenset({self.payer})
 
     async def check(
         self,
@@ -41,25 +44,20 @@ class SolanaSealer(Sealer):
     ) -> Checked:
         """Returns the transaction to sign, with `attempt` as its memo. With `close_account` it closes the token account
         that the swap empties. Raises as `SwapChecker.check` does, and `BadAnswer` for invalid signatures of others."""
-        ours = frozenset({self.payer})
-        return await checked_by(
-            self._checker, venue, quote, unsigned, deadline, attempt=attempt, ours=ours, close_account=close_account
+        ours = self._ours(attempt)
+        checked = await self._checker.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
+        # The venue signs first: no wallet signs a transaction that lacks a signature of the others.
+        others = [signer for signer in checked.parsed.signers if signer not in ours]
+        cosigned = await _cosigned(venue, checked.message, others) if others else {}
+        return Checked(
+            message=checked.message,
+            blockhash=unsigned.blockhash,
+            signers=checked.parsed.signers,
+            cosigned=cosigned,
+            priority_fee=checked.priority_fee,
+            spending=checked.spending,
+            closing=checked.closing,
         )
-
-    async def sign(self, checked: Checked) -> Sealed:
-        """Returns the signed transaction. Raises `SignerError`."""
-        signature = await self._signer.sign(checked.message)
-        transaction = assemble(checked.message, checked.signers, {**checked.cosigned, self.payer: signature})
-        signed = SignedSwap(
-            signature=signature_text(transaction),
-            payload=transaction,
-            last_valid_height=checked.blockhash.last_valid_height,
-        )
-        return Sealed(signed, checked.priority_fee, checked.spending, checked.closing)
-
-    def trouble(self) -> SignerError | None:
-        """The outage because of which the signer is not tried now, or None."""
-        return self._signer.trouble()
 
     async def simulate(
         self,
@@ -83,32 +81,27 @@ class SolanaSealer(Sealer):
         return await self._checker.shortage(quote, newest)
 
 
-async def checked_by(
-    checker: SwapChecker,
-    venue: AnyVenue,
-    quote: Quote,
-    unsigned: Unsigned,
-    deadline: float,
-    *,
-    attempt: AttemptId,
-    ours: Collection[str],
-    close_account: bool,
-) -> Checked:
-    """Returns what `checker` lets pass, with the signatures of all signers but `ours`. Raises as `SolanaSealer.check`
-    does."""
-    checked = await checker.check(venue, quote, unsigned, deadline, attempt, close_account=close_account)
-    # The venue signs first: no wallet signs a transaction that lacks a signature of the others.
-    others = [signer for signer in checked.parsed.signers if signer not in ours]
-    cosigned = await _cosigned(venue, checked.message, others) if others else {}
-    return Checked(
-        message=checked.message,
-        blockhash=unsigned.blockhash,
-        signers=checked.parsed.signers,
-        cosigned=cosigned,
-        priority_fee=checked.priority_fee,
-        spending=checked.spending,
-        closing=checked.closing,
-    )
+class SolanaSealer(CheckedSealer):
+    """Signs with `signer` what `checker` lets pass, which checks for the same wallet."""
+
+    def __init__(self, checker: SwapChecker, signer: LimitedSigner) -> None:
+        super().__init__(checker)
+        self._signer = signer
+
+    async def sign(self, checked: Checked) -> Sealed:
+        """Returns the signed transaction. Raises `SignerError`."""
+        signature = await self._signer.sign(checked.message)
+        transaction = assemble(checked.message, checked.signers, {**checked.cosigned, self.payer: signature})
+        signed = SignedSwap(
+            signature=signature_text(transaction),
+            payload=transaction,
+            last_valid_height=checked.blockhash.last_valid_height,
+        )
+        return Sealed(signed, checked.priority_fee, checked.spending, checked.closing)
+
+    def trouble(self) -> SignerError | None:
+        """The outage because of which the signer is not tried now, or None."""
+        return self._signer.trouble()
 
 
 async def _cosigned(venue: AnyVenue, message: bytes, signers: Sequence[str]) -> dict[str, bytes]:
