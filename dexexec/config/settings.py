@@ -34,6 +34,7 @@ from dexexec.config.postgres_url import (
     holds_an_address,
 )
 from dexexec.config.redis_url import SHAPES, RedisAddress
+from dexexec.config.solana import SolanaSettings
 from dexexec.config.wallets import DEFAULT, Wallets
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint, parse_tokens
 from dexexec.errors import SettingsError
@@ -45,7 +46,16 @@ def _named(name: str) -> AliasChoices:
     return AliasChoices(name)
 
 
-class Settings(AccessSettings, OrderKinds, DryRuns, Wallets, ConnectionSettings, OperationsSettings, FromEnvironment):
+class Settings(
+    AccessSettings,
+    OrderKinds,
+    SolanaSettings,
+    DryRuns,
+    Wallets,
+    ConnectionSettings,
+    OperationsSettings,
+    FromEnvironment,
+):
     """All settings of the service. A field without an alias is `DEXEXEC_` plus its name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -154,31 +164,11 @@ class Settings(AccessSettings, OrderKinds, DryRuns, Wallets, ConnectionSettings,
     deadline_seconds: int = Field(
         300, ge=1, le=86_400, description="deadline of orders without one (s after acceptance)"
     )
-    allow_mainnet: bool = Field(False, description="let venues settle on mainnet, with real money")
     allow_async_standby: bool = Field(
         False, description="trade on mainnet although a promoted Postgres standby may lack the last commits"
     )
-    min_compute_price: int = Field(
-        0, ge=0, le=2**53, description="lowest priority fee per compute unit (millionths of a lamport)"
-    )
-    max_compute_price: int = Field(
-        1_000_000, ge=0, le=2**53, description="highest priority fee per compute unit (millionths of a lamport)"
-    )
-    rpc_requests_per_second: float | None = Field(
-        None,
-        ge=0.1,
-        le=100_000,
-        description="requests per second to all nodes of a chain together; unset: what Solana's public nodes allow,"
-        " no limit for others; a node that answers 429 gets fewer",
-    )
-    finality_seconds: float = Field(
-        4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"
-    )
     funds_wait_ms: int = Field(
         3_000, ge=0, le=600_000, description="how long an order waits for funds that others in flight may spend (ms)"
-    )
-    spend_wrapped_sol: bool = Field(
-        True, description="let sales of SOL use SOL that the wallet had wrapped before, if its other SOL is not enough"
     )
     quote_timeout_ms: int = Field(1_000, ge=1, le=60_000, description="deadline for the quotes of a round (ms)")
     breaker_failures: int = Field(10, ge=1, le=1_000, description="failures in a row after which a venue is skipped")
@@ -284,8 +274,7 @@ class Settings(AccessSettings, OrderKinds, DryRuns, Wallets, ConnectionSettings,
         if self.retry_max_ms < self.retry_base_ms:
             raise ValueError("DEXEXEC_RETRY_MAX_MS must not be less than DEXEXEC_RETRY_BASE_MS")
         self.postgres_address()  # raises for an invalid address
-        if self.min_compute_price > self.max_compute_price:
-            raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
+        self.check_prices()
         if self.solana_wallet_secret_key is not None and DEFAULT in self.named_wallets():
             raise ValueError("SOLANA_WALLET_SECRET_KEY and the table default of DEXEXEC_WALLETS: set one of them")
         if not self.adapters:

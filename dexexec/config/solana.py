@@ -1,0 +1,33 @@
+"""The settings of the networks with real transactions. `Settings` includes them."""
+
+from pydantic import BaseModel, Field
+
+
+class SolanaSettings(BaseModel):
+    """How the chain is read, and how transactions are paid for, sent and followed."""
+
+    allow_mainnet: bool = Field(False, description="let venues settle on mainnet, with real money")
+    min_compute_price: int = Field(
+        0, ge=0, le=2**53, description="lowest priority fee per compute unit (millionths of a lamport)"
+    )
+    max_compute_price: int = Field(
+        1_000_000, ge=0, le=2**53, description="highest priority fee per compute unit (millionths of a lamport)"
+    )
+    rpc_requests_per_second: float | None = Field(
+        None,
+        ge=0.1,
+        le=100_000,
+        description="requests per second to all nodes of a chain together; unset: what Solana's public nodes allow,"
+        " no limit for others; a node that answers 429 gets fewer",
+    )
+    finality_seconds: float = Field(
+        4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"
+    )
+    spend_wrapped_sol: bool = Field(
+        True, description="let sales of SOL use SOL that the wallet had wrapped before, if its other SOL is not enough"
+    )
+
+    def check_prices(self) -> None:
+        """Raises `ValueError` if the lowest priority fee is over the highest."""
+        if self.min_compute_price > self.max_compute_price:
+            raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
