@@ -34,6 +34,7 @@ from dexexec.venue import Chain, Network, RateLimited, Timeout, Unreachable, Ven
 if TYPE_CHECKING:
     from dexexec.settlement.solana.rpc import RpcChain
     from dexexec.settlement.solana.wallet import Wallet
+    from dexexec.settlement.solana.warm.warm_chain import WarmChain
 
 WALLET_FILE = "localnet-wallet.json"
 EXTRA = {"solders"}
@@ -328,13 +329,15 @@ class _Solana:
 
         networks = self.networks
         settings = self.settings
-        networks.chains[name] = chain
+        # Only a process that trades keeps state in memory: the others look once, and then nothing would use it.
+        warm = self._warmed(chain) if self.purpose is Purpose.TRADE else None
+        networks.chains[name] = warm or chain
         networks.clusters[name] = cluster
         networks.genesis[name] = genesis
         networks.background.append(chain.run)
         for payer in payers:
             networks.of(payer.name).wallets[name] = payer.address
-        if self.purpose is not Purpose.TRADE:
+        if warm is None:
             return
         floor = settings.min_compute_price
         cap = settings.max_compute_price
@@ -343,10 +346,11 @@ class _Solana:
 
         def checker_for(address: str, co_signer: "Callable[[AttemptId], str]" = no_co_signer) -> SwapChecker:
             return SwapChecker(
-                chain,
+                warm,
                 address,
                 rules,
                 self.clock,
+                node=chain,
                 price=price,
                 tokens=settings.token_list(),
                 reserved=self._reserved_on(genesis),
@@ -367,6 +371,13 @@ class _Solana:
             networks.payers.append(
                 WalletOnChain(genesis=genesis, address=payer.address, chain=chain, read_own=read_own, name=payer.name)
             )
+
+    def _warmed(self, chain: "RpcChain") -> "WarmChain":
+        """The chain that answers from memory where it may."""
+        from dexexec.settlement.solana.rpc import Localnet  # noqa: PLC0415
+        from dexexec.settlement.solana.warm.warm_chain import WarmChain, WarmLocalnet  # noqa: PLC0415
+
+        return WarmLocalnet(chain) if isinstance(chain, Localnet) else WarmChain(chain)
 
     def _reserved_on(self, genesis: str) -> Reservations:
         """The reserved funds on the chain with this genesis hash only: one wallet may have the same address on two."""

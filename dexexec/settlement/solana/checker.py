@@ -5,7 +5,9 @@ many units it needs. `sealer` signs it; a dry run ends here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED, AttemptId
@@ -17,6 +19,7 @@ from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, Sw
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.settlement.solana.closing import close_instruction, closing_of
+from dexexec.settlement.solana.draft import Draft, by_address
 from dexexec.settlement.solana.fresh_accounts import fresher_accounts
 from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import own_accounts
@@ -69,22 +72,6 @@ def no_co_signer(_: AttemptId) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A transaction before its simulation: its steps, its message, and the accounts that it may write to. `closing` is
-    what it does with the emptied account, if the order asks for that."""
-
-    steps: tuple[Instruction, ...]
-    message: bytes
-    parsed: Message
-    accounts: Accounts
-    closing: Closing | None = None
-
-    def before(self) -> dict[str, Account | None]:
-        """Returns the accounts by address."""
-        return _by_address(self.parsed.writable, self.accounts)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSwap:
     """A transaction that the guard allows to sign: its message as bytes and as values, its priority fee, what it may
@@ -104,6 +91,7 @@ class SwapChecker:
     `price` returns the priority fee of a transaction that writes to given accounts. `tokens` have names for error
     messages. `reserved` returns what open attempts may take from the wallet, by mint. `record` names the record that
     has the orders. `co_signer` returns whose signature a transaction needs beside the wallet's; empty: nobody's.
+    `node` is the same chain for refusals, if `chain` answers from memory.
     """
 
     def __init__(
@@ -118,8 +106,10 @@ class SwapChecker:
         reserved: Reservations = nothing_reserved,
         record: str = UNNAMED,
         co_signer: Callable[[AttemptId], str] = no_co_signer,
+        node: SolanaChain | None = None,
     ) -> None:
         self._chain = chain
+        self._node = node or chain
         self._payer = payer
         self._rules = rules
         self._clock = clock
@@ -137,6 +127,7 @@ class SwapChecker:
             max_priority_fee=rules.max_priority_fee,
             spend_wrapped=rules.spend_wrapped,
             tokens=tokens,
+            node=self._node,
         )
 
     @property
@@ -176,7 +167,26 @@ class SwapChecker:
         """
         if not isinstance(unsigned, SwapInstructions):
             raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
-        draft = await self._draft(quote, unsigned, attempt, close_account=close_account)
+        check = partial(self._check, venue, quote, unsigned, attempt, deadline=deadline, close_account=close_account)
+        if self._chain is not self._node:
+            # A refusal may end an order, and what is in memory may be wrong. So whatever stops the swap is checked once
+            # more from the start, with nothing but the node's answers, and only that result counts.
+            with suppress(VenueError):
+                return await check(chain=self._chain)
+        return await check(chain=self._node)
+
+    async def _check(
+        self,
+        venue: AnyVenue,
+        quote: Quote,
+        unsigned: SwapInstructions,
+        attempt: AttemptId,
+        *,
+        chain: SolanaChain,
+        deadline: float,
+        close_account: bool,
+    ) -> CheckedSwap:
+        draft = await self._draft(chain, quote, unsigned, attempt, close_account=close_account)
         proposal = Proposal(
             message=draft.parsed,
             quote=quote,
@@ -197,7 +207,7 @@ class SwapChecker:
             shortage = self._funds(proposal.before).shortage(quote, draft.parsed)
             if shortage is not None:
                 raise shortage
-            draft, simulation = await self._simulate(draft)
+            draft, simulation = await self._simulate(chain, draft)
             before = draft.before()
             proposal = replace(proposal, before=before)
             if simulation.error is not None:
@@ -212,6 +222,8 @@ class SwapChecker:
             final = replace(proposal, message=parsed)
             check(self._rules, final, simulation.after, simulated_fee, now=now, deadline=deadline)
         except (GuardError, InsufficientFunds, AccountFrozen) as error:
+            if chain is not self._node:
+                raise
             raise await self._unless_stale(error, proposal, draft.accounts, unsigned.blockhash.slot) from None
         return CheckedSwap(
             message=message,
@@ -236,22 +248,28 @@ class SwapChecker:
         for is_last in (False, True):
             if accounts.slot < newest:
                 return None
-            lacking = self._funds(_by_address(addresses, accounts)).lacks_input(quote, quote.amount_in)
+            lacking = self._funds(by_address(addresses, accounts)).lacks_input(quote, quote.amount_in)
             if lacking is None or is_last:
                 return lacking
-            accounts = await fresher_accounts(self._chain, self._clock, addresses, accounts.slot)
+            accounts = await fresher_accounts(self._node, self._clock, addresses, accounts.slot)
         return None
 
     async def _draft(
-        self, quote: Quote, unsigned: SwapInstructions, attempt: AttemptId, *, close_account: bool
-    ) -> _Draft:
+        self,
+        chain: SolanaChain,
+        quote: Quote,
+        unsigned: SwapInstructions,
+        attempt: AttemptId,
+        *,
+        close_account: bool,
+    ) -> Draft:
         """Returns the transaction to simulate, adapted to the wallet's accounts for wrapped SOL and the spent token."""
         # The memo also makes two equal swaps with one blockhash different: otherwise they would share a signature.
         co_signer = self._co_signer(attempt) or None
         steps = (*unsigned.instructions, memo(attempt.memo(self._record), co_signer))
         parsed = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
-        accounts = await self._chain.accounts(parsed.writable)
-        shown = _by_address(parsed.writable, accounts)
+        accounts = await chain.accounts(parsed.writable)
+        shown = by_address(parsed.writable, accounts)
         steps = await self._with_wrapped(quote, parsed, steps, shown, accounts.slot)
         closing = None
         if close_account:
@@ -261,7 +279,7 @@ class SwapChecker:
         parsed = parse_message(message)
         # The changed steps write to some of the same accounts, maybe in another order.
         accounts = replace(accounts, found=tuple(shown[address] for address in parsed.writable))
-        return _Draft(steps, message, parsed, accounts, closing)
+        return Draft(steps, message, parsed, accounts, closing)
 
     def _closes(self, closing: Closing, shown: Mapping[str, Account | None]) -> tuple[Instruction, ...]:
         account = shown.get(closing.address)
@@ -300,18 +318,19 @@ class SwapChecker:
         ours = own_accounts(before, self.payer)
         return [address for address, account in before.items() if account is not None and address not in ours]
 
-    async def _simulate(self, draft: _Draft) -> tuple[_Draft, Simulation]:
+    async def _simulate(self, chain: SolanaChain, draft: Draft) -> tuple[Draft, Simulation]:
         """Returns a simulation, and the draft with the accounts that the simulation started from."""
         writable = draft.parsed.writable
         transaction = assemble(draft.message, draft.parsed.signers, {})
         accounts = draft.accounts
         for _ in range(SIMULATIONS):
-            simulation = await self._chain.simulate(transaction, writable)
+            simulation = await chain.simulate(transaction, writable)
             if simulation.slot == accounts.slot:
                 return replace(draft, accounts=accounts), simulation
             # Other orders of this wallet may land between two answers. The difference between the accounts before and
             # after would then not be this swap's, so both must start from the same state of the wallet.
-            again = await self._chain.accounts(writable)
+            # From the node: memory may not have reached the slot of its simulation yet.
+            again = await self._node.accounts(writable)
             unchanged = self._same_wallet(draft.parsed, accounts, again)
             if unchanged and accounts.slot <= simulation.slot <= again.slot:
                 return replace(draft, accounts=replace(accounts, slot=simulation.slot)), simulation
@@ -323,8 +342,8 @@ class SwapChecker:
     def _same_wallet(self, message: Message, earlier: Accounts, later: Accounts) -> bool:
         """Whether our accounts are equal in both."""
         # Only our accounts: pools change with every block, and that is not this wallet's concern.
-        before = own_accounts(_by_address(message.writable, earlier), self.payer)
-        after = own_accounts(_by_address(message.writable, later), self.payer)
+        before = own_accounts(by_address(message.writable, earlier), self.payer)
+        after = own_accounts(by_address(message.writable, later), self.payer)
         return before == after
 
     async def _unless_stale(self, refusal: VenueError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
@@ -340,9 +359,9 @@ class SwapChecker:
         # A lagging node shows `newest` late as well. So a refusal because of balances, which ends the order, must be
         # confirmed by accounts of a later slot.
         if isinstance(refusal, GuardError):
-            again = await self._chain.accounts(addresses)
+            again = await self._node.accounts(addresses)
         else:
-            again = await fresher_accounts(self._chain, self._clock, addresses, seen.slot)
+            again = await fresher_accounts(self._node, self._clock, addresses, seen.slot)
         if not self._same_wallet(proposal.message, seen, again):
             return Unreachable("the node showed the wallet's accounts as they were before", shared=True)
         return refusal
@@ -370,7 +389,3 @@ def _budget(units: int, price: int) -> tuple[Instruction, ...]:
     # The margin covers what changes before the landing. More would be paid for in the priority fee and never used.
     limit = min(MAX_UNITS, max(MIN_UNITS, -(-(units + PRICE_UNITS) * 12 // 10)))
     return (compute_unit_limit(limit), *((compute_unit_price(price),) if price else ()))
-
-
-def _by_address(addresses: tuple[str, ...], accounts: Accounts) -> dict[str, Account | None]:
-    return dict(zip(addresses, accounts.found, strict=True))

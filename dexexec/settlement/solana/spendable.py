@@ -39,7 +39,8 @@ def lamports_kept(max_priority_fee: int) -> int:
 
 class BalanceReader:
     """Reads the balances of `wallet`, an address. `reserved` returns what open attempts may take from it. Without
-    `spend_wrapped`, SOL that was wrapped before is not counted."""
+    `spend_wrapped`, SOL that was wrapped before is not counted. `node` is the same chain, never from memory: it
+    confirms that there is nothing to spend."""
 
     def __init__(
         self,
@@ -51,8 +52,10 @@ class BalanceReader:
         max_priority_fee: int,
         spend_wrapped: bool,
         tokens: Tokens,
+        node: SolanaChain,
     ) -> None:
         self._chain = chain
+        self._node = node
         self._wallet = wallet
         self._clock = clock
         self._reserved = reserved
@@ -70,7 +73,7 @@ class BalanceReader:
         if found.available or found.freed_later:
             return found
         # Nothing to spend ends an order, so a later read must confirm it: this node may lag behind a deposit.
-        accounts = await fresher_accounts(self._chain, self._clock, addresses, accounts.slot)
+        accounts = await fresher_accounts(self._node, self._clock, addresses, accounts.slot)
         return await self._of(mint, addresses, accounts)
 
     async def _of(self, mint: str, addresses: tuple[str, ...], accounts: Accounts) -> SpendableBalance:

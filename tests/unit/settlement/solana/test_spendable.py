@@ -73,6 +73,7 @@ async def spendable(
         max_priority_fee=max_priority_fee,
         spend_wrapped=spend_wrapped,
         tokens=Tokens(KNOWN),
+        node=cast("SolanaChain", node),
     )
     found = await reader.spendable(mint)
     assert slots[-1] == found.slot, "what is reserved is as of the slot of the balance"

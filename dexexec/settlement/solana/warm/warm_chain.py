@@ -1,0 +1,97 @@
+"""The chain as adapters, `SwapBuilder` and `SwapChecker` use it: it answers from memory where it may, else from a node.
+
+Three questions stand between an order and its send: accounts, blockhash, simulation. Each has its own source here;
+everything else goes to the nodes. A refusal never rests on memory alone: `SwapChecker` confirms it with a node.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
+from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
+from dexexec.settlement.solana.rpc.chain import Localnet, RpcChain
+from dexexec.venue import ProgramWatch
+
+ReadAccounts = Callable[[Sequence[str]], Awaitable[Accounts]]
+ReadBlockhash = Callable[[], Awaitable[Blockhash]]
+Simulate = Callable[[bytes, Sequence[str]], Awaitable[Simulation]]
+
+
+class WarmChain:
+    """`SolanaChain` over `node`, the chain behind the nodes, which serves what `accounts`, `blockhash` or `simulate` is
+    not given for."""
+
+    def __init__(
+        self,
+        node: RpcChain,
+        *,
+        accounts: ReadAccounts | None = None,
+        blockhash: ReadBlockhash | None = None,
+        simulate: Simulate | None = None,
+    ) -> None:
+        self.node = node
+        self._accounts = accounts or node.accounts
+        self._blockhash = blockhash or node.blockhash
+        self._simulate = simulate or node.simulate
+
+    async def accounts(self, addresses: Sequence[str]) -> Accounts:
+        """As `SolanaChain`."""
+        return await self._accounts(addresses)
+
+    async def blockhash(self) -> Blockhash:
+        """As `Chain`."""
+        return await self._blockhash()
+
+    async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
+        """As `SolanaChain`. Raises `ValueError` for bytes that are not a transaction."""
+        return await self._simulate(transaction, watched)
+
+    async def submit(self, signed: SignedSwap) -> SubmitAnswer:
+        """As `Chain`."""
+        return await self.node.submit(signed)
+
+    async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
+        """As `Chain`."""
+        return await self.node.status(signatures, history=history)
+
+    async def wait_for_notification(self, signature: str, seconds: float) -> None:
+        """As `NotifyingChain`."""
+        await self.node.wait_for_notification(signature, seconds)
+
+    async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
+        """As `SolanaChain`."""
+        return await self.node.program_accounts(program, filters)
+
+    def watch_program(self, program: str, filters: Sequence[AccountFilters]) -> ProgramWatch:
+        """As `ProgramWatchingChain`."""
+        return self.node.watch_program(program, filters)
+
+    async def token_accounts(self, owner: str) -> list[TokenBalance]:
+        """As `RpcChain`."""
+        return await self.node.token_accounts(owner)
+
+    def node_lags(self) -> dict[str, int]:
+        """As `RpcChain`."""
+        return self.node.node_lags()
+
+    def budget_left(self) -> dict[str, float]:
+        """As `RpcChain`."""
+        return self.node.budget_left()
+
+
+class WarmLocalnet(WarmChain):
+    """A warm chain whose coins are free."""
+
+    def __init__(
+        self,
+        node: Localnet,
+        *,
+        accounts: ReadAccounts | None = None,
+        blockhash: ReadBlockhash | None = None,
+        simulate: Simulate | None = None,
+    ) -> None:
+        super().__init__(node, accounts=accounts, blockhash=blockhash, simulate=simulate)
+        self._faucet = node
+
+    async def fund(self, owner: str, mint: str, decimals: int, amount: int) -> None:
+        """As `Faucet`."""
+        await self._faucet.fund(owner, mint, decimals, amount)
