@@ -8,13 +8,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from dexexec.errors import StartupError, install_hint
+from dexexec.localnet.blocks import SLOT_MS, Consensus
 
 if TYPE_CHECKING:
     from dexexec.localnet.command import RunningLocalnet
 
 FOLDER = "localnet"
 RPC_PORT = 8899
-SLOT_MS = 400
 
 
 @asynccontextmanager
@@ -27,7 +27,8 @@ async def alongside(data_dir: Path) -> AsyncIterator["RunningLocalnet"]:
         folder=data_dir / FOLDER,
         port=port,
         ws_port=port and port + 1,
-        slot_ms=SLOT_MS,
+        slot_ms=SLOT_MS[Consensus.ALPENGLOW],
+        consensus=Consensus.ALPENGLOW,
         programs=(),
         accounts=(),
         allow_faults=False,

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dexexec.bootstrap.localnet import FOLDER, RPC_PORT, SLOT_MS, load_command
+from dexexec.bootstrap.localnet import FOLDER, RPC_PORT, load_command
 from dexexec.bootstrap.shutdown import StopRequest
 from dexexec.cli.numbers import integer
 from dexexec.errors import StartupError
+from dexexec.localnet.blocks import SLOT_MS, Consensus
 
 _port = integer(0, 65_535, "a port, 0 to 65535")
 
@@ -40,9 +41,18 @@ def add_parser(commands: Any) -> None:
     localnet.add_argument(
         "--slot-ms",
         type=integer(0, 60_000),
-        default=SLOT_MS,
+        default=None,
         metavar="N",
-        help=f"the length of a slot in milliseconds (default: {SLOT_MS})",
+        help="the length of a slot in milliseconds"
+        f" (default: {SLOT_MS[Consensus.ALPENGLOW]}, with tower {SLOT_MS[Consensus.TOWER]})",
+    )
+    localnet.add_argument(
+        "--consensus",
+        type=Consensus,
+        choices=list(Consensus),
+        default=Consensus.ALPENGLOW,
+        metavar="|".join(Consensus),
+        help=f"how blocks become final (default: {Consensus.ALPENGLOW})",
     )
     localnet.add_argument(
         "--program", action="append", default=[], metavar="ID=FILE", help="deploy a program from its ELF file"
@@ -74,7 +84,8 @@ async def serve(
         folder=(options.data_dir or data_folder() / FOLDER).absolute(),
         port=options.port,
         ws_port=default_ws_port if options.ws_port is None else options.ws_port,
-        slot_ms=options.slot_ms,
+        slot_ms=SLOT_MS[options.consensus] if options.slot_ms is None else options.slot_ms,
+        consensus=options.consensus,
         programs=options.program,
         accounts=options.account,
         allow_faults=options.allow_faults,

@@ -5,7 +5,7 @@ that was removed, and a lower height.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -16,7 +16,7 @@ MAX_LAG = 300
 KEPT_BLOCKS = 512
 """Blocks in memory: a node with the largest lag still needs the `MAX_AGE` blocks below its own tip."""
 MAX_FORK = 31
-"""Blocks that a fork can remove; one more would be finalized."""
+"""Blocks that a fork can remove. A finalized block is never removed."""
 
 
 class Commitment(StrEnum):
@@ -27,8 +27,21 @@ class Commitment(StrEnum):
     FINALIZED = "finalized"
 
 
-DEPTH = {Commitment.PROCESSED: 0, Commitment.CONFIRMED: 2, Commitment.FINALIZED: 32}
+class Consensus(StrEnum):
+    """How a cluster agrees on its blocks."""
+
+    ALPENGLOW = "alpenglow"
+    TOWER = "tower"
+
+
+DEPTHS: Mapping[Consensus, Mapping[Commitment, int]] = {
+    # A block is finalized with its certificate, about 150 ms after it: before the block after the next.
+    Consensus.ALPENGLOW: {Commitment.PROCESSED: 0, Commitment.CONFIRMED: 1, Commitment.FINALIZED: 1},
+    Consensus.TOWER: {Commitment.PROCESSED: 0, Commitment.CONFIRMED: 2, Commitment.FINALIZED: 32},
+}
 """Blocks on top of a block from which it has that commitment."""
+SLOT_MS: Mapping[Consensus, int] = {Consensus.ALPENGLOW: 200, Consensus.TOWER: 400}
+"""Milliseconds of a slot on a cluster with that consensus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +65,17 @@ class Blocks:
     `next_slot` is above every slot that ever was. `root_slot` and all slots below stay finalized after any fork.
     """
 
-    def __init__(self, blocks: Iterable[Block], next_slot: int = 0, root_slot: int = 0) -> None:
+    def __init__(
+        self, blocks: Iterable[Block], next_slot: int = 0, root_slot: int = 0, *, consensus: Consensus
+    ) -> None:
+        self.consensus = consensus
+        self._depths = DEPTHS[consensus]
         self._blocks = deque(blocks, maxlen=KEPT_BLOCKS)
         self._by_hash = {block.hash: block for block in self._blocks}
         self.next_slot = max(next_slot, self.tip.slot + 1)
         # After a fork the tip is lower, and what counts as finalized must not become lower with it.
         rooted = (block.height for block in self._blocks if block.slot <= root_slot)
-        self._root_height = max(self._blocks[0].height, self.tip.height - DEPTH[Commitment.FINALIZED], *rooted)
+        self._root_height = max(self._blocks[0].height, self._deep_enough(self.tip), *rooted)
 
     @property
     def tip(self) -> Block:
@@ -77,12 +94,22 @@ class Blocks:
         self._blocks.append(block)
         self._by_hash[block.hash] = block
         self.next_slot = block.slot + 1
-        self._root_height = max(self._root_height, block.height - DEPTH[Commitment.FINALIZED])
+        self._root_height = max(self._root_height, self._deep_enough(block))
+
+    def migrate(self) -> None:
+        """Changes the consensus to Alpenglow, which finalizes blocks sooner and takes back no finalized one."""
+        self.consensus = Consensus.ALPENGLOW
+        self._depths = DEPTHS[self.consensus]
+        self._root_height = max(self._root_height, self._deep_enough(self.tip))
+
+    def _deep_enough(self, tip: Block) -> int:
+        """The height of the newest block that is finalized by the blocks up to `tip`."""
+        return tip.height - self._depths[Commitment.FINALIZED]
 
     def at(self, commitment: Commitment, lag: int = 0) -> Block:
         """The newest block of a commitment, on a node that is `lag` blocks behind."""
         # A chain younger than the depth has its first block as the finalized one.
-        depth = min(DEPTH[commitment], self.tip.height - self._root_height) + lag
+        depth = min(self._depths[commitment], self.tip.height - self._root_height) + lag
         return self._blocks[-1 - depth] if depth < len(self._blocks) else self._blocks[0]
 
     def newest(self, count: int) -> list[Block]:
@@ -100,7 +127,7 @@ class Blocks:
         count = -1
         for block in islice(reversed(self._blocks), lag, None):
             # A count beyond the finalized depth is shown as finalized, so it need not be exact.
-            if block.slot < slot or count > DEPTH[Commitment.FINALIZED]:
+            if block.slot < slot or count > self._depths[Commitment.FINALIZED]:
                 break
             count += 1
         return count

@@ -11,6 +11,7 @@ from pathlib import Path
 from tornado.netutil import bind_sockets
 
 from dexexec.errors import StartupError
+from dexexec.localnet.blocks import Consensus
 from dexexec.localnet.fixtures import read_account, read_program
 from dexexec.localnet.journal import Journal
 from dexexec.localnet.ledger import Ledger
@@ -29,6 +30,7 @@ class Options:
     port: int
     ws_port: int
     slot_ms: int
+    consensus: Consensus
     programs: Sequence[str]
     accounts: Sequence[str]
     allow_faults: bool
@@ -63,7 +65,7 @@ async def running(options: Options) -> AsyncIterator[RunningLocalnet]:
     """A localnet for the duration of the block. Raises `StartupError` if it cannot start."""
     # The ports first: if one is taken, no ledger is created.
     with _listening(options) as (rpc, ws), closing(Journal(options.folder)) as journal:
-        ledger = Ledger(journal, Runtime(), time.time)
+        ledger = Ledger(journal, Runtime(), time.time, consensus=options.consensus)
         notes = _load(ledger, options)
         cluster = Cluster(ledger, allow_faults=options.allow_faults)
         server = make_server(cluster)
@@ -136,6 +138,7 @@ def _banner(options: Options, journal: Journal, ledger: Ledger, port: int, ws_po
         "WebSocket": f"ws://{HOST}:{ws_port} (and ws://{HOST}:{port})",
         "Ledger": str(journal.path),
         "Genesis": ledger.genesis_hash,
+        "Consensus": options.consensus,
         "Slots": f"{slots}, now {ledger.blocks.tip.slot}",
     }
     if options.allow_faults:

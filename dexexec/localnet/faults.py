@@ -20,6 +20,7 @@ class FaultyAnswer(StrEnum):
     UNHEALTHY = "-32005"
     WOULD_FAIL = "-32002"
     BAD_SIGNATURE = "-32003"
+    UNKNOWN_METHOD = "-32601"
     BAD_PARAMS = "-32602"
     ANOTHER_SIGNATURE = "another"
     GARBAGE = "garbage"

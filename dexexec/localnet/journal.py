@@ -147,6 +147,11 @@ class Journal:
             self._put(accounts)
             self._put_block(genesis)
 
+    def put_meta(self, values: Mapping[str, bytes]) -> None:
+        """Stores values under their names."""
+        with self._commit():
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
     def put(self, accounts: Mapping[bytes, bytes | None]) -> None:
         """Stores accounts that no transaction wrote."""
         with self._commit():

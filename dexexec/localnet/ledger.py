@@ -22,8 +22,9 @@ from solders.system_program import TransferParams, transfer
 from solders.token.state import Mint
 from solders.transaction import VersionedTransaction
 
+from dexexec.errors import StartupError
 from dexexec.localnet.account_history import AccountHistory
-from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment
+from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment, Consensus
 from dexexec.localnet.faucet import FaucetError, funding_instructions, new_mint
 from dexexec.localnet.journal import Journal, LandedTransaction
 from dexexec.localnet.rpc import encoding
@@ -34,6 +35,9 @@ FAUCET_LAMPORTS = 10**18
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 SLOT_HASHES = 513
 """The newest block and the 512 before it, as many as Solana's own sysvar has."""
+
+CERTIFICATE_SLOT = "certificate_slot"
+CERTIFICATE_HASH = "certificate_hash"
 
 Listener = Callable[[bytes | None], None]
 """Called with the signature of a landed transaction, or with None after a new block or a fork."""
@@ -53,9 +57,12 @@ class Submission:
 
 
 class Ledger:
-    """The only owner of journal and runtime. `now` is Unix time in seconds."""
+    """The only owner of journal and runtime. `now` is Unix time in seconds.
 
-    def __init__(self, journal: Journal, runtime: Runtime, now: Callable[[], float]) -> None:
+    Raises `StartupError` if the chain in the journal has migrated to Alpenglow and `consensus` is the older one.
+    """
+
+    def __init__(self, journal: Journal, runtime: Runtime, now: Callable[[], float], *, consensus: Consensus) -> None:
         self._journal = journal
         self._runtime = runtime
         self._now = now
@@ -66,9 +73,17 @@ class Ledger:
             self._create_genesis()
         self.genesis_hash = str(Hash(journal.meta("genesis") or b""))
         self._faucet = Keypair.from_bytes(journal.meta("faucet") or b"")
-        self._load()
+        # A chain is made under the older consensus and migrates, as every cluster did.
+        self._load(Consensus.ALPENGLOW if journal.meta(CERTIFICATE_SLOT) else Consensus.TOWER)
         # Nothing may land in the genesis block, which is finalized from the start.
         self.tick()
+        if consensus is Consensus.ALPENGLOW:
+            self.migrate()
+        elif self.blocks.consensus is Consensus.ALPENGLOW:
+            raise StartupError(
+                f"the chain in {journal.path} has migrated to alpenglow, and no chain goes back:"
+                " give another --data-dir, or --consensus alpenglow"
+            )
 
     def _create_genesis(self) -> None:
         faucet = Keypair()
@@ -81,9 +96,9 @@ class Ledger:
         meta = {"faucet": bytes(faucet), "genesis": secrets.token_bytes(32)}
         self._journal.create_genesis(meta, _stored(accounts), genesis)
 
-    def _load(self) -> None:
+    def _load(self, consensus: Consensus) -> None:
         marks = (int(self._journal.meta(name) or b"0") for name in ("next_slot", "root_slot"))
-        self.blocks = Blocks(self._journal.blocks(), *marks)
+        self.blocks = Blocks(self._journal.blocks(), *marks, consensus=consensus)
         self._begin_block()
         accounts = [(Pubkey(address), Account.from_bytes(data)) for address, data in self._journal.accounts()]
         # A program is loaded when its account is written, and reads its code from its data account then.
@@ -124,6 +139,25 @@ class Ledger:
         self._history.forget_after(slot)
         self.tick()
         return gone
+
+    # Consensus
+
+    def migrate(self) -> None:
+        """Changes the consensus to Alpenglow for good, if that has not happened yet."""
+        if self.blocks.consensus is Consensus.ALPENGLOW:
+            return
+        last = self.blocks.at(Commitment.FINALIZED)
+        self._journal.put_meta({CERTIFICATE_SLOT: str(last.slot).encode(), CERTIFICATE_HASH: last.hash.encode()})
+        self.blocks.migrate()
+        self._notify(None)
+
+    def certified_block(self) -> tuple[int, bytes] | None:
+        """The slot and the id of the last block of the older consensus. None: the chain has not migrated."""
+        slot = self._journal.meta(CERTIFICATE_SLOT)
+        if slot is None:
+            return None
+        block_id = Hash.from_string((self._journal.meta(CERTIFICATE_HASH) or b"").decode())
+        return int(slot), bytes(block_id)
 
     # Transactions
 

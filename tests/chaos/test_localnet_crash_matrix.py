@@ -74,5 +74,5 @@ async def test_no_transaction_is_lost_or_doubled_by_a_fault_while_it_settles(
     struck: Sequence[Case], servers: Servers, tmp_path: Path
 ) -> None:
     with localnet_processes(tmp_path) as start:
-        url = await start("--slot-ms", str(SLOT_MS)).url()
+        url = await start("--slot-ms", str(SLOT_MS), "--consensus", "tower").url()
         await all_survive(struck, partial(survive_on_localnet, servers, url), AT_ONCE)

@@ -26,6 +26,10 @@ def _fork(call: Call) -> dict[str, Any]:
     return {"unconfirmed": [base58.encode(signature) for signature in gone]}
 
 
+def _migrate(call: Call) -> None:
+    call.ledger.migrate()
+
+
 def _advance(call: Call) -> int:
     # One by one, so that late transactions land in their own slots.
     for _ in range(call.integer(0, "slots", MAX_ADVANCE)):
@@ -37,5 +41,6 @@ METHODS: dict[str, Method] = {
     f"{PREFIX}advanceSlots": _advance,
     f"{PREFIX}fork": _fork,
     f"{PREFIX}getFaults": _get,
+    f"{PREFIX}migrate": _migrate,
     f"{PREFIX}setFaults": _set,
 }

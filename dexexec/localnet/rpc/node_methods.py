@@ -9,6 +9,8 @@ from dexexec.localnet.runtime import SLOTS_PER_EPOCH
 
 MAX_HEALTHY_LAG = 128
 """Slots by which a healthy node may be behind."""
+CERTIFICATE_BYTES = 192
+"""Length of an aggregated BLS signature."""
 
 
 def _health(call: Call) -> str:
@@ -24,6 +26,16 @@ def _version(_: Call) -> dict[str, Any]:
 
 def _genesis_hash(call: Call) -> str:
     return call.ledger.genesis_hash
+
+
+def _genesis_certificate(call: Call) -> dict[str, Any] | None:
+    certified = call.ledger.certified_block()
+    if certified is None:
+        return None
+    slot, block_id = certified
+    # There are no validators here whose signatures could be aggregated.
+    signature = {"bitmap": [], "signature": [0] * CERTIFICATE_BYTES}
+    return {"block": {"blockId": list(block_id), "slot": slot}, "signature": signature}
 
 
 def _slot(call: Call) -> int:
@@ -84,6 +96,7 @@ def _prioritization_fees(call: Call) -> list[dict[str, int]]:
 
 
 METHODS: dict[str, Method] = {
+    "getAgGenesisCert": _genesis_certificate,
     "getBlockHeight": _block_height,
     "getBlockTime": _block_time,
     "getEpochInfo": _epoch_info,

@@ -19,6 +19,7 @@ from dexexec.localnet.faults import AnswerFault, FaultyAnswer
 from dexexec.localnet.ledger import Ledger
 from dexexec.localnet.rpc import dispatch
 from dexexec.localnet.rpc.errors import (
+    METHOD_NOT_FOUND,
     NODE_UNHEALTHY,
     PREFLIGHT_FAILURE,
     SIGNATURE_VERIFICATION_FAILURE,
@@ -47,6 +48,7 @@ REFUSALS = {
     FaultyAnswer.BAD_SIGNATURE: RpcError(
         SIGNATURE_VERIFICATION_FAILURE, "Transaction signature verification failure", {"err": "SignatureFailure"}
     ),
+    FaultyAnswer.UNKNOWN_METHOD: RpcError(METHOD_NOT_FOUND, "Method not found"),
     FaultyAnswer.BAD_PARAMS: InvalidParamsError("a field cannot be read"),
 }
 """Fixed answers in a node's wording, for every request."""
@@ -136,6 +138,7 @@ class RpcHandler(RequestHandler):
                 FaultyAnswer.UNHEALTHY
                 | FaultyAnswer.WOULD_FAIL
                 | FaultyAnswer.BAD_SIGNATURE
+                | FaultyAnswer.UNKNOWN_METHOD
                 | FaultyAnswer.BAD_PARAMS as refusal
             ):
                 self._reply(dispatch.refuse(document, REFUSALS[refusal]))

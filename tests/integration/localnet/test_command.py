@@ -17,6 +17,7 @@ from solders.pubkey import Pubkey
 from tornado.websocket import websocket_connect
 
 from dexexec.errors import StartupError, install_hint
+from dexexec.localnet.blocks import Consensus
 from dexexec.localnet.command import Options, serve
 from dexexec.localnet.runtime import Runtime
 from tests.support.localnet.in_process import SOL, rpc, sign
@@ -31,7 +32,7 @@ async def test_the_banner_has_the_address_and_sigterm_ends_it(tmp_path: Path) ->
         url = await process.url()
         assert await rpc(url, "getGenesisHash") in process.out
         assert str(tmp_path / "ledger") in process.out
-        for word in ("requestAirdrop", "getHealth", "every 400 ms"):
+        for word in ("requestAirdrop", "getHealth", "every 200 ms", "alpenglow"):
             assert word in process.out
         [address] = [line.split()[1] for line in process.out.splitlines() if line.strip().startswith("WebSocket")]
         open_socket = await websocket_connect(address)
@@ -45,10 +46,31 @@ async def test_the_banner_has_the_address_and_sigterm_ends_it(tmp_path: Path) ->
 
 async def test_slots_pass_by_themselves(tmp_path: Path) -> None:
     with localnet_processes(tmp_path) as start:
-        url = await start("--slot-ms", "5").url()
+        url = await start("--slot-ms", "5", "--consensus", "tower").url()
         while await rpc(url, "getSlot", {"commitment": "finalized"}) < 3:
             pass
         assert await rpc(url, "getBlockHeight", {"commitment": "processed"}) >= 35
+
+
+async def test_a_chain_migrates_to_alpenglow_and_never_back(tmp_path: Path) -> None:
+    with localnet_processes(tmp_path) as start:
+        older = start("--consensus", "tower")
+        url = await older.url()
+        assert "every 400 ms" in older.out
+        assert await rpc(url, "getAgGenesisCert") is None
+        await older.kill()
+        for _ in range(2):
+            migrated = start()
+            url = await migrated.url()
+            certificate = await rpc(url, "getAgGenesisCert")
+            assert await rpc(url, "getSlot") >= certificate["block"]["slot"]
+            assert len(certificate["block"]["blockId"]) == 32
+            assert len(certificate["signature"]["signature"]) == 192
+            await migrated.kill()
+        back = start("--consensus", "tower")
+        assert await back.ended() == 2
+        assert "has migrated to alpenglow" in back.out
+        assert back.out.count("\n") == 1
 
 
 async def test_a_second_process_on_the_same_ledger_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -127,6 +149,7 @@ def test_a_file_that_cannot_be_used_is_named(
         port=0,
         ws_port=0,
         slot_ms=400,
+        consensus=Consensus.TOWER,
         programs=programs,
         accounts=accounts,
         allow_faults=False,

@@ -10,7 +10,7 @@ from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from dexexec.localnet.blocks import Commitment
+from dexexec.localnet.blocks import Commitment, Consensus
 from dexexec.localnet.journal import Journal
 from dexexec.localnet.ledger import Ledger, Submission
 from dexexec.localnet.runtime import Runtime
@@ -55,7 +55,7 @@ class Model:
 def test_balances_are_those_of_what_landed_and_disk_and_memory_agree(tmp_path: Path, seed: int) -> None:
     rng, wallets = random.Random(seed), [Keypair() for _ in range(3)]
     with closing(Journal(tmp_path)) as journal:
-        ledger = Ledger(journal, Runtime(), time.time)
+        ledger = Ledger(journal, Runtime(), time.time, consensus=Consensus.TOWER)
         for wallet in wallets:
             ledger.airdrop(wallet.pubkey(), 1_000 * SOL)
         for _ in range(32):
@@ -73,7 +73,7 @@ def test_balances_are_those_of_what_landed_and_disk_and_memory_agree(tmp_path: P
         balances = {wallet.pubkey(): model.balance(wallet.pubkey()) for wallet in wallets}
         check(ledger, balances, model.landed)
     with closing(Journal(tmp_path)) as journal:
-        check(Ledger(journal, Runtime(), time.time), balances, model.landed)
+        check(Ledger(journal, Runtime(), time.time, consensus=Consensus.TOWER), balances, model.landed)
 
 
 def check(ledger: Ledger, balances: dict[Pubkey, int], landed: set[bytes]) -> None:

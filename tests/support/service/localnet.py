@@ -6,6 +6,7 @@ from pathlib import Path
 
 from solders.keypair import Keypair
 
+from dexexec.localnet.blocks import Consensus
 from tests.support.localnet.in_process import rpc
 from tests.support.service.process import Launcher, Process
 
@@ -15,12 +16,13 @@ Funds = Mapping[str, tuple[int, int]]
 """By mint, "" for lamports: its decimals, and the balance in base units."""
 
 
-async def start_localnet(launcher: Launcher, folder: Path, *options: str) -> tuple[Process, str]:
+async def start_localnet(
+    launcher: Launcher, folder: Path, *options: str, consensus: Consensus = Consensus.TOWER
+) -> tuple[Process, str]:
     """Start a localnet that keeps its ledger in `folder`, or goes on with the one there; returns it and its URL."""
     ports = ("--port", "0", "--ws-port", "0")
-    process = launcher.start(
-        "localnet", *ports, "--slot-ms", str(SLOT_MS), "--data-dir", str(folder), "--allow-faults", *options
-    )
+    mode = ("--slot-ms", str(SLOT_MS), "--consensus", consensus, "--allow-faults")
+    process = launcher.start("localnet", *ports, *mode, "--data-dir", str(folder), *options)
     return process, await asyncio.to_thread(process.address, "RPC")
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from dexexec.cli.main import parser
+from dexexec.localnet.blocks import SLOT_MS, Consensus
 from dexexec.localnet.faults import AnswerFault, Faults, FaultyAnswer, ForgottenStatuses
 from dexexec.localnet.lies import HONEST
 from dexexec.localnet.rpc.dispatch import FAULT_METHODS, METHODS
@@ -43,5 +44,7 @@ def test_every_option_is_documented_with_its_default() -> None:
     [commands] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
     there = {action.option_strings[-1]: action.default for action in commands.choices["localnet"]._actions}
     assert re.findall(r"^\| `(--[a-z-]+)", TEXT, re.MULTILINE) == [name for name in there if name != "--help"]
-    for name in ("--port", "--slot-ms"):
-        assert re.search(rf"^\| `{name} N` \| `{there[name]}` \|", TEXT, re.MULTILINE)
+    assert re.search(rf"^\| `--port N` \| `{there['--port']}` \|", TEXT, re.MULTILINE)
+    lengths = f"`{SLOT_MS[Consensus.ALPENGLOW]}`, with `tower` `{SLOT_MS[Consensus.TOWER]}`"
+    assert f"| `--slot-ms N` | {lengths} |" in TEXT
+    assert f"| `--consensus NAME` | `{there['--consensus']}` |" in TEXT

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexexec.localnet.blocks import KEPT_BLOCKS, MAX_AGE, MAX_FORK, Block, Blocks, Commitment
+from dexexec.localnet.blocks import KEPT_BLOCKS, MAX_AGE, MAX_FORK, Block, Blocks, Commitment, Consensus
 
 PROCESSED, CONFIRMED, FINALIZED = Commitment
 
 
-def chain(length: int) -> Blocks:
+def chain(length: int, consensus: Consensus = Consensus.TOWER) -> Blocks:
     """Blocks 0 to length - 1, whose hashes are their slots."""
-    blocks = Blocks([Block(0, 0, "0", 0)])
+    blocks = Blocks([Block(0, 0, "0", 0)], consensus=consensus)
     for slot in range(1, length):
         blocks.append(blocks.next(str(slot), slot))
     return blocks
@@ -44,6 +44,23 @@ def test_confirmed_comes_after_2_slots_and_finalized_after_32() -> None:
     assert [slot for slot in seen if seen[slot] is PROCESSED] == [98, 99]
     assert [slot for slot in seen if seen[slot] is CONFIRMED] == list(range(68, 98))
     assert seen[67] is FINALIZED
+
+
+def test_with_alpenglow_a_block_is_confirmed_and_finalized_at_once_after_1_slot() -> None:
+    blocks = chain(100, Consensus.ALPENGLOW)
+    assert [blocks.at(level).slot for level in Commitment] == [99, 98, 98]
+    assert [blocks.at(level, lag=10).slot for level in Commitment] == [89, 88, 88]
+    assert (blocks.commitment(99), blocks.commitment(98)) == (PROCESSED, FINALIZED)
+    assert [block.slot for block in blocks.fork(1_000)] == [99], "only the block that is not finalized"
+
+
+def test_a_chain_that_migrates_finalizes_sooner_and_keeps_what_was_final() -> None:
+    blocks = chain(100)
+    blocks.fork(20)
+    root = blocks.at(FINALIZED)
+    blocks.migrate()
+    assert root.slot < blocks.at(FINALIZED).slot == blocks.tip.slot - 1
+    assert len(blocks.fork(1_000)) == 1
 
 
 def test_a_young_chain_has_its_first_block_finalized() -> None:
@@ -81,14 +98,16 @@ def test_what_is_finalized_stays_so_when_a_forked_chain_is_loaded_again() -> Non
     blocks = chain(100)
     root = blocks.at(FINALIZED)
     blocks.fork(20)
-    again = Blocks(reversed(blocks.newest(KEPT_BLOCKS)), blocks.next_slot, root.slot)
+    again = Blocks(reversed(blocks.newest(KEPT_BLOCKS)), blocks.next_slot, root.slot, consensus=Consensus.TOWER)
     assert again.at(FINALIZED) == root
     assert again.at(CONFIRMED).slot == 77
 
 
-@given(st.lists(st.integers(0, 40), max_size=30), st.integers(0, 300))
-def test_after_any_forks_slots_only_rise_and_heights_have_no_gaps(forks: list[int], lag: int) -> None:
-    blocks, highest = chain(40), 39
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(0, 300), st.sampled_from(Consensus))
+def test_after_any_forks_slots_only_rise_and_heights_have_no_gaps(
+    forks: list[int], lag: int, consensus: Consensus
+) -> None:
+    blocks, highest = chain(40, consensus), 39
     finalized: list[Block] = []
     for number, count in enumerate(forks):
         finalized.append(blocks.at(FINALIZED))
@@ -116,5 +135,5 @@ def test_old_blocks_are_forgotten() -> None:
 
 @pytest.mark.parametrize("next_slot", [0, 500])
 def test_a_chain_that_is_loaded_again_never_repeats_a_slot(next_slot: int) -> None:
-    blocks = Blocks([Block(7, 5, "a", 0), Block(9, 6, "b", 0)], next_slot)
+    blocks = Blocks([Block(7, 5, "a", 0), Block(9, 6, "b", 0)], next_slot, consensus=Consensus.TOWER)
     assert blocks.next("c", 0) == Block(max(10, next_slot), 7, "c", 0)
