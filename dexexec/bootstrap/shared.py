@@ -19,6 +19,7 @@ from dexexec.broker.permissions import channel
 from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock, SystemClock
+from dexexec.config.redis_url import Kind, RedisAddress
 from dexexec.config.settings import Settings
 from dexexec.domain.event import Event
 from dexexec.errors import UnavailableError
@@ -26,6 +27,7 @@ from dexexec.failpoints import Failpoints
 from dexexec.feed.ended_orders import EndedOrders
 from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.halt_watch import HaltWatch
+from dexexec.feed.listeners import OtherListeners
 from dexexec.feed.publisher import Outgoing, Publisher
 from dexexec.observe.observer import Observer
 from dexexec.store import Database, Dispatcher, Store, migrate
@@ -111,6 +113,8 @@ async def open_shared(
             failpoints,
             listener=heard,
             dropped=observer.metrics.events_dropped,
+            others=OtherListeners(countable=RedisAddress.parse(servers.redis_url).kind is Kind.SINGLE),
+            clock=clock,
         )
         orders = None
         reads = None

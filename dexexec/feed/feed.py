@@ -68,8 +68,7 @@ class Feed:
     ) -> None:
         self._history = history
         self._redis = redis
-        self._channel = publisher.channel
-        self._origin = publisher.origin
+        self._publisher = publisher
         self._followed = followed
         self._failpoints = failpoints
         self._observe = observe
@@ -148,7 +147,7 @@ class Feed:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(self._channel)
+                    await pubsub.subscribe(self._publisher.channel)
                     while True:
                         raise_if_cancelled()
                         await self._receive(pubsub)
@@ -162,6 +161,7 @@ class Feed:
                     self._observe.server_unavailable("listening to events", error)
             finally:
                 self.listening.clear()
+                self._publisher.listening(own=False)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -179,8 +179,10 @@ class Feed:
             # Also after each reconnection, which redis-py does by itself. Messages in between reached no subscriber, so
             # the versions are polled at once.
             self.listening.set()
+            self._publisher.listening(own=True)
             self._stale.set()
-        elif message["type"] == "message" and not comes_from(self._origin, message["data"]):
+        elif message["type"] == "message" and not comes_from(self._publisher.origin, message["data"]):
+            self._publisher.heard()
             await self._failpoints.reach(Failpoint.HEARD)
             if len(self._followed):
                 self._dispatch(message["data"])

@@ -1,7 +1,8 @@
 """Announces committed events: to the feed of this process directly, and to those of other processes over Redis.
 
 Between the store and the feed on an order's way. Messages may be lost: the feed then reads the events from Postgres.
-A message is a batch of lines. The first names the process that it comes from; the others are `orderId seq json`.
+A message is a batch of lines. The first names the process that it comes from; the others are `orderId seq json`. A
+message without others announces a new listener.
 """
 
 import asyncio
@@ -15,9 +16,11 @@ from uuid import UUID, uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from dexexec.clock import Clock, SystemClock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.event import Event
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
+from dexexec.feed.listeners import OtherListeners
 
 MAX_WAITING = 10_000
 MAX_BATCH = 500
@@ -49,8 +52,8 @@ class Announcement:
 def encode(origin: bytes, batch: Iterable[Outgoing]) -> bytes:
     """Make the message by which the process `origin` announces `batch`."""
     # `Event.encode()` holds no newline, so newlines can separate the events.
-    lines = (b"%b %d %b" % (str(item.event.order_id).encode(), item.event.seq, item.payload) for item in batch)
-    return b"\n".join([origin, *lines])
+    lines = [b"%b %d %b" % (str(item.event.order_id).encode(), item.event.seq, item.payload) for item in batch]
+    return b"\n".join([origin, *(lines or [b""])])
 
 
 def comes_from(origin: bytes, message: bytes) -> bool:
@@ -88,6 +91,9 @@ class Publisher:
         failpoints: Failpoints = NO_FAILPOINTS,
         listener: Callable[[Sequence[Outgoing]], None] = lambda _: None,
         dropped: Callable[[int], None] = lambda _: None,
+        *,
+        others: OtherListeners | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.channel = channel
         self.origin = uuid4().hex.encode()
@@ -96,8 +102,11 @@ class Publisher:
         self._failpoints = failpoints
         self._listener = listener
         self._dropped = dropped
+        self._others = others or OtherListeners()
+        self._clock = clock or SystemClock()
         self._waiting: deque[Outgoing] = deque(maxlen=MAX_WAITING)
         self._wake = asyncio.Event()
+        self._greets = False  # the next message also announces the feed of this process
         self.lost = 0
         """Events that were not published: the oldest of a full buffer, and those that Redis refused."""
 
@@ -111,17 +120,33 @@ class Publisher:
             self._waiting.extend(outgoing)
             self._wake.set()
 
+    def listening(self, *, own: bool) -> None:
+        """Take note that the feed of this process begins or ends to receive what is published. When it begins, the
+        publishers of other processes are informed."""
+        self._others.listening(own=own)
+        if own:
+            self._greets = True
+            self._wake.set()
+
+    def heard(self) -> None:
+        """Take note of a message of another process."""
+        self._others.heard()
+
     async def run(self) -> None:
-        """Publish until cancelled: in one message all events that came while the previous one was sent."""
+        """Publish until cancelled: in one message all events that came while the previous one was sent. Without
+        another process that listens, nothing is published."""
         pause = FIRST_PAUSE
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
+            while self._waiting or self._greets:
                 batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
                 await self._failpoints.reach(Failpoint.ANNOUNCING)
+                if not self._greets and not self._others.expected(self._clock.monotonic()):
+                    continue
+                self._greets = False
                 try:
-                    await self._redis.publish(self.channel, encode(self.origin, batch))
+                    receivers = await self._redis.publish(self.channel, encode(self.origin, batch))
                 except (RedisError, OSError):
                     # Not tried again: by the time Redis is back, the feeds have read these events from Postgres.
                     self._count_lost(len(batch))
@@ -129,6 +154,7 @@ class Publisher:
                     pause = min(pause * 2, LONGEST_PAUSE)
                 else:
                     pause = FIRST_PAUSE
+                    self._others.counted(receivers, self._clock.monotonic())
                 raise_if_cancelled()
 
     def _count_lost(self, count: int) -> None:

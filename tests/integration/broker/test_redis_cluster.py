@@ -19,6 +19,7 @@ from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError, UnusableError
+from dexexec.feed.listeners import OtherListeners
 from dexexec.feed.publisher import Publisher
 from dexexec.store import Address
 from tests.support.parts import running
@@ -73,7 +74,7 @@ async def test_a_feed_receives_what_another_process_announces_without_reading_po
     prefix = cluster.prefix(1)
     url, channel = cluster.url(), f"{prefix}:events"
     async with memory_record() as record, client(url, prefix) as near, client(url, prefix) as far:
-        publisher = Publisher(far, channel)
+        publisher = Publisher(far, channel, others=OtherListeners(countable=False))
         async with running(publisher.run()), open_api(record, near, channel) as api:
             order_id = await record.create()
             listener = await api.connect()

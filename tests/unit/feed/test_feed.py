@@ -50,10 +50,11 @@ class Channel:
     async def subscribe(self, _channel: str) -> None:
         await self.publish("", b"", kind="subscribe")
 
-    async def publish(self, _channel: str, message: bytes, kind: str = "message") -> None:
+    async def publish(self, _channel: str, message: bytes, kind: str = "message") -> int:
         if self.down:
             raise RedisConnectionError("down")
         self.messages.put_nowait({"type": kind, "data": message})
+        return 1
 
     async def get_message(self, timeout: float) -> dict[str, object]:
         self.taken += 1

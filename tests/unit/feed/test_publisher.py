@@ -14,8 +14,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
-from dexexec.feed import publisher
+from dexexec.feed import listeners, publisher
 from dexexec.feed.publisher import MAX_WAITING, Outgoing, Publisher, comes_from, decode, encode
+from dexexec.testing.clock import ManualClock
 from tests.support.parts import running
 from tests.support.waiting import until
 
@@ -28,9 +29,10 @@ def event(seq: int = 1, order_id: UUID | None = None, detail: dict[str, object] 
 
 
 class FakeRedis:
-    """Publishes into a list; while `down`, it refuses. `gate` holds a publish on its way."""
+    """Publishes into a list; while `down`, it refuses. `gate` holds a publish on its way. A message has `receivers`."""
 
     def __init__(self) -> None:
+        self.receivers = 1
         self.published: list[bytes] = []
         self.refused = 0
         self.down = False
@@ -38,13 +40,14 @@ class FakeRedis:
         self.gate.set()
         self.changed = asyncio.Event()
 
-    async def publish(self, _channel: str, message: bytes) -> None:
+    async def publish(self, _channel: str, message: bytes) -> int:
         self.changed.set()
         await self.gate.wait()
         if self.down:
             self.refused += 1
             raise RedisConnectionError("down")
         self.published.append(message)
+        return self.receivers
 
     async def until(self, count: int) -> None:
         await until(lambda: len(self.published) >= count)
@@ -211,11 +214,12 @@ async def test_a_cancellation_that_the_client_swallows_still_ends_the_publisher(
     fake = FakeRedis()
     fake.gate.clear()
 
-    async def swallow(_channel: str, message: bytes) -> None:
+    async def swallow(_channel: str, message: bytes) -> int:
         try:
-            await FakeRedis.publish(fake, _channel, message)
+            return await FakeRedis.publish(fake, _channel, message)
         except asyncio.CancelledError:  # as wait_for of Python 3.11 does
             fake.published.append(message)
+            return 1
 
     fake.publish = swallow  # type: ignore[method-assign]
     subject = publisher_on(fake)
@@ -226,3 +230,48 @@ async def test_a_cancellation_that_the_client_swallows_still_ends_the_publisher(
     done, _ = await asyncio.wait([run], timeout=5)
     assert done
     assert run.cancelled()
+
+
+def seqs(fake: FakeRedis) -> list[list[int]]:
+    return [[a.seq for a in decode(message)] for message in fake.published]
+
+
+async def test_without_another_listener_only_one_message_in_a_while_is_published() -> None:
+    fake, clock, heard = FakeRedis(), ManualClock(), list[Outgoing]()
+    subject = Publisher(cast("redis.asyncio.Redis", fake), "events", listener=heard.extend, clock=clock)
+    subject.listening(own=True)
+    async with running(subject.run()):
+        await fake.until(1)
+        for seq in (1, 2):
+            subject.announce([event(seq)])
+        await until(lambda: not subject._waiting)
+        clock.advance(listeners.COUNT_SECONDS)
+        subject.announce([event(3)])
+        await fake.until(2)
+    assert seqs(fake) == [[], [3]]
+    assert [one.event.seq for one in heard] == [1, 2, 3]
+    assert subject.lost == 0
+
+
+async def test_a_new_listener_is_heard_and_gets_the_next_event() -> None:
+    fake = FakeRedis()
+    subject = Publisher(cast("redis.asyncio.Redis", fake), "events", clock=ManualClock())
+    subject.listening(own=True)
+    async with running(subject.run()):
+        await fake.until(1)
+        fake.receivers = 2
+        subject.heard()
+        for seq in (1, 2, 3):
+            subject.announce([event(seq)])
+            await fake.until(1 + seq)
+    assert seqs(fake) == [[], [1], [2], [3]]
+
+
+async def test_a_feed_that_begins_to_listen_announces_itself_also_to_an_older_version() -> None:
+    fake = FakeRedis()
+    subject = publisher_on(fake)
+    async with running(subject.run()):
+        subject.listening(own=True)
+        await fake.until(1)
+    assert comes_from(subject.origin, fake.published[0])
+    assert decode(fake.published[0]) == []
