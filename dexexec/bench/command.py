@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -36,6 +36,8 @@ SPARE_FILES = 200
 def main(options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]) -> int:
     """Measure, print the report and return the exit code. Raises `StartupError`."""
     profile = QUICK if options.quick else FULL
+    if options.rtt_ms is not None:
+        profile = replace(profile, rtt_ms=options.rtt_ms)
     names = [name for name in (PARTS if options.url is None else REMOTE_PARTS) if name in (options.only or PARTS)]
     if not names:
         raise StartupError(f"with --url only these can be measured: {', '.join(REMOTE_PARTS)}")

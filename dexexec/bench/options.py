@@ -6,6 +6,8 @@ from typing import Any
 
 from dexexec.bench.profile import PARTS
 
+MAX_RTT_MS = 5_000
+
 
 def add_parser(commands: Any) -> None:
     """Add the command to the command line."""
@@ -26,6 +28,13 @@ def add_parser(commands: Any) -> None:
     bench.add_argument(
         "--url", default=None, help="measure the server at this URL: this service, or another with the same API"
     )
+    bench.add_argument(
+        "--rtt-ms",
+        type=_milliseconds,
+        default=None,
+        metavar="LIST",
+        help="the part venues: how far away the node is, round trip times in ms by comma (default: 0,30,100,300)",
+    )
     bench.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write JSON to FILE (- for stdout)")
 
 
@@ -36,3 +45,10 @@ def _parts(text: str) -> tuple[str, ...]:
         problem = f"unknown part: {', '.join(unknown)}" if unknown else "no part given"
         raise argparse.ArgumentTypeError(f"{problem} (choose from {', '.join(PARTS)})")
     return names
+
+
+def _milliseconds(text: str) -> tuple[int, ...]:
+    values = [value.strip() for value in text.split(",")]
+    if not all(value.isdecimal() and int(value) <= MAX_RTT_MS for value in values):
+        raise argparse.ArgumentTypeError(f"must be whole numbers of 0 to {MAX_RTT_MS} ms, separated by commas")
+    return tuple(dict.fromkeys(map(int, values)))

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 PARTS = (
-    "primitives", "throughput", "metrics", "latency", "fanout", "memory", "intake", "overload", "resting", "history",
+    "primitives", "throughput", "metrics", "latency", "venues", "fanout", "memory", "intake", "overload", "resting",
+    "history",
 )  # fmt: skip
 """In the order in which they run: the limits first, and what fills the disk last."""
 REMOTE_PARTS = ("primitives", "throughput", "latency", "intake", "overload")
@@ -21,6 +22,9 @@ class Profile:
     metrics_seconds: float = 4.0
     rates: tuple[int, ...] = (50, 200, 500)
     rate_seconds: float = 15.0
+    rtt_ms: tuple[int, ...] = (0, 30, 100, 300)
+    warm_orders: int = 100
+    cold_orders: int = 8
     sockets: tuple[int, ...] = (1_000, 10_000)
     fan_rounds: int = 3
     idle_sockets: int = 10_000
@@ -44,6 +48,9 @@ QUICK = Profile(
     metrics_seconds=0.6,
     rates=(50, 200),
     rate_seconds=1.0,
+    rtt_ms=(100,),
+    warm_orders=5,
+    cold_orders=1,
     sockets=(200,),
     fan_rounds=1,
     idle_sockets=500,

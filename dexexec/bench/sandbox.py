@@ -69,14 +69,17 @@ class BenchServers:
 
     def __init__(
         self,
+        *,
         running: Servers,
         folder: Path,
+        settings: Settings,
         environ: Mapping[str, str],
         processes: ProcessGroup,
         say: Callable[[str], None],
     ) -> None:
         self.running = running
         self.folder = folder
+        self.settings = settings
         self.processes = processes
         self.say = say
         passed = {name: value for name, value in environ.items() if not name.startswith(WITHHELD_VARIABLES)}
@@ -159,7 +162,9 @@ def open_bench_servers(
             asyncio.run(_check_reachable(running))
             processes = ProcessGroup(folder, stop_requested)
             try:
-                yield BenchServers(running, folder, environ, processes, say)
+                yield BenchServers(
+                    running=running, folder=folder, settings=settings, environ=environ, processes=processes, say=say
+                )
             finally:
                 processes.close()
     finally:

@@ -1,5 +1,7 @@
 """The settings of the networks with real transactions. `Settings` includes them."""
 
+from pathlib import Path
+
 from pydantic import BaseModel, Field
 
 
@@ -25,6 +27,10 @@ class SolanaSettings(BaseModel):
     )
     spend_wrapped_sol: bool = Field(
         True, description="let sales of SOL use SOL that the wallet had wrapped before, if its other SOL is not enough"
+    )
+
+    program_dumps: Path | None = Field(
+        None, description="folder with dumps of the venues' programs, for `bench` and tests; the service needs none"
     )
 
     def check_prices(self) -> None:

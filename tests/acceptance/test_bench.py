@@ -113,6 +113,17 @@ def test_resting_orders_are_measured_and_triggered_in_order(given: dict[str, str
     assert found["resting.full.first_trigger"] <= found["resting.full.first_sent"]
 
 
+@pytest.mark.long
+@pytest.mark.alone
+@pytest.mark.timeout(120)
+def test_the_distance_to_the_node_is_measured(given: dict[str, str]) -> None:
+    document = measured("--only", "venues", "--rtt-ms", "50", environment=given)
+    assert document["faults"] == []
+    found = figures(document)
+    assert {general(key).replace(".cold.", ".warm.").replace(".node.", ".local.") for key in found} <= documented()
+    assert all(found[key] >= 50 for key in found if key.endswith("confirmed_p50")), "nothing lands without a round trip"
+
+
 @pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_a_server_that_runs_already_is_measured_from_outside(launcher: Launcher) -> None:

@@ -28,9 +28,12 @@ class Target:
         return cls(parts.hostname or "127.0.0.1", parts.port or 80)
 
 
-def order_request(target: Target, path: str = EXECUTE) -> bytes:
-    """The POST of an order, in the form that every server of the same API accepts."""
-    body = b'{"side":"buy","amount":"0.01"}'
+ORDER = b'{"side":"buy","amount":"0.01"}'
+"""An order that every server of the same API accepts."""
+
+
+def order_request(target: Target, path: str = EXECUTE, body: bytes = ORDER) -> bytes:
+    """The POST of an order."""
     head = f"POST {path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
