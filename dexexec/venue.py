@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from dexexec.clock import Clock
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.launch import NewPool
+from dexexec.domain.pace import Pace
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
@@ -215,6 +216,15 @@ class SolanaChain(Chain, Protocol):
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """Simulate a transaction (signed or not), with its effects on the accounts `watched`. Raises `VenueError`."""
+
+
+@runtime_checkable
+class PacedChain(Protocol):
+    """A chain whose slots are measured: the networks `localnet` and `solana`."""
+
+    @property
+    def pace(self) -> Pace:
+        """The pace now. It changes: slots get shorter, and a cluster may change its consensus while this runs."""
 
 
 @runtime_checkable

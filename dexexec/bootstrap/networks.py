@@ -244,6 +244,7 @@ class _Solana:
                 return Wallet.read(key.get_secret_value())
             return Wallet.kept_in(self.settings.data_folder() / WALLET_FILE)
 
+        await chain.learn_finality()
         self._add(Network.LOCALNET, chain, self._payers(read), Network.LOCALNET, genesis)
 
     async def cluster(self) -> None:
@@ -282,6 +283,7 @@ class _Solana:
                 await self._check_payers(chain, payers, cluster)
         except VenueError as error:
             raise startup_error(error)(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
+        await chain.learn_finality()
         self._add(Network.SOLANA, chain, payers, cluster, genesis)
 
     def _payers(self, read: "Callable[[], Wallet]") -> list[Payer]:
@@ -335,6 +337,7 @@ class _Solana:
         networks.clusters[name] = cluster
         networks.genesis[name] = genesis
         networks.background.append(chain.run)
+        networks.background.append(chain.follow_finality)
         for payer in payers:
             networks.of(payer.name).wallets[name] = payer.address
         if warm is None:

@@ -1,5 +1,6 @@
 """The log events of venues and of the nodes that they need: a part of `Observer`."""
 
+from dexexec.domain.pace import Finality
 from dexexec.domain.quote import SwapRequest
 from dexexec.observe.log import Logger
 from dexexec.observe.metrics import Metrics
@@ -64,6 +65,10 @@ class VenueEvents:
         """A node answers again or has caught up."""
         self.log.info("node is back", node=node)
         self.metrics.node_seen(node, usable=True)
+
+    def finality_learned(self, finality: Finality) -> None:
+        """The nodes of a Solana cluster show when a confirmed block is final there. It decides what swaps wait for."""
+        self.log.info("cluster's finality", finality=finality)
 
     def priority_fee_unknown(self, why: str) -> None:
         """No node reports the priority fees that others pay. The last known fee is offered, or the minimum."""

@@ -11,6 +11,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dexexec.clock import SystemClock
+from dexexec.domain.pace import Finality
 from dexexec.domain.swap import Blockhash, SignedSwap
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
@@ -24,9 +25,10 @@ SHORT_TIMEOUTS = NodePoolOptions(timeout=2.0, grace=0.1)
 
 @dataclass
 class RecordingListener:
-    """Records what an operator would be shown of the nodes."""
+    """Records what an operator would be shown of the nodes; `finalities` has what they showed of the cluster."""
 
     lines: list[tuple[str, ...]] = field(default_factory=list)
+    finalities: list[Finality] = field(default_factory=list)
 
     def node_failed(self, node: str, why: str) -> None:
         self.lines.append(("failed", node, why))
@@ -39,6 +41,9 @@ class RecordingListener:
 
     def node_recovered(self, node: str) -> None:
         self.lines.append(("recovered", node))
+
+    def finality_learned(self, finality: Finality) -> None:
+        self.finalities.append(finality)
 
     def node_websocket_failed(self, node: str, why: str) -> None:
         self.lines.append(("socket failed", node, why))

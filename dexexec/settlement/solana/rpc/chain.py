@@ -6,12 +6,14 @@ from typing import TypeVar
 
 from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
+from dexexec.domain.pace import Pace
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.settlement.solana.message import TOKEN_PROGRAMS
 from dexexec.settlement.solana.rpc import methods, submit, wallet_history
 from dexexec.settlement.solana.rpc.account_batching import AccountBatcher
+from dexexec.settlement.solana.rpc.consensus import ConsensusSurvey
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_errors import NodeRefusedError, NodeUnavailableError
 from dexexec.settlement.solana.rpc.node_pool import NodePool, NodePoolOptions
@@ -58,8 +60,23 @@ class RpcChain:
         self._program_socket = SubscriptionSocket(
             self._programs, lambda: self._nodes.order, clock, listener, self._options.timeout
         )
+        self._consensus = ConsensusSurvey(self._nodes, clock)
         self._account_batcher = AccountBatcher(self._fresh_accounts)
         self._blockhashes: Batcher[None, Blockhash] = Batcher(self._newest_blockhash)
+
+    @property
+    def pace(self) -> Pace:
+        """As `PacedChain`, from all answers of all nodes."""
+        timer = self._nodes.timer
+        return Pace(timer.slot_seconds, self._consensus.finality, timer.measured)
+
+    async def learn_finality(self) -> None:
+        """Finds out now when a confirmed block is final. Never raises: it stays unknown then."""
+        await self._consensus.survey()
+
+    async def follow_finality(self) -> None:
+        """Finds it out again and again, until cancelled: a cluster may change while this runs."""
+        await self._consensus.run()
 
     def node_lags(self) -> dict[str, int]:
         """The slots by which each node is behind, by its name, for nodes that answered lately."""

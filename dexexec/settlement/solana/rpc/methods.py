@@ -16,7 +16,13 @@ from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction
 from dexexec.settlement.solana.rpc.called_programs import called_programs
 from dexexec.settlement.solana.rpc.decode import accounts as decode_accounts
 from dexexec.settlement.solana.rpc.decode import history as decode_history
-from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition, read_blockhash, read_position, read_priority_fees
+from dexexec.settlement.solana.rpc.decode.blocks import (
+    ChainPosition,
+    read_blockhash,
+    read_certificate,
+    read_position,
+    read_priority_fees,
+)
 from dexexec.settlement.solana.rpc.decode.statuses import ReportedStatuses, read_statuses
 from dexexec.settlement.solana.rpc.decode.transactions import ExecutedTransaction, read_simulation, read_transaction
 from dexexec.settlement.solana.rpc.decode.values import read_text, read_u64
@@ -64,6 +70,10 @@ BLOCKHASH: MethodCall[Blockhash] = MethodCall(
 FINALIZED: MethodCall[ChainPosition] = MethodCall(
     method="getEpochInfo", params=[FINALIZED_COMMITMENT], decode=read_position
 )
+GENESIS_CERTIFICATE: MethodCall[int | None] = MethodCall(method="getAgGenesisCert", params=[], decode=read_certificate)
+"""The slot in which the cluster changed to a consensus where confirmed is final. None: it has not."""
+FINALIZED_SLOT: MethodCall[int] = MethodCall(method="getSlot", params=[FINALIZED_COMMITMENT], decode=read_u64)
+NEWEST_SLOT: MethodCall[int] = MethodCall(method="getSlot", params=[{"commitment": "processed"}], decode=read_u64)
 BLOCK_HEIGHT: MethodCall[int] = MethodCall(method="getBlockHeight", params=[CONFIRMED], decode=read_u64)
 
 

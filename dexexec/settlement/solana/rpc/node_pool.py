@@ -30,6 +30,7 @@ from dexexec.settlement.solana.rpc.node_reports import NodeListener, NodeReports
 from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT, NodeTrust, NodeWeight
 from dexexec.settlement.solana.rpc.request_budget import RequestBudget
 from dexexec.settlement.solana.rpc.request_meter import RequestMeter
+from dexexec.settlement.solana.rpc.slot_timer import SlotTimer
 from dexexec.settlement.solana.rpc.throttled_nodes import NotSentError, ThrottledNodes
 from dexexec.venue import BadAnswer, Timeout, Unreachable
 
@@ -83,6 +84,11 @@ class NodePool:
         lately."""
         slots = self._throttled.slots
         return {node.name: slots.behind(slot) for node in self._order if (slot := slots.of(node))}
+
+    @property
+    def timer(self) -> SlotTimer:
+        """The measurement of how long a slot takes."""
+        return self._throttled.timer
 
     @property
     def order(self) -> list[Node]:

@@ -5,6 +5,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Protocol
 
+from dexexec.domain.pace import Finality
 from dexexec.settlement.solana.rpc.genesis_check import WrongChainError
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_errors import NodeBehindError, NodeRateLimitedError, NodeUnavailableError
@@ -25,6 +26,9 @@ class NodeListener(WebSocketListener, Protocol):
 
     def node_recovered(self, node: str) -> None:
         """A node answers again, or has caught up."""
+
+    def finality_learned(self, finality: Finality) -> None:
+        """The nodes show when a confirmed block is final, for the first time or differently than before."""
 
 
 class _State(Enum):
@@ -70,6 +74,10 @@ class NodeReports:
         if state is not None and (caught_up or state is not _State.LAGGING):
             del self._reported[node]
             self._listener.node_recovered(node.name)
+
+    def consensus(self, finality: Finality) -> None:
+        """The nodes show when a confirmed block is final."""
+        self._listener.finality_learned(finality)
 
     def disputed(self, node: Node, signature: str, denied_by: Iterable[Node]) -> None:
         """A node has a transaction that others do not have and should."""

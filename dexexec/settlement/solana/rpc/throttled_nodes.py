@@ -23,6 +23,7 @@ from dexexec.settlement.solana.rpc.node_errors import (
 )
 from dexexec.settlement.solana.rpc.request_budget import BudgetExhaustedError, Cooldown, RequestBudget
 from dexexec.settlement.solana.rpc.request_meter import OK, NoMeter, RequestMeter, outcome_of
+from dexexec.settlement.solana.rpc.slot_timer import SlotTimer
 from dexexec.settlement.solana.rpc.slot_tracker import SlotTracker
 from dexexec.venue import RateLimited
 
@@ -50,6 +51,7 @@ class ThrottledNodes:
         self, clock: Clock, budget: RequestBudget, timeout: float, max_lag: int, meter: RequestMeter | None = None
     ) -> None:
         self.slots = SlotTracker(clock)
+        self.timer = SlotTimer(clock)
         self.genesis = GenesisCheck(clock)
         self._clock = clock
         self._budget = budget
@@ -164,7 +166,9 @@ class ThrottledNodes:
                 cooldown.end()
                 pacing.answered()
                 if call.slot is not None:
-                    self.slots.note(node, call.slot(answer))
+                    slot = call.slot(answer)
+                    self.slots.note(node, slot)
+                    self.timer.note(node.name, slot)
                 return answer
 
     async def _metered(self, node: Node, call: MethodCall[T]) -> T:

@@ -6,6 +6,7 @@ everything else goes to the nodes. A refusal never rests on memory alone: `SwapC
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from dexexec.domain.pace import Pace
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.settlement.solana.rpc.chain import Localnet, RpcChain
@@ -32,6 +33,11 @@ class WarmChain:
         self._accounts = accounts or node.accounts
         self._blockhash = blockhash or node.blockhash
         self._simulate = simulate or node.simulate
+
+    @property
+    def pace(self) -> Pace:
+        """As `PacedChain`."""
+        return self.node.pace
 
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
         """As `SolanaChain`."""

@@ -33,6 +33,11 @@ def read_position(result: Any) -> ChainPosition:
     return ChainPosition(read_u64(result["absoluteSlot"]), read_u64(result["blockHeight"]))
 
 
+def read_certificate(result: Any) -> int | None:
+    """Decodes `getAgGenesisCert`: the slot of the certified block, None without a certificate."""
+    return None if result is None else read_u64(result["block"]["slot"])
+
+
 def read_priority_fees(result: Any) -> list[int]:
     """Decodes `getRecentPrioritizationFees`: one fee per slot, oldest slot first."""
     fees = [(read_u64(fee["slot"]), read_u64(fee["prioritizationFee"])) for fee in result]
