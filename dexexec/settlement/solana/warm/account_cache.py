@@ -37,7 +37,7 @@ class Cold(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """When what is in memory is too old: after `stale_slots` by slots, after `stale_seconds` by this machine's clock."""
+    """When what is in memory is too old: by slots, and in seconds by this machine's clock."""
 
     stale_slots: int
     stale_seconds: float

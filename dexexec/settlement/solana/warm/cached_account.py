@@ -29,9 +29,9 @@ class CachedAccount:
     """The state of one watched account.
 
     `subscribed`: the node has a subscription. `covered_from` is the slot from which on every change is reported; reads
-    of earlier slots prove nothing. `first_read` is the slot of the read that later reports change. `confirmed` is the last slot in which the value was reported or read. `doubted` is
-    the slot of a report of an earlier value, which a read has to confirm. `disputed` is a read that reports contradict
-    so far.
+    of earlier slots prove nothing. `first_read` is the slot of the read that later reports change. `confirmed` is the
+    last slot in which the value was reported or read. `doubted` is the slot of a report of an earlier value, which a
+    read has to confirm. `disputed` is a read that reports contradict so far.
     """
 
     subscribed: bool = False

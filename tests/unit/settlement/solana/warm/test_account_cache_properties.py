@@ -78,11 +78,20 @@ class Driver:
                 self.cache.gap()
         self.sent += batch
 
+    def catch_up(self) -> None:
+        for late in self.delayed:
+            self.deliver(late)
+        self.delayed.clear()
+
     def read(self) -> None:
         """A read of some slot up to the newest; then what it showed to be missed is subscribed again."""
         slot = max(min(self.chain.states), self.chain.slot - self.rng.choice((0, 0, 1, 3)))
         self.cache.read(self.chain.states[slot], slot, self.cache.stream.newest, LIMITS.stale_slots)
-        for address in self.cache.take_missed():
+        missed = self.cache.take_missed()
+        if missed:
+            # The reply to a subscription is part of the stream: what was delayed comes before it.
+            self.catch_up()
+        for address in missed:
             self.dropped_at.pop(address, None)
             self.cache.subscribed(address)
 
@@ -146,9 +155,7 @@ def test_no_misbehaviour_of_a_node_brings_an_old_value(seed: int) -> None:
                 for address in ADDRESSES:
                     driver.cache.subscribed(address)
         if batch:
-            for late in driver.delayed:
-                driver.deliver(late)
-            driver.delayed.clear()
+            driver.catch_up()
             driver.deliver(batch)
         if rng.random() < 0.5:
             driver.read()
