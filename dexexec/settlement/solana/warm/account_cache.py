@@ -50,6 +50,9 @@ class AccountCache:
         self.stream = SlotStream()
         self.slot_doubt = ""
         self._accounts: dict[str, CachedAccount] = {}
+        # The newest slot that reports or reads have shown. Nodes lag and old notifications may be repeated, so no first
+        # read may be of an earlier slot: it could lack changes that were reported before a gap.
+        self._floor = 0
         # Subscribed since the last Clock: the next one shows the slot from which on changes are reported.
         self._uncovered: set[str] = set()
         self._disputed: set[str] = set()
@@ -106,9 +109,11 @@ class AccountCache:
     def clock(self, slot: int, now: float) -> None:
         """A Clock of `slot` was reported. Raises `StreamGapError`."""
         self.stream.advance(slot, now)
+        if not self.slot_doubt:
+            self._floor = max(self._floor, slot)
         for address in self._uncovered:
             # The subscription is older than this Clock, so it covers everything after the Clock's slot.
-            self._accounts[address].covered_from = slot
+            self._accounts[address].covered_from = max(slot, self._floor)
         self._uncovered.clear()
         for address in list(self._disputed):
             self._settle_dispute(address)
@@ -221,10 +226,13 @@ class AccountCache:
         newest = self.stream.newest
         if requested_at - slot > AHEAD_SLOTS:
             self.slot_doubt = f"notifications were of slot {requested_at} when a read returned slot {slot}"
+            # Their slots are too high, and a floor from them would keep everything cold for long.
+            self._floor = slot
         elif newest and slot - newest > stale_slots:
             self.slot_doubt = f"a read returned slot {slot}, and notifications are still of slot {newest}"
         else:
             self.slot_doubt = ""
+            self._floor = max(self._floor, slot)
 
     def _settle_dispute(self, address: str) -> None:
         account = self._accounts[address]

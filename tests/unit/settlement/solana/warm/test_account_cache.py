@@ -379,3 +379,20 @@ def test_the_rate_of_notifications_fades() -> None:
     assert feed.cache.rates(["a", "b"], feed.now) == pytest.approx(5, rel=0.2)
     assert feed.cache.rates(["a"], feed.now + 300) < 0.01
     assert feed.cache.oldest(["a", "b"]) < feed.slot
+
+
+def test_after_a_gap_no_read_from_before_it_is_the_first_one() -> None:
+    feed = warm_feed()
+    feed.clock(5)
+    feed.report("a", 2)
+    newest = feed.slot
+    feed.cache.gap()
+    feed.slot -= 5
+    feed.clock()
+    feed.read(a=1, b=1)
+    feed.slot = newest
+    feed.clock(2)
+    assert feed.snapshot("a") is Cold.UNREAD, "old notifications were repeated, and a lagging node was read"
+    feed.read(a=2, b=1)
+    feed.clock()
+    assert feed.snapshot("a", "b") == (2, 1)
