@@ -40,7 +40,9 @@ class AccountHistory(Generic[K, V]):
 
     def changed(self, first: int, last: int) -> set[K]:
         """The keys that changed in the slots from `first` to `last`, as far back as is remembered."""
-        return {key for slot, keys in self._changed.items() if first <= slot <= last for key in keys}
+        # Called for every new block, with one slot or two: looking at those is cheaper than at all that are kept.
+        slots = range(first, last + 1) if last - first < len(self._changed) else self._changed.keys()
+        return {key for slot in slots if first <= slot <= last for key in self._changed.get(slot, ())}
 
     def forget(self, slot: int, keys: Iterable[K]) -> None:
         """Takes back records of the newest slot, whose change was not stored."""

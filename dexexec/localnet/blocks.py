@@ -112,6 +112,10 @@ class Blocks:
         depth = min(self._depths[commitment], self.tip.height - self._root_height) + lag
         return self._blocks[-1 - depth] if depth < len(self._blocks) else self._blocks[0]
 
+    def before(self, view: Block, count: int) -> list[Block]:
+        """The newest `count` blocks before `view`, newest first."""
+        return list(islice((block for block in reversed(self._blocks) if block.height < view.height), count))
+
     def newest(self, count: int) -> list[Block]:
         """The newest blocks, newest first."""
         return list(islice(reversed(self._blocks), count))

@@ -55,6 +55,20 @@ class LandingDelay:
 
 
 @dataclass(slots=True, kw_only=True)
+class NotificationFaults:
+    """What a node does to the notifications of its WebSockets, which stay open.
+
+    `silent`: those of these addresses are left out. `frozen`: all are left out. `delay`: they come so many slots
+    later, in their order. `replay`: with each new slot the value before the newest comes again, with that slot.
+    """
+
+    silent: frozenset[str] = frozenset()
+    frozen: bool = False
+    delay: int = 0
+    replay: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
 class Faults:
     """The faults of one node."""
 
@@ -64,6 +78,7 @@ class Faults:
     lag: int = 0
     forgets: ForgottenStatuses = ForgottenStatuses.NOTHING
     lies: Lies = HONEST
+    notifications: NotificationFaults = field(default_factory=NotificationFaults)
 
     def answer(self, methods: set[str]) -> AnswerFault | None:
         """The fault for the next request, of one method or of those in a batch. Counts the request."""
@@ -87,7 +102,8 @@ class Faults:
     def body(self) -> dict[str, Any]:
         """The remaining faults as JSON, in the form that `read` accepts."""
         answers = [asdict(fault) | {"methods": sorted(fault.methods)} for fault in self.answers if fault.requests]
-        return asdict(self) | {"answers": answers, "lies": self.lies.body()}
+        notifications = asdict(self.notifications) | {"silent": sorted(self.notifications.silent)}
+        return asdict(self) | {"answers": answers, "lies": self.lies.body(), "notifications": notifications}
 
 
 def read(values: Mapping[str, Any]) -> Faults:
@@ -104,6 +120,7 @@ def read(values: Mapping[str, Any]) -> Faults:
         lag=_count(remaining, "lag", MAX_LAG),
         forgets=_choice(ForgottenStatuses, remaining.pop("forgets", ForgottenStatuses.NOTHING), "forgets"),
         lies=lies.read(_object(remaining.pop("lies", {}), "lies")),
+        notifications=_notifications(_object(remaining.pop("notifications", {}), "notifications")),
     )
     # A misspelled fault would otherwise silently do nothing.
     _reject_unknown(remaining | {f"late.{name}": value for name, value in late.items()})
@@ -112,15 +129,37 @@ def read(values: Mapping[str, Any]) -> Faults:
 
 def _answer(values: dict[str, Any], where: str) -> AnswerFault:
     answer = _choice(FaultyAnswer, values.pop("answer", None), f"{where}answer")
-    methods = values.pop("methods", [])
-    execute = values.pop("execute", False)
-    if not isinstance(methods, list) or not all(isinstance(name, str) for name in methods):
-        raise InvalidParamsError(f"{where}methods: must be a list of method names")
-    if not isinstance(execute, bool):
-        raise InvalidParamsError(f"{where}execute: must be true or false")
+    methods = _names(values, "methods", "method names", where)
+    execute = _flag(values, "execute", where)
     requests = _count(values, "requests", where=where, default=1)
     _reject_unknown({where + name: value for name, value in values.items()})
-    return AnswerFault(answer, requests, frozenset(methods), execute)
+    return AnswerFault(answer, requests, methods, execute)
+
+
+def _notifications(values: dict[str, Any]) -> NotificationFaults:
+    where = "notifications."
+    faults = NotificationFaults(
+        silent=_names(values, "silent", "addresses", where),
+        frozen=_flag(values, "frozen", where),
+        delay=_count(values, "delay", where=where),
+        replay=_flag(values, "replay", where),
+    )
+    _reject_unknown({where + name: value for name, value in values.items()})
+    return faults
+
+
+def _names(values: dict[str, Any], name: str, what: str, where: str) -> frozenset[str]:
+    names = values.pop(name, [])
+    if not isinstance(names, list) or not all(isinstance(entry, str) for entry in names):
+        raise InvalidParamsError(f"{where}{name}: must be a list of {what}")
+    return frozenset(names)
+
+
+def _flag(values: dict[str, Any], name: str, where: str) -> bool:
+    flag = values.pop(name, False)
+    if not isinstance(flag, bool):
+        raise InvalidParamsError(f"{where}{name}: must be true or false")
+    return flag
 
 
 def _object(value: object, name: str) -> dict[str, Any]:

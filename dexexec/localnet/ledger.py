@@ -23,6 +23,7 @@ from solders.token.state import Mint
 from solders.transaction import VersionedTransaction
 
 from dexexec.errors import StartupError
+from dexexec.localnet import sysvars
 from dexexec.localnet.account_history import AccountHistory
 from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment, Consensus
 from dexexec.localnet.faucet import FaucetError, funding_instructions, new_mint
@@ -33,14 +34,26 @@ from dexexec.localnet.runtime import ExecutionResult, Runtime
 
 FAUCET_LAMPORTS = 10**18
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
-SLOT_HASHES = 513
-"""The newest block and the 512 before it, as many as Solana's own sysvar has."""
 
 CERTIFICATE_SLOT = "certificate_slot"
 CERTIFICATE_HASH = "certificate_hash"
 
-Listener = Callable[[bytes | None], None]
-"""Called with the signature of a landed transaction, or with None after a new block or a fork."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainEvent:
+    """A transaction that landed, accounts that were written without one, or a new block.
+
+    `reverted` are the accounts that a fork set back before the new block; `forked` without any, if it undid none.
+    """
+
+    landed: bytes | None = None
+    written: frozenset[Pubkey] = frozenset()
+    reverted: frozenset[Pubkey] = frozenset()
+    forked: bool = False
+
+
+NEW_BLOCK = ChainEvent()
+Listener = Callable[[ChainEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +122,8 @@ class Ledger:
 
     # Time
 
-    def tick(self) -> Block:
-        """Makes a new block, and lands delayed transactions that are due."""
+    def tick(self, made: ChainEvent = NEW_BLOCK) -> Block:
+        """Makes a new block, and lands delayed transactions that are due. Listeners get the event `made`."""
         block = self.blocks.next(_random_hash(), int(self._now()))
         # A node with the largest lag still shows its finalized accounts.
         oldest_needed = self.blocks.at(Commitment.FINALIZED, MAX_LAG).slot
@@ -122,7 +135,7 @@ class Ledger:
             if slot <= block.slot:
                 del self._delayed[signature]
                 self.land(submission)
-        self._notify(None)
+        self._notify(made)
         return block
 
     def fork(self, count: int) -> list[bytes]:
@@ -137,7 +150,7 @@ class Ledger:
         for address, account in accounts.items():
             self._runtime.put(address, account)
         self._history.forget_after(slot)
-        self.tick()
+        self.tick(ChainEvent(reverted=frozenset(accounts), forked=True))
         return gone
 
     # Consensus
@@ -149,7 +162,7 @@ class Ledger:
         last = self.blocks.at(Commitment.FINALIZED)
         self._journal.put_meta({CERTIFICATE_SLOT: str(last.slot).encode(), CERTIFICATE_HASH: last.hash.encode()})
         self.blocks.migrate()
-        self._notify(None)
+        self._notify(NEW_BLOCK)
 
     def certified_block(self) -> tuple[int, bytes] | None:
         """The slot and the id of the last block of the older consensus. None: the chain has not migrated."""
@@ -204,7 +217,7 @@ class Ledger:
                 self._runtime.put(key, before[key])
             self._history.forget(tip.slot, first_changes)
             raise
-        self._notify(landed.signature)
+        self._notify(ChainEvent(landed=landed.signature))
         return landed
 
     def simulate(self, submission: Submission, view: Block, *, verify: bool) -> ExecutionResult:
@@ -272,7 +285,11 @@ class Ledger:
 
     def account(self, address: Pubkey, view: Block) -> Account | None:
         """The account at an address, as of the end of `view`."""
-        return self._history.at(view.slot, address, self._runtime.account(address))
+        now = self._runtime.account(address)
+        if address in sysvars.CHANGING and now is not None and view != self.blocks.tip:
+            earlier = self.blocks.before(view, sysvars.MAX_SLOT_HASHES) if address == sysvars.SLOT_HASHES else ()
+            return sysvars.as_of(address, now, view, earlier)
+        return self._history.at(view.slot, address, now)
 
     def owned_by(self, program: Pubkey, view: Block) -> dict[Pubkey, Account]:
         """A program's accounts, as of the end of `view`."""
@@ -282,7 +299,7 @@ class Ledger:
         return {address: account for address, account in found.items() if account and account.owner == program}
 
     def changed(self, first: int, last: int) -> set[Pubkey]:
-        """The accounts that transactions changed in the slots from `first` to `last`. Finalized slots are forgotten."""
+        """The accounts that transactions changed in the slots from `first` to `last`. Old slots are forgotten."""
         return self._history.changed(first, last)
 
     def rent_exempt(self, size: int) -> int:
@@ -310,15 +327,16 @@ class Ledger:
                 self._runtime.put(address, account)
                 added[address] = account
         self._journal.put(_stored(added))
+        self._notify(ChainEvent(written=frozenset(added)))
         return in_use
 
     def _begin_block(self) -> None:
-        self._runtime.begin(self.blocks.newest(SLOT_HASHES))
+        self._runtime.begin(self.blocks.newest(1 + sysvars.MAX_SLOT_HASHES))
 
-    def _notify(self, landed: bytes | None) -> None:
+    def _notify(self, event: ChainEvent) -> None:
         # A listener may remove itself, so the list is copied.
         for listener in list(self.listeners):
-            listener(landed)
+            listener(event)
 
 
 def _stored(accounts: dict[Pubkey, Any]) -> dict[bytes, bytes | None]:

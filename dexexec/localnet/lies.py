@@ -15,14 +15,15 @@ class Lies:
     """What a node reports falsely.
 
     `height`, `last_valid_height`, `slot` are added to block heights, last valid heights and slots. `slot_for_height`:
-    the slot is reported as block height. `finalized`, `failed`: every known transaction is reported as final, or as
-    failed. `genesis`: another genesis hash.
+    the slot is reported as block height. `notified_slot` is added to the slots of notifications. `finalized`, `failed`:
+    every known transaction is reported as final, or as failed. `genesis`: another genesis hash.
     """
 
     height: int = 0
     last_valid_height: int = 0
     slot: int = 0
     slot_for_height: bool = False
+    notified_slot: int = 0
     finalized: bool = False
     failed: bool = False
     genesis: str = ""

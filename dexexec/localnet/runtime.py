@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solders.account import Account
-from solders.clock import Clock
-from solders.hash import Hash
 from solders.litesvm import LiteSVM
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
@@ -21,10 +19,10 @@ from solders.transaction_metadata import FailedTransactionMetadata, SimulatedTra
 
 from dexexec.domain import base58
 from dexexec.localnet.blocks import Block
+from dexexec.localnet.sysvars import clock_of, slot_hashes_of
 
 LOADER = Pubkey.from_string("BPFLoader2111111111111111111111111111111111")
 """The loader that keeps a program in a single account, so that the journal stores one row for it."""
-SLOTS_PER_EPOCH = 432_000
 TABLE_HEADER_BYTES = 56
 """Before the addresses of a lookup table."""
 KEY_BYTES = 32
@@ -85,11 +83,9 @@ class Runtime:
 
     def begin(self, newest: Sequence[Block]) -> None:
         """Sets the clock to the newest block, and the slot hashes to those before it."""
-        tip = newest[0]
-        epoch = tip.slot // SLOTS_PER_EPOCH
-        self._svm.set_clock(Clock(tip.slot, tip.time, epoch, epoch + 1, tip.time))
+        self._svm.set_clock(clock_of(newest[0]))
         # The lookup table program reads them.
-        self._svm.set_slot_hashes([(block.slot, Hash.from_string(block.hash)) for block in newest[1:]])
+        self._svm.set_slot_hashes(slot_hashes_of(newest[1:]))
 
     def loaded(self, message: Any) -> tuple[list[Pubkey], list[Pubkey]]:
         """The writable and the read-only addresses that a message takes from lookup tables."""

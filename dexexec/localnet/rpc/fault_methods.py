@@ -26,6 +26,11 @@ def _fork(call: Call) -> dict[str, Any]:
     return {"unconfirmed": [base58.encode(signature) for signature in gone]}
 
 
+def _drop_subscriptions(call: Call) -> int:
+    address = str(call.pubkey(0, "address"))
+    return sum(drop(address) for drop in call.node.droppers)
+
+
 def _migrate(call: Call) -> None:
     call.ledger.migrate()
 
@@ -39,6 +44,7 @@ def _advance(call: Call) -> int:
 
 METHODS: dict[str, Method] = {
     f"{PREFIX}advanceSlots": _advance,
+    f"{PREFIX}dropSubscriptions": _drop_subscriptions,
     f"{PREFIX}fork": _fork,
     f"{PREFIX}getFaults": _get,
     f"{PREFIX}migrate": _migrate,

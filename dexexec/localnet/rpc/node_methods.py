@@ -5,7 +5,7 @@ from typing import Any
 from dexexec.localnet.blocks import MAX_AGE, Commitment
 from dexexec.localnet.rpc.errors import LONG_TERM_STORAGE_SLOT_SKIPPED, NODE_UNHEALTHY, RpcError
 from dexexec.localnet.rpc.request import API_VERSION, Call, Method, read_commitment, with_context
-from dexexec.localnet.runtime import SLOTS_PER_EPOCH
+from dexexec.localnet.sysvars import SLOTS_PER_EPOCH
 
 MAX_HEALTHY_LAG = 128
 """Slots by which a healthy node may be behind."""

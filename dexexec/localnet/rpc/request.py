@@ -25,6 +25,8 @@ class Node:
 
     ledger: Ledger
     faults: Faults = field(default_factory=Faults)
+    droppers: list[Callable[[str], int]] = field(default_factory=list)
+    """Each ends one socket's subscriptions of an address, without a notice, and returns how many there were."""
 
     def block(self, commitment: Commitment) -> Block:
         """The newest block of a commitment that this node has seen."""
@@ -98,6 +100,11 @@ class Call:
 def with_context(view: Block, value: Any) -> dict[str, Any]:
     """A result with the slot that it is of."""
     return {"context": {"slot": view.slot, "apiVersion": API_VERSION}, "value": value}
+
+
+def notified(view: Block, value: Any) -> dict[str, Any]:
+    """The result of a notification, with the slot that it is of."""
+    return {"context": {"slot": view.slot}, "value": value}
 
 
 def read_commitment(options: Mapping[str, Any], key: str = "commitment") -> Commitment:

@@ -202,7 +202,6 @@ class SocketHandler(WebSocketHandler):
             return
         self._node = node
         self._subscriptions = Subscriptions(node, self._send)
-        node.ledger.listeners.append(self._subscriptions.on_change)
         self._writer = asyncio.create_task(self._write())
         self.cluster.sockets.add(self)
 
@@ -225,7 +224,7 @@ class SocketHandler(WebSocketHandler):
         """Ends the socket's subscriptions."""
         self.cluster.sockets.discard(self)
         if self._subscriptions is not None:
-            self._node.ledger.listeners.remove(self._subscriptions.on_change)
+            self._subscriptions.close()
         if self._writer is not None:
             self._writer.cancel()
 

@@ -1,55 +1,24 @@
 """`programSubscribe` notifies of each changed account that matches, at its commitment, until it is unsubscribed."""
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from solders.pubkey import Pubkey
-from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from dexexec.domain.token import USDC
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec_adapters.solana.spl import TOKEN
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.sockets import Socket, socket_of
 
 OF_USDC = [{"dataSize": 165}, {"memcmp": {"offset": 0, "bytes": USDC}}]
 
 
-@dataclass
-class Socket:
-    """A WebSocket of the localnet."""
-
-    connection: WebSocketClientConnection
-
-    async def read(self) -> Any:
-        """The next message."""
-        message = await self.connection.read_message()
-        assert message is not None
-        return json.loads(message)
-
-    async def call(self, method: str, *params: Any) -> Any:
-        """The answer to a call."""
-        document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        await self.connection.write_message(json.dumps(document))
-        return await self.read()
-
-    async def subscribe(self, commitment: str, filters: Any, **options: Any) -> int:
-        """Subscribes to the token program."""
-        options = {"encoding": "base64", "commitment": commitment, "filters": filters, **options}
-        number: int = (await self.call("programSubscribe", TOKEN, options))["result"]
-        return number
-
-
-@asynccontextmanager
-async def socket_of(net: InProcessLocalnet) -> AsyncIterator[Socket]:
-    connection = await websocket_connect(net.url.replace("http", "ws"))
-    try:
-        yield Socket(connection)
-    finally:
-        connection.close()
+async def subscribe(socket: Socket, commitment: str, filters: Any, **options: Any) -> int:
+    """Subscribes to the token program."""
+    options = {"encoding": "base64", "commitment": commitment, "filters": filters, **options}
+    number: int = (await socket.call("programSubscribe", TOKEN, options))["result"]
+    return number
 
 
 async def receive(net: InProcessLocalnet, amount: int, owner: Pubkey, mint: str = USDC) -> str:
@@ -60,7 +29,7 @@ async def receive(net: InProcessLocalnet, amount: int, owner: Pubkey, mint: str 
 
 async def test_a_changed_account_is_notified_at_the_commitment_and_not_before(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, socket_of(net) as socket:
-        number = await socket.subscribe("confirmed", OF_USDC)
+        number = await subscribe(socket, "confirmed", OF_USDC)
         address = await receive(net, 5, Pubkey.new_unique())
         landed = net.ledger.blocks.tip.slot
         await net.advance(2)
@@ -74,7 +43,7 @@ async def test_a_changed_account_is_notified_at_the_commitment_and_not_before(tm
 
 async def test_every_change_is_notified_as_processed_and_nothing_twice(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, socket_of(net) as socket:
-        await socket.subscribe("processed", OF_USDC, dataSlice={"offset": 64, "length": 8})
+        await subscribe(socket, "processed", OF_USDC, dataSlice={"offset": 64, "length": 8})
         owner = Pubkey.new_unique()
         for amount in (5, 9):
             address = await receive(net, amount, owner)
@@ -88,7 +57,7 @@ async def test_every_change_is_notified_as_processed_and_nothing_twice(tmp_path:
 
 async def test_an_ended_subscription_and_a_filter_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net, socket_of(net) as socket:
-        number = await socket.subscribe("processed", OF_USDC)
+        number = await subscribe(socket, "processed", OF_USDC)
         assert (await socket.call("programUnsubscribe", number))["result"] is True
         assert (await socket.call("programUnsubscribe", number))["error"]["message"] == "Invalid subscription id."
         await receive(net, 5, Pubkey.new_unique())

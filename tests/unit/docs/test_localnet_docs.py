@@ -7,10 +7,12 @@ from pathlib import Path
 
 from dexexec.cli.main import parser
 from dexexec.localnet.blocks import SLOT_MS, Consensus
-from dexexec.localnet.faults import AnswerFault, Faults, FaultyAnswer, ForgottenStatuses
+from dexexec.localnet.faults import AnswerFault, Faults, FaultyAnswer, ForgottenStatuses, NotificationFaults
 from dexexec.localnet.lies import HONEST
 from dexexec.localnet.rpc.dispatch import FAULT_METHODS, METHODS
+from dexexec.localnet.rpc.subscriptions import KINDS
 
+SUBSCRIPTIONS = {*(kind.kind for kind in KINDS), "signature"}
 TEXT = (Path(__file__).parents[3] / "docs" / "LOCALNET.md").read_text()
 
 
@@ -25,7 +27,7 @@ def names(heading: str) -> set[str]:
 
 
 def test_every_method_is_documented_and_no_other() -> None:
-    sockets = {f"{what}{which}" for what in ("signature", "program", "slot") for which in ("Subscribe", "Unsubscribe")}
+    sockets = {f"{kind}{what}" for kind in SUBSCRIPTIONS for what in ("Subscribe", "Unsubscribe")}
     assert names("Methods") == METHODS.keys() | sockets
 
 
@@ -35,6 +37,7 @@ def test_every_fault_is_documented_and_no_other() -> None:
         *(field.name for field in fields(AnswerFault)),
         *(set(ForgottenStatuses) - {ForgottenStatuses.NOTHING}),
         *HONEST.body(),
+        *(field.name for field in fields(NotificationFaults)),
     ]
     for word in words:
         assert word in TEXT.partition("## Faults\n")[2]

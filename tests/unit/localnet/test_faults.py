@@ -46,7 +46,13 @@ def test_the_first_of_several_answers_comes_first() -> None:
 
 
 def test_what_is_left_of_faults_can_be_set_again() -> None:
-    lasting = {"lag": 5, "forgets": "recent", "lies": {"lastValidHeight": -7, "finalized": True}}
+    silent = {"silent": ["a", "b"], "delay": 3}
+    lasting = {
+        "notifications": silent,
+        "lag": 5,
+        "forgets": "recent",
+        "lies": {"lastValidHeight": -7, "finalized": True},
+    }
     faults = read(lasting | {"drop": 3, "answers": [{"answer": "429"}, {"answer": "503"}]})
     faults.delay()
     faults.answer({"getSlot"})
@@ -87,6 +93,9 @@ def test_a_lying_node_returns_other_numbers_and_an_honest_node_its_own() -> None
         ({"lies": {"hight": 1}}, "lies.hight: is not a lie"),
         ({"lies": {"height": True}}, "lies.height: must be an integer from -1000000000"),
         ({"lies": {"finalized": 1}}, "lies.finalized: must be true or false"),
+        ({"notifications": {"silent": "all"}}, "notifications.silent: must be a list of addresses"),
+        ({"notifications": {"frozen": 1}}, "notifications.frozen: must be true or false"),
+        ({"notifications": {"late": 1}}, "notifications.late: is not a fault"),
         ({"forgets": "everything"}, "forgets: must be one of nothing, recent, all"),
     ],
 )
