@@ -112,12 +112,7 @@ class Feed:
         return await asyncio.gather(*(self._reads.put(item) for item in wanted))
 
     async def _read_batch(self, wanted: list[Wanted]) -> list[list[EncodedEvent] | None]:
-        # Two subscribers of one order share one read, from the lower of their positions.
-        lowest: dict[UUID, int] = {}
-        for item in wanted:
-            lowest[item.order_id] = min(item.after, lowest.get(item.order_id, item.after))
-        events_of = await self._history.events_after(list(lowest.items()))
-        encoded = {order_id: [EncodedEvent.from_event(e) for e in events] for order_id, events in events_of.items()}
+        encoded = await self._encoded_events(wanted)
         # An owner never changes from one key to another, so the two reads need no common snapshot.
         to_check = {item.order_id for item in wanted if item.owner is not None}
         owners = await self._history.owners(list(to_check)) if to_check else {}
@@ -125,6 +120,25 @@ class Feed:
             encoded.get(item.order_id) if item.owner is None or owners.get(item.order_id) == item.owner else None
             for item in wanted
         ]
+
+    async def _encoded_events(self, wanted: Sequence[Wanted]) -> dict[UUID, list[EncodedEvent]]:
+        """The events of each order that exists, at least those that are wanted."""
+        # Two subscribers of one order share one read, from the lower of their positions.
+        lowest: dict[UUID, int] = {}
+        for item in wanted:
+            lowest[item.order_id] = min(item.after, lowest.get(item.order_id, item.after))
+        encoded: dict[UUID, list[EncodedEvent]] = {}
+        for order_id, after in lowest.items():
+            # Without an event after the position, the record may have newer ones, or the client a wrong `afterSeq`.
+            if known := self._followed.recent.after(order_id, after):
+                encoded[order_id] = [EncodedEvent.from_outgoing(outgoing) for outgoing in known]
+        unknown = [(order_id, after) for order_id, after in lowest.items() if order_id not in encoded]
+        if unknown:
+            events_of = await self._history.events_after(unknown)
+            encoded |= {
+                order_id: [EncodedEvent.from_event(e) for e in events] for order_id, events in events_of.items()
+            }
+        return encoded
 
     # This process
 
@@ -184,11 +198,14 @@ class Feed:
         elif message["type"] == "message" and not comes_from(self._publisher.origin, message["data"]):
             self._publisher.heard()
             await self._failpoints.reach(Failpoint.HEARD)
-            if len(self._followed):
-                self._dispatch(message["data"])
+            self._dispatch(message["data"])
 
     def _dispatch(self, message: bytes) -> None:
+        # Without subscribers and without orders of its own, a process does not even read what others announce.
+        if not len(self._followed) and not len(self._followed.recent):
+            return
         for announcement in decode(message):
+            self._followed.recent.forget(announcement.order_id)
             if announcement.order_id not in self._followed:
                 continue
             try:
@@ -224,5 +241,6 @@ class Feed:
         while order_ids := list(islice(followed, MAX_POLL)):
             versions = await self._history.versions(order_ids)
             for order_id, version in versions.items():
+                self._followed.recent.forget_unless_at(order_id, version)
                 for subscription, follower in self._followed.followers(order_id):
                     follower.learn(subscription, version)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from dexexec.feed.publisher import Outgoing
+from dexexec.feed.recent_events import RecentEvents
 from dexexec.feed.subscriber import Follower
 from dexexec.feed.subscription import Subscription
 
@@ -18,6 +19,8 @@ class FollowedOrders:
     def __init__(self) -> None:
         self._followers: dict[UUID, dict[Subscription, Follower]] = {}
         self._committed: asyncio.Queue[list[Outgoing]] = asyncio.Queue()
+        self.recent = RecentEvents()
+        """What this process has written of its newest orders, followed or not."""
 
     def __len__(self) -> int:
         return len(self._followers)
@@ -50,6 +53,7 @@ class FollowedOrders:
         """Keep events of followed orders, which this process has just committed, until they are delivered."""
         # The feed's own task delivers them. If a subscriber fails, the feed ends, as with events of other processes;
         # the error must never reach the commit, which runs this call.
+        self.recent.put(events)
         followed = [outgoing for outgoing in events if outgoing.event.order_id in self._followers]
         if followed:
             self._committed.put_nowait(followed)

@@ -70,14 +70,14 @@ class Session(psycopg.AsyncConnection[TupleRow]):
         if self._checked_at < suspect_before:
             await self.close()
             raise UnfitSessionError("it has been idle since before another session was found dead")
-        if asyncio.get_running_loop().time() - self._checked_at >= CHECK_SECONDS or self._is_interrupted():
+        if asyncio.get_running_loop().time() - self._checked_at >= CHECK_SECONDS or not self.is_quiet():
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.check()
 
-    def _is_interrupted(self) -> bool:
-        """Whether the connection is closed, or has data although no statement runs."""
-        # Such data is as a rule the message that the server or a pooler has ended the session.
-        return self.closed or _is_readable(self.pgconn.socket)
+    def is_quiet(self) -> bool:
+        """Whether the connection is open and has no data to read, as while no statement runs."""
+        # Data without a statement is as a rule the message that the server or a pooler has ended the session.
+        return not self.closed and not _is_readable(self.pgconn.socket)
 
     async def check(self) -> None:
         """Check that the session still has its settings and its server process; close it if not. Raises

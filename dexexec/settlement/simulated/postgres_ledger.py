@@ -6,15 +6,17 @@ The chain's time is Postgres' time, so that processes whose clocks disagree stil
 import asyncio
 import math
 from base64 import b64encode
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dexexec.clock import Clock, SystemClock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.errors import UnavailableError
 from dexexec.settlement.simulated.ledger import Landing, LedgerUnavailable, Receipt
-from dexexec.store.database import Database
+from dexexec.store.database import Connection, Database
 from dexexec.store.rows import fetch_rows, json_rows
 
 RECORD = """
@@ -52,6 +54,17 @@ FROM simulated_swaps WHERE signature = ANY(%b) AND NOT lost
 NOW = "SELECT extract(epoch FROM clock_timestamp()) * 1000 AS ms"
 NOW_HOLDS = 1.0
 """Seconds for which the answer to `NOW` is extrapolated. A change of Postgres' clock is noticed after that."""
+RECORDED_HOLDS = 1.0
+"""Seconds for which a landing that this process has recorded is not read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """A landing that this process has recorded, by which session and when (monotonic seconds)."""
+
+    landing: Landing
+    session: Connection
+    at: float
 
 
 class PostgresLedger:
@@ -63,6 +76,7 @@ class PostgresLedger:
         self._offset_ms = 0.0  # the lowest possible difference between Postgres' clock and our monotonic one
         self._read_at = -math.inf
         self._reading = asyncio.Lock()
+        self._recorded: OrderedDict[str, _Recorded] = OrderedDict()
         self._records: Batcher[Landing, Receipt] = Batcher(self._record)
         self._finds: Batcher[str, Landing | None] = Batcher(self._find)
 
@@ -98,8 +112,18 @@ class PostgresLedger:
         """As in the protocol."""
         with _unavailable():
             if len(signatures) == 1:
-                return [await self._finds.put(signatures[0])]
+                recorded = self._recently_recorded(signatures[0])
+                return [recorded or await self._finds.put(signatures[0])]
             return await self._find(list(signatures))
+
+    def _recently_recorded(self, signature: str) -> Landing | None:
+        """A landing that is in Postgres for sure, without a read: it never changes once it is recorded."""
+        recorded = self._recorded.get(signature)
+        if recorded is None or self._clock.monotonic() - recorded.at >= RECORDED_HOLDS:
+            return None
+        # It was not flushed to the disk, so a crash of Postgres may have lost it. The crash ends every session: while
+        # the one that recorded it is open, there was none.
+        return recorded.landing if recorded.session.is_quiet() else None
 
     async def _record(self, landings: list[Landing]) -> list[Receipt]:
         # One statement cannot insert and update the same row, so repeated signatures go into a statement of their own.
@@ -117,7 +141,15 @@ class PostgresLedger:
         async with self._database.connection() as connection:
             rows = await fetch_rows(connection, RECORD, values, prepare=True, binary=True)
         receipts = {row.signature: Receipt(row.receipt) for row in rows}
+        self._remember([landing for landing in landings if receipts[landing.signature] is Receipt.RECORDED], connection)
         return [receipts[landing.signature] for landing in landings]
+
+    def _remember(self, landings: Sequence[Landing], session: Connection) -> None:
+        now = self._clock.monotonic()
+        for landing in landings:
+            self._recorded[landing.signature] = _Recorded(replace(landing, dropped=False), session, now)
+        while self._recorded and now - next(iter(self._recorded.values())).at >= RECORDED_HOLDS:
+            self._recorded.popitem(last=False)
 
     async def _find(self, signatures: list[str]) -> list[Landing | None]:
         async with self._database.connection() as connection:

@@ -252,3 +252,36 @@ async def test_a_failpoint_is_between_arrival_and_sockets_for_own_and_other_even
         await it.channel.publish("events", encode(b"elsewhere", [Outgoing(event)]))
         await until(lambda: len(it.sink.calls) == 3)
         assert it.failpoints.passed.count(Failpoint.HEARD) == 2
+
+
+async def test_a_subscription_to_a_new_order_of_this_process_reads_nothing() -> None:
+    async with setup() as it:
+        order_id = await it.record.create()
+        it.publisher.announce(it.record.events[order_id])
+        it.publisher.announce([await it.record.step(order_id, LIFE[1])])
+        it.follower.follow(order_id, 1)
+        await until(lambda: len(it.sink.calls) == 1)
+        assert it.sink.calls == [it.record.events[order_id][1].encode()]
+        assert it.record.statements == 0
+
+
+async def test_an_order_that_another_process_goes_on_with_is_read() -> None:
+    async with setup() as it:
+        order_id = await it.record.create()
+        it.publisher.announce(it.record.events[order_id])
+        last = await it.record.step(order_id, LIFE[1])
+        await it.channel.publish("events", encode(b"elsewhere", [Outgoing(last)]))
+        await it.channel.read_to_here()
+        it.follower.follow(order_id, 0)
+        await until(lambda: len(it.sink.calls) == 2)
+        assert it.sink.calls == [event.encode() for event in it.record.events[order_id]]
+
+
+async def test_a_position_ahead_of_what_this_process_knows_is_compared_with_the_record() -> None:
+    async with setup() as it:
+        order_id = await it.record.create()
+        it.publisher.announce(it.record.events[order_id])
+        unannounced = [await it.record.step(order_id, status) for status in LIFE[1:3]]
+        it.follower.follow(order_id, 2)
+        await until(lambda: len(it.sink.calls) == 1)
+        assert it.sink.calls == [unannounced[-1].encode()]
