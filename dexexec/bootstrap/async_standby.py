@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dexexec.bootstrap.networks import MAINNET
+from dexexec.bootstrap.clusters import MAINNET
 from dexexec.errors import StartupError
 from dexexec.observe.observer import Observer
 from dexexec.store import Database, has_asynchronous_standby

@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from dexexec.bootstrap.clusters import (
+    MAINNET,
+    PUBLIC_CLUSTERS,
+    send_options,
+    send_urls,
+    split_node_urls,
+    startup_error,
+    wallet_fault,
+)
 from dexexec.bootstrap.wallets import Payer, WalletOpener
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.config.wallets import DEFAULT
 from dexexec.domain.attempt_id import UNNAMED, AttemptId
-from dexexec.domain.solana import Account
-from dexexec.errors import StartupError, UnreachableError, install_hint
+from dexexec.errors import StartupError, install_hint
 from dexexec.observe.observer import Observer
 from dexexec.recovery.chain_comparison import WalletOnChain
 from dexexec.settlement.sealing import ClientSignedSealer, Sealer, SwapSimulator
@@ -26,10 +34,9 @@ from dexexec.settlement.simulated.ledger import Ledger
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.guard.pinned_programs import Pins
-from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.spending import Reservations, ReservationsByChain, nothing_reserved
 from dexexec.settlement.wallet_sealers import WalletSealers
-from dexexec.venue import Chain, Network, RateLimited, Timeout, Unreachable, VenueError
+from dexexec.venue import Chain, Network, VenueError
 
 if TYPE_CHECKING:
     from dexexec.settlement.solana.rpc import RpcChain
@@ -39,14 +46,6 @@ if TYPE_CHECKING:
 WALLET_FILE = "localnet-wallet.json"
 EXTRA = {"solders"}
 """Modules that come with the extra `solana`."""
-MAINNET = "mainnet-beta"
-PUBLIC_CLUSTERS = {
-    "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d": MAINNET,
-    "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG": "devnet",
-    "4uhcVJyU9pJkvQyS88uRDiswHXScCkY3zQWdtT6F2gFi": "testnet",
-}
-"""Genesis hashes, from the Solana documentation (clusters)."""
-FREE_CLUSTERS = frozenset({"devnet", "testnet"})
 
 
 class Purpose(Enum):
@@ -175,27 +174,6 @@ def _add_simulated(networks: Networks, settings: Settings) -> None:
             of.sealers[Network.SIMULATED] = sealer
 
 
-def startup_error(error: VenueError) -> type[StartupError]:
-    """The class of a start-up error: `UnreachableError` if waiting may help."""
-    return UnreachableError if isinstance(error, Unreachable | Timeout | RateLimited) else StartupError
-
-
-def split_node_urls(listed: str) -> list[str]:
-    """The URLs of a chain's nodes, from a setting that lists them by comma."""
-    return [url.strip() for url in listed.split(",") if url.strip()]
-
-
-def wallet_fault(account: Account | None, cluster: str) -> str:
-    """The reason why a wallet cannot pay for swaps on `cluster`, and the remedy; empty if it can."""
-    another = f"or set SOLANA_WALLET_SECRET_KEY to a wallet that has SOL on {cluster}"
-    if account is None or not account.lamports:
-        free = " (it is free there: https://faucet.solana.com)" if cluster in FREE_CLUSTERS else ""
-        return f"does not exist on {cluster}: send SOL to it{free}, {another}"
-    if account.owner != Program.SYSTEM or account.data:
-        return f"is an account of the program {account.owner} on {cluster} and not a wallet: use another, {another}"
-    return ""
-
-
 @dataclass(slots=True, kw_only=True)
 class _Solana:
     """Adds the networks with real transactions. It imports Solana's libraries on use, since the simulated mocks must
@@ -225,7 +203,13 @@ class _Solana:
         from dexexec.settlement.solana.wallet import Wallet  # noqa: PLC0415
 
         try:
-            chain = Localnet(split_node_urls(url), self.clock, self.observer, meter=self.observer.metrics)
+            chain = Localnet(
+                split_node_urls(url),
+                self.clock,
+                self.observer,
+                meter=self.observer.metrics,
+                sends=send_options(self.settings),
+            )
         except ValueError as error:
             raise StartupError(f"DEXEXEC_LOCALNET_URL: {error}") from error
         self.opened.append(chain)
@@ -269,9 +253,16 @@ class _Solana:
             return Wallet.read(key.get_secret_value())
 
         payers = self._payers(read)
+        only_sends = send_urls(self.settings, trades=self.purpose is Purpose.TRADE)
         try:
-            budget = self.settings.rpc_requests_per_second
-            chain = RpcChain(urls, self.clock, self.observer, requests_per_second=budget, meter=self.observer.metrics)
+            chain = RpcChain(
+                urls,
+                self.clock,
+                self.observer,
+                requests_per_second=self.settings.rpc_requests_per_second,
+                meter=self.observer.metrics,
+                sends=send_options(self.settings, only_sends),
+            )
         except ValueError as error:
             raise StartupError(f"SOLANA_RPC_URL: {error}") from error
         self.opened.append(chain)

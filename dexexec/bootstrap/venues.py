@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable
 
-from dexexec.bootstrap.networks import startup_error
+from dexexec.bootstrap.clusters import startup_error
 from dexexec.concurrency.cancellation import CANCEL_SECONDS
 from dexexec.config.settings import Settings
 from dexexec.errors import AdapterLoadError, UnreachableError

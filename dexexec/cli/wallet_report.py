@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dexexec.bootstrap.background import running
+from dexexec.bootstrap.clusters import wallet_fault
 from dexexec.bootstrap.localnet import default_url
-from dexexec.bootstrap.networks import Networks, Purpose, open_networks, wallet_fault
+from dexexec.bootstrap.networks import Networks, Purpose, open_networks
 from dexexec.cli.quote_table import write_aligned
 from dexexec.clock import Clock, SystemClock
 from dexexec.config.settings import Settings

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 
 class SolanaSettings(BaseModel):
@@ -21,6 +21,21 @@ class SolanaSettings(BaseModel):
         le=100_000,
         description="requests per second to all nodes of a chain together; unset: what Solana's public nodes allow,"
         " no limit for others; a node that answers 429 gets fewer",
+    )
+    send_urls: SecretStr | None = Field(
+        None,
+        description="endpoints that only take transactions, comma-separated: each transaction goes to them as well as"
+        " to the nodes; they get nothing else",
+    )
+    send_at_once: bool = Field(
+        True, description="send to all endpoints together; false: to the best node first, to the others within a slot"
+    )
+    sends_per_second: float | None = Field(
+        None,
+        ge=0.1,
+        le=100_000,
+        description="transactions per second to each endpoint; first sends wait for their turn, repeated ones are left"
+        " out; unset: no limit of its own",
     )
     finality_seconds: float = Field(
         4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"

@@ -1,4 +1,4 @@
-"""What an attempt does with the token account that its order asks to close."""
+"""What an attempt does with the token account that its order closes."""
 
 from dataclasses import dataclass
 

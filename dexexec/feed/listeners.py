@@ -1,4 +1,4 @@
-"""Finds out whether another process listens to events, so that nothing is published that nobody receives.
+"""Finds out whether another process listens to events, so that nothing is published without a receiver.
 
 Between the publisher and Redis. Redis answers a `PUBLISH` with the number of its receivers, and a feed announces itself
 when it begins to listen. A feed that was overlooked reads the events from Postgres at its next poll.

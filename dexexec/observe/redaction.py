@@ -37,7 +37,7 @@ _PLAIN = re.compile(r"[A-Za-z]+\d{0,2}|\d+")
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z0-9 ]{0,52}-----)?")
 
 _SECRET_NAMES = re.compile(
-    r"PASSWORD|PASSPHRASE|SECRET|TOKEN|PRIVATE|API_?KEY|REDIS_URL|RPC_URL|DATABASE_URL|PG_HOST|OTLP_(?:.*_)?HEADERS"
+    r"PASSWORD|PASSPHRASE|SECRET|TOKEN|PRIVATE|API_?KEY|REDIS_URL|RPC_URL|SEND_URLS|DATABASE_URL|PG_HOST|OTLP_(?:.*_)?HEADERS"
 )
 _SHOWN_NAMES = ("PG_USER", "PG_DATABASE", "DEXEXEC_REDIS_PREFIX")
 
@@ -128,7 +128,9 @@ def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
 def _parts(name: str, value: str) -> Iterable[str]:
     """The secret parts of a variable's value."""
     if "://" in value:
-        key = _MIXED if "RPC_URL" in name else _NEVER  # in other URLs the path is the name of a database
+        key = (
+            _MIXED if "RPC_URL" in name or "SEND_URLS" in name else _NEVER
+        )  # in other URLs the path is the name of a database
         return chain.from_iterable(_parts_of_url(url, key) for url in value.split(","))
     if name.endswith("_HEADERS"):  # as OpenTelemetry has them: name=value pairs, percent-encoded
         return (pair.partition("=")[2].strip() for pair in value.split(","))

@@ -205,7 +205,12 @@ async def test_promise_14_no_secret_of_any_setting_leaves_the_processes(
         wallet_file = tmp_path / "wallet-key"
         wallet_file.touch(0o600)
         wallet_file.write_text(str(list(keys[2])))
-        chain = {"SOLANA_RPC_URL": rpc, "DEXEXEC_START_SECONDS": "0"}
+        path, query = (
+            planted.word("the path of a send-only endpoint"),
+            planted.word("the query of a send-only endpoint"),
+        )
+        sends = f"http://127.0.0.1:{node}/{path}/?uuid={query}"
+        chain = {"SOLANA_RPC_URL": rpc, "DEXEXEC_SEND_URLS": sends, "DEXEXEC_START_SECONDS": "0"}
         named = tmp_path / "wallets.toml"
         named.write_text(NAMED.format(key=f"file:{wallet_file}", address=Keypair().pubkey(), node=node))
         chain |= {"DEXEXEC_WALLETS": str(named), "CANARY_TOKEN": planted.text("the token of a keychain")}

@@ -68,7 +68,7 @@ _KNOWN_TOKENS = Tokens(KNOWN)
 
 
 def no_co_signer(_: AttemptId) -> str:
-    """The co-signer of a wallet whose key this process has: nobody."""
+    """The co-signer of a wallet whose key this process has: none."""
     return ""
 
 
@@ -90,7 +90,7 @@ class SwapChecker:
 
     `price` returns the priority fee of a transaction that writes to given accounts. `tokens` have names for error
     messages. `reserved` returns what open attempts may take from the wallet, by mint. `record` names the record that
-    has the orders. `co_signer` returns whose signature a transaction needs beside the wallet's; empty: nobody's.
+    has the orders. `co_signer` returns whose signature a transaction needs beside the wallet's.
     `node` is the same chain for refusals, if `chain` answers from memory.
     """
 

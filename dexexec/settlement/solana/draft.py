@@ -11,7 +11,7 @@ from dexexec.settlement.solana.message import Message
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A transaction before its simulation: its steps, its message, and the accounts that it may write to. `closing` is
-    what it does with the emptied account, if the order asks for that."""
+    what it does with the emptied account, if the order wants that."""
 
     steps: tuple[Instruction, ...]
     message: bytes

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
-from dexexec.bootstrap.networks import PUBLIC_CLUSTERS, Networks, Purpose, open_networks
+from dexexec.bootstrap.clusters import PUBLIC_CLUSTERS
+from dexexec.bootstrap.networks import Networks, Purpose, open_networks
 from dexexec.bootstrap.venues import prepare_venues
 from dexexec.config.settings import Settings
 from dexexec.domain.quote import Quote, SwapRequest
@@ -353,6 +354,14 @@ async def test_what_is_missing_is_named() -> None:
     await refused([Network.SOLANA], "SOLANA_RPC_URL")
     await refused([Network.SOLANA], "SOLANA_WALLET_SECRET_KEY", solana_rpc_url="http://127.0.0.1:9")
     await refused([Network.SOLANA], "SOLANA_RPC_URL", solana_rpc_url="nonsense", solana_wallet_secret_key=KEY)
+    await refused(
+        [Network.SOLANA],
+        "DEXEXEC_SEND_URLS",
+        "node 2",
+        solana_rpc_url="http://127.0.0.1:9",
+        solana_wallet_secret_key=KEY,
+        send_urls=f"https://a.example/{KEY},{KEY}",
+    )
     await refused(
         [Network.SOLANA], "check SOLANA_RPC_URL", solana_rpc_url="http://127.0.0.1:9", solana_wallet_secret_key=KEY
     )

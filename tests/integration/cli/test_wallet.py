@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
-from dexexec.bootstrap.networks import PUBLIC_CLUSTERS
+from dexexec.bootstrap.clusters import PUBLIC_CLUSTERS
 from dexexec.cli.wallet_report import NEEDED, run
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 from solders.keypair import Keypair
 
 from dexexec.bootstrap import async_standby
-from dexexec.bootstrap.networks import MAINNET
+from dexexec.bootstrap.clusters import MAINNET
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.token import USDC
 from dexexec.errors import StartupError

@@ -38,7 +38,7 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Our token account at one address, before and after; None if the account is not ours."""
+    """The token account of the wallet at one address, before and after; None if the account is not ours."""
 
     address: str
     before: TokenAccount | None

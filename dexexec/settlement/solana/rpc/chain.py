@@ -7,21 +7,24 @@ from typing import TypeVar
 from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.domain.pace import Pace
+from dexexec.domain.sends import SendLog
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
 from dexexec.settlement.solana.message import TOKEN_PROGRAMS
-from dexexec.settlement.solana.rpc import methods, submit, wallet_history
+from dexexec.settlement.solana.rpc import methods, wallet_history
 from dexexec.settlement.solana.rpc.account_batching import AccountBatcher
+from dexexec.settlement.solana.rpc.broadcast import Broadcaster, SendOptions
 from dexexec.settlement.solana.rpc.consensus import ConsensusSurvey
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_errors import NodeRefusedError, NodeUnavailableError
 from dexexec.settlement.solana.rpc.node_pool import NodePool, NodePoolOptions
-from dexexec.settlement.solana.rpc.node_reports import NodeListener
+from dexexec.settlement.solana.rpc.node_reports import NodeListener, NodeReports
 from dexexec.settlement.solana.rpc.node_urls import node_names
 from dexexec.settlement.solana.rpc.program_subscriptions import ProgramSubscriptions
 from dexexec.settlement.solana.rpc.request_budget import RequestBudget
 from dexexec.settlement.solana.rpc.request_meter import RequestMeter
+from dexexec.settlement.solana.rpc.send_endpoints import send_only_endpoints
 from dexexec.settlement.solana.rpc.signature_notifications import SignatureNotifications
 from dexexec.settlement.solana.rpc.signature_status import SignatureStatuses
 from dexexec.settlement.solana.rpc.subscription_socket import SubscriptionSocket
@@ -46,6 +49,7 @@ class RpcChain:
         *,
         requests_per_second: float | None = None,
         meter: RequestMeter | None = None,
+        sends: SendOptions | None = None,
     ) -> None:
         if not urls:
             raise ValueError("give at least one node")
@@ -61,6 +65,24 @@ class RpcChain:
             self._programs, lambda: self._nodes.order, clock, listener, self._options.timeout
         )
         self._consensus = ConsensusSurvey(self._nodes, clock)
+        reports = NodeReports(listener)
+        self._send_only = send_only_endpoints(
+            (sends or SendOptions()).urls,
+            names_of_nodes=names,
+            clock=clock,
+            reports=reports,
+            timeout=self._options.timeout,
+            meter=meter,
+        )
+        endpoints = {node: self._nodes.send_endpoint(node, reports) for node in nodes}
+        self._broadcaster = Broadcaster(
+            lambda: [*(endpoints[node] for node in self._nodes.order), *self._send_only],
+            clock,
+            sends or SendOptions(),
+            slot=lambda: self._nodes.slot_now(self.pace),
+            slot_seconds=lambda: self.pace.slot_seconds,
+            timeout=self._options.timeout,
+        )
         self._account_batcher = AccountBatcher(self._fresh_accounts)
         self._blockhashes: Batcher[None, Blockhash] = Batcher(self._newest_blockhash)
 
@@ -96,6 +118,9 @@ class RpcChain:
 
     async def aclose(self) -> None:
         """Closes all connections."""
+        await self._broadcaster.aclose()
+        for endpoint in self._send_only:
+            await endpoint.aclose()
         await self._account_batcher.aclose()
         await self._nodes.aclose()
 
@@ -104,8 +129,12 @@ class RpcChain:
         return await self._blockhashes.put(None)
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
-        """As `Chain`."""
-        return await submit.submit(self._nodes, signed, self._options.grace)
+        """As `Chain`, to all endpoints. Waits for the first one that accepts."""
+        return await self._broadcaster.send(signed, SendLog(), patient=True)
+
+    async def broadcast(self, signed: SignedSwap, log: SendLog) -> SubmitAnswer:
+        """As `BroadcastingChain`."""
+        return await self._broadcaster.send(signed, log)
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """As `Chain`. Concurrent lookups share one request."""

@@ -34,6 +34,8 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 KEEPALIVE_SECONDS = 15.0
 """How long an idle connection is kept."""
 LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=KEEPALIVE_SECONDS)
+MOST_SHARED_SENDS = 32
+"""Sends at once that use the connections of all other requests: half of them."""
 BROKEN_CONNECTION = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 """Errors of a connection that was established and broke before its answer came."""
 _FORBIDDEN = {403, 410}
@@ -62,7 +64,10 @@ class Node:
         self.endpoint = f"{target.host}:{target.port or target.scheme}"
         self.url = target.copy_with(username=None, password=None)
         self.headers = headers
-        self._transport = httpx2.AsyncHTTPTransport(limits=LIMITS, verify=target.scheme == "https")
+        self._verify = target.scheme == "https"
+        self._transport = httpx2.AsyncHTTPTransport(limits=LIMITS, verify=self._verify)
+        self._overflow: httpx2.AsyncHTTPTransport | None = None
+        self._sending = 0
         self._calls = 0
         self._answered_at = -KEEPALIVE_SECONDS
 
@@ -74,7 +79,11 @@ class Node:
         self._calls += 1
         number = self._calls
         request = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": call.params}
-        body = await self._post(json.dumps(request).encode(), call.method)
+        self._sending += call.method == SEND
+        try:
+            body = await self._post(json.dumps(request).encode(), call.method)
+        finally:
+            self._sending -= call.method == SEND
         result = self._result(body, number, call.method)
         try:
             return call.decode(result)
@@ -84,6 +93,8 @@ class Node:
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._transport.aclose()
+        if self._overflow is not None:
+            await self._overflow.aclose()
 
     async def _post(self, body: bytes, method: str) -> bytes:
         """The body of an answer with status 200."""
@@ -118,8 +129,17 @@ class Node:
         # after the last answer. A send is never repeated here: settlement counts each send.
         return method != SEND and time.monotonic() <= self._answered_at + KEEPALIVE_SECONDS
 
+    def _transport_for(self, method: str) -> httpx2.AsyncHTTPTransport:
+        # Sends share the connections of the lookups, which keep them open. A node that lets many sends hang must not
+        # take all of those connections, or no lookup could reach it any more.
+        if method != SEND or self._sending <= MOST_SHARED_SENDS:
+            return self._transport
+        if self._overflow is None:
+            self._overflow = httpx2.AsyncHTTPTransport(limits=LIMITS, verify=self._verify)
+        return self._overflow
+
     async def _exchange(self, request: httpx2.Request, method: str) -> bytes:
-        response = await self._transport.handle_async_request(request)
+        response = await self._transport_for(method).handle_async_request(request)
         try:
             if response.status_code != 200:
                 raise self._status_error(response, method)

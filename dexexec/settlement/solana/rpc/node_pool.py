@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
+from dexexec.domain.pace import Pace
 from dexexec.domain.swap import Blockhash
 from dexexec.settlement.solana.rpc import methods
 from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition
@@ -30,6 +31,7 @@ from dexexec.settlement.solana.rpc.node_reports import NodeListener, NodeReports
 from dexexec.settlement.solana.rpc.node_trust import NO_WEIGHT, NodeTrust, NodeWeight
 from dexexec.settlement.solana.rpc.request_budget import RequestBudget
 from dexexec.settlement.solana.rpc.request_meter import RequestMeter
+from dexexec.settlement.solana.rpc.send_endpoints import HttpEndpoint
 from dexexec.settlement.solana.rpc.slot_timer import SlotTimer
 from dexexec.settlement.solana.rpc.throttled_nodes import NotSentError, ThrottledNodes
 from dexexec.venue import BadAnswer, Timeout, Unreachable
@@ -74,11 +76,6 @@ class NodePool:
         self._finalized_survey = LagSurvey(methods.FINALIZED.method, clock, options.lag)
         self._unsupported: set[tuple[Node, str]] = set()
 
-    @property
-    def grace(self) -> float:
-        """Seconds that slower nodes get after the first answer."""
-        return self._options.grace
-
     def lags(self) -> dict[str, int]:
         """The slots by which each node was behind the best in its last answers, by name, for nodes that answered
         lately."""
@@ -89,6 +86,19 @@ class NodePool:
     def timer(self) -> SlotTimer:
         """The measurement of how long a slot takes."""
         return self._throttled.timer
+
+    @property
+    def grace(self) -> float:
+        """Seconds that slower nodes get after the first answer."""
+        return self._options.grace
+
+    def slot_now(self, pace: Pace) -> int:
+        """The newest confirmed slot, by the nodes' last answers and the time since; 0 if there are none lately."""
+        return self._throttled.slots.now(pace)
+
+    def send_endpoint(self, node: Node, reports: NodeReports) -> HttpEndpoint:
+        """A node as an endpoint for sends, within the budget of the nodes."""
+        return HttpEndpoint(node, self._throttled, reports, self.reports)
 
     @property
     def order(self) -> list[Node]:
@@ -214,14 +224,11 @@ class NodePool:
                 self.reports.lags(node, weight.behind)
         return weights | {node: replace(NO_WEIGHT, why=fault) for node, fault in faults.items() if fault}
 
-    async def everywhere(self, call: MethodCall[T], grace: float | None = None) -> list[tuple[Node, T]]:
-        """The answers of all nodes, called at the same time, in order of preference.
-
-        With `grace`, nodes that take that much longer than the first are left out. Raises `NodeUnavailableError` if no
-        node answers, `NodeRefusedError` if one refused instead.
-        """
+    async def everywhere(self, call: MethodCall[T]) -> list[tuple[Node, T]]:
+        """The answers of all nodes, called at the same time, in order of preference. Raises `NodeUnavailableError` if
+        no node answers, `NodeRefusedError` if one refused instead."""
         alone = len(self._order) == 1
-        return await self._ask_all(lambda node: self._throttled.call(node, call, patient=alone), grace)
+        return await self._ask_all(lambda node: self._throttled.call(node, call, patient=alone))
 
     async def positions(self) -> list[tuple[Node, ChainPosition]]:
         """The positions of all nodes that answer, each checked against the node's own newest block. Raises as

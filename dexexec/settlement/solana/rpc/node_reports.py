@@ -79,6 +79,10 @@ class NodeReports:
         """The nodes show when a confirmed block is final."""
         self._listener.finality_learned(finality)
 
+    def is_well(self, node: Node) -> bool:
+        """Whether nothing is wrong with a node, by its last report."""
+        return node not in self._reported
+
     def disputed(self, node: Node, signature: str, denied_by: Iterable[Node]) -> None:
         """A node has a transaction that others do not have and should."""
         names = ", ".join(sorted(one.name for one in denied_by))

@@ -108,14 +108,17 @@ class RequestBudget:
         self._per_second = per_second
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
 
-    async def take(self, host: str, method: str, until: float, pacing: TokenBucket | None = None) -> None:
-        """Waits until a request to `host` is within the budget and within `pacing`. Raises `BudgetExhaustedError` if
-        that is after `until`."""
+    async def take(
+        self, host: str, method: str, until: float, pacing: TokenBucket | None = None, *, spare: bool = False
+    ) -> None:
+        """Waits until a request to `host` is within the budget and within `pacing`. With `spare` it takes nothing that
+        is reserved for urgent methods. Raises `BudgetExhaustedError` if that is after `until`."""
+        urgent = method in URGENT and not spare
         # Leaving the stack takes all tokens at once, at the moment of the request. A request that waits for its second
         # bucket, or gives up there, has taken nothing from the first.
         async with AsyncExitStack() as turns:
             for bucket in self._buckets_for(host, method, pacing):
-                await turns.enter_async_context(bucket.turn(urgent=method in URGENT, until=until))
+                await turns.enter_async_context(bucket.turn(urgent=urgent, until=until))
 
     def left(self) -> dict[str, float]:
         """The requests that are allowed at once now: for all nodes together as `all`, else by host. Buckets of single

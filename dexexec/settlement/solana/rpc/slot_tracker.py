@@ -1,6 +1,7 @@
 """Tracks the slots of the nodes' answers, so that a stale answer is recognized."""
 
 from dexexec.clock import Clock
+from dexexec.domain.pace import Pace
 from dexexec.domain.swap import ALLOWANCE, SLOTS_PER_SECOND
 from dexexec.settlement.solana.rpc.node import Node
 from dexexec.settlement.solana.rpc.node_trust import REMEMBERED
@@ -29,12 +30,22 @@ class SlotTracker:
 
     def best(self) -> int:
         """The slot that answers are compared with."""
-        slots = sorted((self.of(node) for node in self._reported), reverse=True)
-        # One node may be wrong: of three or more the second highest counts, of two that are far apart the lower one.
-        if len(slots) > 1 and (len(slots) > 2 or slots[0] - slots[1] > ALLOWANCE):
-            return slots[1]
-        return slots[0] if slots else 0
+        return _agreed([self.of(node) for node in self._reported])
+
+    def now(self, pace: Pace) -> int:
+        """The newest slot by the last answers and the time since; 0 without one. An estimate, for figures only."""
+        now = self._clock.monotonic()
+        recent = [(slot, now - at) for slot, at in self._reported.values() if now - at <= REMEMBERED]
+        return _agreed([slot + int(pace.slots(age)) for slot, age in recent])
 
     def behind(self, slot: int) -> int:
         """How many slots behind the best an answer is."""
         return max(0, self.best() - slot)
+
+
+def _agreed(found: list[int]) -> int:
+    slots = sorted(found, reverse=True)
+    # One node may be wrong: of three or more the second highest counts, of two that are far apart the lower one.
+    if len(slots) > 1 and (len(slots) > 2 or slots[0] - slots[1] > ALLOWANCE):
+        return slots[1]
+    return slots[0] if slots else 0

@@ -58,8 +58,9 @@ class ThrottledNodes:
         self._meter = meter or NoMeter()
         self._timeout = timeout
         self._max_lag = max_lag
-        # Searches have their own, lower limits at most providers: a node that refuses them still answers the rest.
-        self._cooldowns: defaultdict[tuple[Node, bool], Cooldown] = defaultdict(lambda: Cooldown(clock))
+        # Searches and sends have their own, lower limits at most providers: a node that refuses them still answers the
+        # rest. The lookup of a swap must not wait because the same bytes were sent too often. Sends keep to both.
+        self._cooldowns: defaultdict[tuple[Node, str], Cooldown] = defaultdict(lambda: Cooldown(clock))
         self._pacings: dict[str, HostPacing] = {}
         self._checks: dict[Node, asyncio.Future[None]] = {}
 
@@ -67,15 +68,27 @@ class ThrottledNodes:
         """Until when a call that starts now may wait for its turn (monotonic seconds)."""
         return self._clock.monotonic() + self._timeout
 
-    async def call(self, node: Node, call: MethodCall[T], until: float | None = None, *, patient: bool = True) -> T:
+    async def call(
+        self,
+        node: Node,
+        call: MethodCall[T],
+        until: float | None = None,
+        *,
+        patient: bool = True,
+        spare: bool = False,
+    ) -> T:
         """The answer of `node`. Waits for the budget until `until` (monotonic seconds), and if `patient` also for the
-        end of the node's cooldown. Raises `NodeUnavailableError`, `NodeRefusedError`."""
-        until = self.deadline() if until is None else until
+        end of the node's cooldown. `spare`: only if the budget has a request left now that is not reserved. Raises
+        `NodeUnavailableError`, `NodeRefusedError`."""
+        if spare:
+            until = self._clock.monotonic()
+        elif until is None:
+            until = self.deadline()
         if not self.genesis.is_due(node):
-            return await self._call(node, call, until, patient=patient)
+            return await self._call(node, call, until, patient=patient, spare=spare)
         # The check runs at the same time, so that it costs no extra time. The answer is used only if it passes.
-        check = self._checks.get(node) or self._begin_check(node, until)
-        answer = await self._call(node, call, until, patient=patient)
+        check = self._checks.get(node) or self._begin_check(node, self.deadline() if spare else until)
+        answer = await self._call(node, call, until, patient=patient, spare=spare)
         await asyncio.shield(check)
         return answer
 
@@ -133,14 +146,17 @@ class ThrottledNodes:
             check.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _call(self, node: Node, call: MethodCall[T], until: float, *, patient: bool) -> T:
-        cooldown = self._cooldowns[node, call.method == SEARCH]
+    async def _call(self, node: Node, call: MethodCall[T], until: float, *, patient: bool, spare: bool = False) -> T:
+        own_cooldown = call.method if call.method in NEVER_WAITING else ""
+        cooldown = self._cooldowns[node, own_cooldown]
         pacing = self._pacing(node.endpoint)
         cooldown_until = until if patient and call.method not in NEVER_WAITING else float("-inf")
         refusals = 0
         while True:
+            if call.method == SEND:
+                await self._wait_for_cooldown(node, self._cooldowns[node, ""], cooldown_until)
             await self._wait_for_cooldown(node, cooldown, cooldown_until)
-            await self._wait_for_budget(node, call.method, pacing, until)
+            await self._wait_for_budget(node, call.method, pacing, until, spare=spare)
             # Another call may have been refused while this one waited for the budget.
             if cooldown.left:
                 continue
@@ -148,7 +164,7 @@ class ThrottledNodes:
                 answer = await self._metered(node, call)
             except NodeRateLimitedError as error:
                 # Refusals of requests that were on their way together slow the host down once.
-                if cooldown.begin(error.retry_after) and call.method != SEARCH:
+                if cooldown.begin(error.retry_after) and not own_cooldown:
                     pacing.slow_down()
                 refusals += 1
                 if refusals == MAX_REFUSALS or self._clock.monotonic() + cooldown.left > cooldown_until:
@@ -191,10 +207,10 @@ class ThrottledNodes:
                 raise NodeRateLimitedError(message, sent=False)
             await self._clock.sleep(left)
 
-    async def _wait_for_budget(self, node: Node, method: str, pacing: HostPacing, until: float) -> None:
+    async def _wait_for_budget(self, node: Node, method: str, pacing: HostPacing, until: float, *, spare: bool) -> None:
         """Raises `NotSentError` if there is no budget by `until`."""
         try:
-            await self._budget.take(node.host, method, until, pacing.bucket())
+            await self._budget.take(node.host, method, until, pacing.bucket(), spare=spare)
         except BudgetExhaustedError as error:
             self._meter.node_not_asked(node.name)
             raise NotSentError(f"nothing was sent to {node.name}: {error}") from None

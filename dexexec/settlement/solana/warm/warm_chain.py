@@ -7,6 +7,7 @@ everything else goes to the nodes. A refusal never rests on memory alone: `SwapC
 from collections.abc import Awaitable, Callable, Sequence
 
 from dexexec.domain.pace import Pace
+from dexexec.domain.sends import SendLog
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.settlement.solana.rpc.chain import Localnet, RpcChain
@@ -54,6 +55,10 @@ class WarmChain:
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """As `Chain`."""
         return await self.node.submit(signed)
+
+    async def broadcast(self, signed: SignedSwap, log: SendLog) -> SubmitAnswer:
+        """As `BroadcastingChain`."""
+        return await self.node.broadcast(signed, log)
 
     async def status(self, signatures: Sequence[str], *, history: bool = False) -> list[SwapStatus]:
         """As `Chain`."""
