@@ -87,6 +87,8 @@ class Networks:
     wallet."""
 
     chains: dict[str, Chain]
+    nodes: dict[str, Chain]
+    """The same chains, without what is kept in memory: what these answer, a node has answered now."""
     sealers: dict[str, Sealer]
     """They sign transactions; only with `Purpose.TRADE`, and not where all orders run dry."""
     simulators: dict[str, SwapSimulator] = field(default_factory=dict)
@@ -136,7 +138,8 @@ async def open_networks(
 
     Raises `StartupError` when a URL or the wallet's key is missing or invalid, or the wallet cannot pay.
     """
-    networks = Networks(chains={Network.SIMULATED: SimulatedChain(ledger)}, sealers={})
+    simulated = SimulatedChain(ledger)
+    networks = Networks(chains={Network.SIMULATED: simulated}, nodes={Network.SIMULATED: simulated}, sealers={})
     if purpose is Purpose.TRADE:
         _add_simulated(networks, settings)
     async with AsyncExitStack() as stack:
@@ -325,6 +328,7 @@ class _Solana:
         # Only a process that trades keeps state in memory: the others look once, and then nothing would use it.
         warm = self._warmed(chain) if self.purpose is Purpose.TRADE else None
         networks.chains[name] = warm or chain
+        networks.nodes[name] = chain
         networks.clusters[name] = cluster
         networks.genesis[name] = genesis
         networks.background.append(chain.run)
@@ -336,6 +340,7 @@ class _Solana:
         floor = settings.min_compute_price
         cap = settings.max_compute_price
         price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
+        networks.background.append(price.run)
         rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
 
         def checker_for(address: str, co_signer: "Callable[[AttemptId], str]" = no_co_signer) -> SwapChecker:
@@ -369,9 +374,14 @@ class _Solana:
     def _warmed(self, chain: "RpcChain") -> "WarmChain":
         """The chain that answers from memory where it may."""
         from dexexec.settlement.solana.rpc import Localnet  # noqa: PLC0415
+        from dexexec.settlement.solana.warm.ready_values import ReadyValues  # noqa: PLC0415
         from dexexec.settlement.solana.warm.warm_chain import WarmChain, WarmLocalnet  # noqa: PLC0415
 
-        return WarmLocalnet(chain) if isinstance(chain, Localnet) else WarmChain(chain)
+        ready = ReadyValues(chain, self.clock, slot_seconds=lambda: chain.pace.slot_seconds)
+        self.networks.background.append(ready.run)
+        if isinstance(chain, Localnet):
+            return WarmLocalnet(chain, blockhash=ready.blockhash)
+        return WarmChain(chain, blockhash=ready.blockhash)
 
     def _reserved_on(self, genesis: str) -> Reservations:
         """The reserved funds on the chain with this genesis hash only: one wallet may have the same address on two."""

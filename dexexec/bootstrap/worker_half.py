@@ -218,7 +218,7 @@ def _assemble(
         heartbeat_seconds=settings.heartbeat_seconds,
         drain_seconds=settings.drain_seconds,
     )
-    reachability = Reachability(venues.values(), networks.chains, clock)
+    reachability = Reachability(venues.values(), networks.nodes, clock)
     balances = WalletBalances(settlement, venues.values())
     worker = Worker(
         name=shared.name,

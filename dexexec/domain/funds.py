@@ -82,11 +82,12 @@ def shortfall(spending: Spending, others: Sequence[Reserved]) -> Shortfall | Non
 @dataclass(frozen=True, slots=True)
 class PriorityFee:
     """The price offered per compute unit, in micro-lamports: `price`, and its `cap`. `market` is the recent price of
-    other transactions, None if no node was queried."""
+    other transactions, None if no node was queried; `age_ms` is how long ago it was read."""
 
     price: int
     cap: int
     market: int | None = None
+    age_ms: int | None = None
 
     @property
     def capped(self) -> bool:
@@ -95,4 +96,5 @@ class PriorityFee:
 
     def detail(self) -> dict[str, object]:
         """Returns the fields as JSON values."""
-        return {"price": self.price, "cap": self.cap, "market": self.market, "capped": self.capped}
+        age = {} if self.age_ms is None else {"ageMs": self.age_ms}
+        return {"price": self.price, "cap": self.cap, "market": self.market, "capped": self.capped, **age}

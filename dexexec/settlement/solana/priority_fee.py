@@ -1,13 +1,14 @@
 """Estimates the priority fee of a transaction: what others paid lately for the same accounts, between floor and cap.
 
 Sealing requests it for each transaction. A node returns the lowest fee that was enough in each recent slot. The answer
-is cached for some seconds. Without an answer in time, the last one for these accounts counts, or the floor.
+is cached for some seconds, and `run` renews it before that for the accounts that were lately written to. Without an
+answer in time, the last one for these accounts counts, or the floor.
 """
 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dexexec.clock import Clock
@@ -26,6 +27,12 @@ REMEMBERED_SECONDS = 10.0
 """About 25 of the 150 slots that an answer covers: the percentile hardly changes in that time."""
 WAIT_SECONDS = 1.0
 """A fee that arrives later is worth less than the slots lost by waiting for it."""
+RENEWED_SECONDS = 5.0
+"""The age at which the answer for accounts in use is renewed in the background."""
+RENEWAL_PAUSE = 0.5
+"""Seconds between two renewals at least: they take two requests per second, so ten sets of accounts are kept fresh."""
+USED_SECONDS = 3_600.0
+"""How long after their last transaction the fee for a set of accounts is kept fresh."""
 MOST_KNOWN = 256
 """The most sets of accounts in the cache: trades in ever new pools must not fill the memory."""
 WARN_SECONDS = 60.0
@@ -47,8 +54,17 @@ class PriorityFeeObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _CachedFee:
+    """An offer: when it was last looked up, when a node last answered (None: never), and when it was last used."""
+
     offer: PriorityFee
-    until: float
+    at: float
+    read_at: float | None
+    used: float
+
+    @property
+    def until(self) -> float:
+        """Until when it is used without a request."""
+        return self.at + REMEMBERED_SECONDS
 
 
 class PriorityFeeEstimator:
@@ -77,7 +93,29 @@ class PriorityFeeEstimator:
             # Shielded: if this caller is cancelled, the others still need the answer.
             await asyncio.shield(self._requests.get(key) or self._begin(key))
             cached = self._cache.get(key)
-        return cached.offer if cached else PriorityFee(self._floor, self._cap)
+        if cached is None:
+            return PriorityFee(self._floor, self._cap)
+        now = self._clock.monotonic()
+        self._cache[key] = replace(cached, used=now)
+        return replace(cached.offer, age_ms=None if cached.read_at is None else round(1000 * (now - cached.read_at)))
+
+    async def run(self) -> None:
+        """Renews the fees of accounts in use before they age, until cancelled."""
+        while True:
+            key = self._next_renewal()
+            if key is not None and key not in self._requests:
+                await asyncio.shield(self._begin(key))
+            await self._clock.sleep(RENEWAL_PAUSE)
+
+    def _next_renewal(self) -> frozenset[str] | None:
+        """The accounts whose fee is to be renewed now: those that were used last, of all that are old enough."""
+        now = self._clock.monotonic()
+        due = (
+            (cached.used, key)
+            for key, cached in self._cache.items()
+            if now - cached.at >= RENEWED_SECONDS and now - cached.used < USED_SECONDS
+        )
+        return max(due, key=lambda one: one[0], default=(0.0, None))[1]
 
     def _begin(self, key: frozenset[str]) -> asyncio.Task[None]:
         task = self._requests[key] = asyncio.create_task(self._look_up(key))
@@ -85,23 +123,26 @@ class PriorityFeeEstimator:
         return task
 
     async def _look_up(self, key: frozenset[str]) -> None:
+        last = self._cache.get(key)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 market = percentile(await self._recent_fees(sorted(key)))
         except (TimeoutError, VenueError) as error:
-            last = self._cache.get(key)
+            read_at = last.read_at if last else None
             offer = last.offer if last else PriorityFee(self._floor, self._cap)
             if not self._unknown:
                 self._unknown = True
                 self._observer.priority_fee_unknown(str(error) or f"no answer within {WAIT_SECONDS:g} s")
         else:
+            read_at = self._clock.monotonic()
             offer = PriorityFee(max(self._floor, min(self._cap, market)), self._cap, market)
             if self._unknown:
                 self._unknown = False
                 self._observer.priority_fee_known()
             self._warn_if_capped(offer)
-        self._cache.pop(key, None)  # so that the newest entry is the last, and the oldest is dropped first
-        self._cache[key] = _CachedFee(offer, self._clock.monotonic() + REMEMBERED_SECONDS)
+        now = self._clock.monotonic()
+        known = self._cache.pop(key, None)  # so that the newest entry is the last, and the oldest is dropped first
+        self._cache[key] = _CachedFee(offer, now, read_at, known.used if known else now)
         while len(self._cache) > MOST_KNOWN:
             del self._cache[next(iter(self._cache))]
 

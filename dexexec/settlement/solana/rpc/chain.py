@@ -7,6 +7,7 @@ from typing import TypeVar
 from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.domain.pace import Pace
+from dexexec.domain.rent import Rent
 from dexexec.domain.sends import SendLog
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
@@ -147,6 +148,10 @@ class RpcChain:
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
         """As `SolanaChain`, from a node that does not lag. Concurrent reads share one request if they fit."""
         return await _as_venue_error(self._account_batcher.accounts(addresses))
+
+    async def rent(self) -> Rent:
+        """The cluster's rent. Raises `VenueError`."""
+        return await _as_venue_error(self._nodes.call(methods.RENT))
 
     async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
         """As `SolanaChain`."""

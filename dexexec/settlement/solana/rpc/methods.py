@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from dexexec.domain import base58
+from dexexec.domain.rent import Rent
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction
@@ -22,6 +23,7 @@ from dexexec.settlement.solana.rpc.decode.blocks import (
     read_certificate,
     read_position,
     read_priority_fees,
+    read_rent,
 )
 from dexexec.settlement.solana.rpc.decode.statuses import ReportedStatuses, read_statuses
 from dexexec.settlement.solana.rpc.decode.transactions import ExecutedTransaction, read_simulation, read_transaction
@@ -76,6 +78,8 @@ FINALIZED_SLOT: MethodCall[int] = MethodCall(method="getSlot", params=[FINALIZED
 NEWEST_SLOT: MethodCall[int] = MethodCall(method="getSlot", params=[{"commitment": "processed"}], decode=read_u64)
 BLOCK_HEIGHT: MethodCall[int] = MethodCall(method="getBlockHeight", params=[CONFIRMED], decode=read_u64)
 
+RENT: MethodCall[Rent] = MethodCall(method="getMinimumBalanceForRentExemption", params=[0], decode=read_rent)
+
 
 def send(payload: bytes) -> MethodCall[str]:
     """Sends a signed transaction. Returns its signature."""
@@ -120,9 +124,12 @@ def kept_transaction(signature: str) -> MethodCall[KeptTransaction | None]:
     return MethodCall(method="getTransaction", params=[signature, options], decode=decode)
 
 
-def accounts(addresses: Sequence[str]) -> MethodCall[Accounts]:
-    """Accounts, all as of one slot."""
-    params = [list(addresses), {"encoding": "base64", **CONFIRMED}]
+def accounts(addresses: Sequence[str], first_bytes: int | None = None) -> MethodCall[Accounts]:
+    """Accounts, all as of one slot; with `first_bytes` only that many of their data."""
+    options: dict[str, object] = {"encoding": "base64", **CONFIRMED}
+    if first_bytes is not None:
+        options["dataSlice"] = {"offset": 0, "length": first_bytes}
+    params = [list(addresses), options]
     decode = partial(decode_accounts.read_accounts, count=len(addresses))
     return MethodCall(method="getMultipleAccounts", params=params, decode=decode, slot=lambda found: found.slot)
 

@@ -7,11 +7,19 @@ from dataclasses import dataclass, field
 import pytest
 
 from dexexec.settlement.solana import priority_fee
-from dexexec.settlement.solana.priority_fee import MOST_KNOWN, REMEMBERED_SECONDS, PriorityFeeEstimator, percentile
+from dexexec.settlement.solana.priority_fee import (
+    MOST_KNOWN,
+    REMEMBERED_SECONDS,
+    RENEWED_SECONDS,
+    PriorityFeeEstimator,
+    percentile,
+)
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable
+from tests.support.parts import running
 
 FLOOR, CAP = 10, 1_000
+STEP = 0.25
 
 
 @dataclass
@@ -68,7 +76,7 @@ async def test_a_cap_below_the_market_is_logged_with_both_and_at_most_once_a_min
     market, clock = Market((90_000,)), ManualClock()
     price = price_of(market, clock)
     offer = await price(["pool"])
-    assert offer.detail() == {"price": CAP, "cap": CAP, "market": 90_000, "capped": True}
+    assert offer.detail() == {"price": CAP, "cap": CAP, "market": 90_000, "capped": True, "ageMs": 0}
     for _ in range(20):
         clock.advance(REMEMBERED_SECONDS)
         await price(["pool"])
@@ -125,6 +133,55 @@ async def test_a_node_that_hangs_delays_no_caller(monkeypatch: pytest.MonkeyPatc
     market = Market(None)
     assert (await price_of(market, ManualClock())(["pool"])).price == FLOOR
     assert market.reported == ["no answer within 0.01 s"]
+
+
+async def pass_time(clock: ManualClock, seconds: float) -> None:
+    """Let time pass in steps in which a request is answered."""
+    for _ in range(round(seconds / STEP)):
+        clock.advance(STEP)
+        for _ in range(8):
+            await asyncio.sleep(0)
+
+
+async def test_prices_in_use_are_renewed_before_an_order_would_wait_for_them() -> None:
+    market, clock = Market(), ManualClock()
+    price = price_of(market, clock)
+    pools = [f"pool {number}" for number in range(8)]
+    for pool in pools:
+        await price([pool])
+    market.prices = (200,)
+    async with running(price.run()):
+        await pass_time(clock, 2 * REMEMBERED_SECONDS)
+        before = len(market.requests)
+        offers = [await price([pool]) for pool in pools]
+        assert [offer.price for offer in offers] == [200] * 8
+        assert len(market.requests) == before
+        assert all((offer.age_ms or 0) <= REMEMBERED_SECONDS * 1000 for offer in offers)
+
+
+async def test_prices_that_nobody_uses_any_more_are_not_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(priority_fee, "USED_SECONDS", 60.0)
+    market, clock = Market(), ManualClock()
+    price = price_of(market, clock)
+    await price(["pool"])
+    async with running(price.run()):
+        await pass_time(clock, 60 + RENEWED_SECONDS)
+        before = len(market.requests)
+        await pass_time(clock, 60)
+    assert len(market.requests) == before > 60 / REMEMBERED_SECONDS
+
+
+async def test_while_a_node_is_away_the_age_grows_and_no_order_waits() -> None:
+    market, clock = Market(), ManualClock()
+    price = price_of(market, clock)
+    await price(["pool"])
+    market.prices = Unreachable("the node is away")
+    async with running(price.run()):
+        await pass_time(clock, 60)
+        before = len(market.requests)
+        offer = await price(["pool"])
+    assert (offer.price, offer.age_ms) == (100, round(1000 * clock.monotonic()))
+    assert len(market.requests) == before
 
 
 async def test_new_accounts_do_not_fill_the_memory() -> None:

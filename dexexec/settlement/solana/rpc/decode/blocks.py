@@ -1,9 +1,10 @@
-"""Decodes blockhashes, positions in the chain and recent priority fees."""
+"""Decodes blockhashes, positions in the chain, rent and recent priority fees."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from dexexec.domain import base58
+from dexexec.domain.rent import OVERHEAD_BYTES, Rent
 from dexexec.domain.swap import Blockhash
 from dexexec.settlement.solana.rpc.decode.values import read_text, read_u64
 
@@ -43,3 +44,11 @@ def read_priority_fees(result: Any) -> list[int]:
     fees = [(read_u64(fee["slot"]), read_u64(fee["prioritizationFee"])) for fee in result]
     # Nodes do not promise an order, and the caller weighs recent slots.
     return [fee for _, fee in sorted(fees)]
+
+
+def read_rent(result: Any) -> Rent:
+    """Decodes `getMinimumBalanceForRentExemption` for an account without data."""
+    lamports = read_u64(result)
+    if not lamports or lamports % OVERHEAD_BYTES:
+        raise ValueError("not the rent of a whole number of lamports per byte")
+    return Rent(lamports // OVERHEAD_BYTES)
