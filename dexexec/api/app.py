@@ -16,8 +16,7 @@ from dexexec.api import front_page, request_head
 from dexexec.api.body_limit import BodyLimit
 from dexexec.api.certificate import Certificate
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
-from dexexec.api.contract.documents import AsyncApiHandler, OpenApiHandler
-from dexexec.api.contract.page import DocsHandler
+from dexexec.api.contract.documents import AsyncApiHandler, DocsHandler, OpenApiHandler
 from dexexec.api.costs import CostsHandler
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler

@@ -25,25 +25,32 @@ class BadValueError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter(Generic[T]):
-    """A parameter. `parse` raises `BadValueError`. The rule of a list, which is separated by commas, is an array."""
+    """A parameter. `parse` raises `BadValueError`. The rule of a list, which is separated by commas, is an array. A
+    rule that is costly to make is a function."""
 
     name: str
     description: str
-    rule: Schema
+    rule: Schema | Callable[[], Schema]
     parse: Callable[[str], T]
     expected: str = ""
     required: bool = False
 
+    @property
+    def schema(self) -> Schema:
+        """The rule as JSON Schema."""
+        return self.rule() if callable(self.rule) else self.rule
+
     def described(self) -> dict[str, object]:
         """The parameter object of OpenAPI."""
         # Without it a list would be written as a repeated parameter, which is refused.
-        listed = {"style": "form", "explode": False} if self.rule.get("type") == "array" else {}
+        rule = self.schema
+        listed = {"style": "form", "explode": False} if rule.get("type") == "array" else {}
         return {
             "name": self.name,
             "in": "query",
             "description": self.description,
             "required": self.required,
-            "schema": self.rule,
+            "schema": rule,
             **listed,
         }
 

@@ -7,11 +7,14 @@ from collections.abc import Callable, Hashable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, Literal, TextIO
 
-import structlog
-
+from dexexec.config.lean_imports import without
 from dexexec.observe.log_output import ThreadedWriter
 from dexexec.observe.log_sampling import SECONDS, TRACEBACK, Sampler
 from dexexec.observe.redaction import Redactor
+
+# It would load `rich`, which only commands need, for tracebacks in colours that are not used here.
+with without("rich"):
+    import structlog
 
 Logger = structlog.typing.FilteringBoundLogger
 Export = Callable[[str, Mapping[str, object]], None]

@@ -85,7 +85,7 @@ def _object(properties: Mapping[str, object], *required: str) -> Schema:
 def client_messages() -> Mapping[str, Schema]:
     """What a client may send. The first field that is required tells the messages apart."""
     # Their rules are those of the query, and not written again.
-    selection = {parameter.name: parameter.rule for parameter in cancel_selection.PARAMETERS}
+    selection = {parameter.name: parameter.schema for parameter in cancel_selection.PARAMETERS}
     return {
         "subscribe": _message(
             "Follow an order: its history from `afterSeq` on first, then new events.",

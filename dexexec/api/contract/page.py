@@ -1,7 +1,6 @@
 """`GET /docs`: both contracts as one page for people, made of the documents themselves. It needs nothing of others."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from html import escape
 from typing import Any, cast
 
@@ -10,25 +9,10 @@ from dexexec.api.contract.asyncapi import CLOSE_CODES, asyncapi
 from dexexec.api.contract.openapi import DESCRIPTION, openapi
 from dexexec.api.contract.page_style import STYLE
 from dexexec.api.contract.schema_html import fields_html, json_html, row_html, text_html, type_html
-from dexexec.api.front_page import POLICY
-from dexexec.api.handler import ApiHandler
 
 Json = Mapping[str, Any]
 
 
-class DocsHandler(ApiHandler):
-    """`GET /docs`."""
-
-    def get(self) -> None:
-        """The page."""
-        self.set_header("Content-Security-Policy", POLICY)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.answer_bytes(page(), "text/html; charset=utf-8")
-
-    head = get
-
-
-@cache
 def page() -> bytes:
     """The page, which is the same for every client."""
     document, stream = cast("Json", openapi()), cast("Json", asyncapi())

@@ -1,0 +1,23 @@
+"""Optional packages are hidden from an import, and only from that."""
+
+import importlib
+import sys
+
+import pytest
+
+from dexexec.config.lean_imports import without
+
+
+def test_in_the_block_a_package_looks_as_if_it_were_not_installed() -> None:
+    with without("this"), pytest.raises(ImportError):
+        importlib.import_module("this")
+    assert "this" not in sys.modules
+
+
+def test_afterwards_what_was_imported_before_is_there_again() -> None:
+    before = sys.modules["json"]
+    with pytest.raises(ZeroDivisionError), without("json", "this"):
+        assert sys.modules["json"] is None
+        raise ZeroDivisionError
+    assert sys.modules["json"] is before
+    assert "this" not in sys.modules
