@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from dexexec.errors import StartupError, install_hint
-from dexexec.localnet.blocks import SLOT_MS, Consensus
 
 if TYPE_CHECKING:
     from dexexec.localnet.command import RunningLocalnet
@@ -22,6 +21,8 @@ async def alongside(data_dir: Path) -> AsyncIterator["RunningLocalnet"]:
     """Run a localnet with default options beside the service. It uses the default port, or a free one if that is taken.
     Raises `StartupError`."""
     command = load_command()
+    from dexexec.localnet.blocks import SLOT_MS, Consensus  # noqa: PLC0415 - like the command, only where it runs
+
     port = RPC_PORT if _free(RPC_PORT) and _free(RPC_PORT + 1) else 0
     options = command.Options(
         folder=data_dir / FOLDER,
