@@ -15,7 +15,7 @@ from solders.account import Account
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
-from solders.message import MessageV0
+from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
 from solders.system_program import TransferParams, transfer
@@ -26,11 +26,12 @@ from dexexec.errors import StartupError
 from dexexec.localnet import sysvars
 from dexexec.localnet.account_history import AccountHistory
 from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment, Consensus
+from dexexec.localnet.execution_result import ExecutionResult
 from dexexec.localnet.faucet import FaucetError, funding_instructions, new_mint
 from dexexec.localnet.journal import Journal, LandedTransaction
 from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.transaction_encoding import make_meta
-from dexexec.localnet.runtime import ExecutionResult, Runtime
+from dexexec.localnet.runtime import Runtime
 
 FAUCET_LAMPORTS = 10**18
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
@@ -254,7 +255,8 @@ class Ledger:
         # Two equal transfers under one blockhash would be the same transaction; a random memo makes them differ.
         steps = [*steps, Instruction(MEMO, secrets.token_hex(8).encode(), [])]
         blockhash = Hash.from_string(self.blocks.tip.hash)
-        message = MessageV0.try_compile(self._faucet.pubkey(), steps, [], blockhash)
+        # Legacy, so that clients can read it without any option, as they can a cluster's airdrops.
+        message = Message.new_with_blockhash(steps, self._faucet.pubkey(), blockhash)
         transaction = VersionedTransaction(message, [self._faucet])
         landed = self.land(Submission(transaction, bytes(transaction)))
         if landed is None or landed.err is not None:

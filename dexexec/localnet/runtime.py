@@ -5,20 +5,23 @@ own checks of these are switched off.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from solders.account import Account
+from solders.epoch_schedule import EpochSchedule
 from solders.litesvm import LiteSVM
-from solders.message import MessageV0
+from solders.message import MessageV0, MessageV1
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, SimulatedTransactionInfo, TransactionMetadata
 
 from dexexec.domain import base58
+from dexexec.localnet import transaction_v1
 from dexexec.localnet.blocks import Block
+from dexexec.localnet.execution_result import ExecutionResult
 from dexexec.localnet.sysvars import clock_of, slot_hashes_of
 
 LOADER = Pubkey.from_string("BPFLoader2111111111111111111111111111111111")
@@ -28,28 +31,13 @@ TABLE_HEADER_BYTES = 56
 KEY_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionResult:
-    """The result of an execution or a simulation.
-
-    `err` is a TransactionError in the form of JSON-RPC, None for success. `accounts` are those after a successful
-    simulation.
-    """
-
-    err: Any
-    logs: list[str] = field(default_factory=list)
-    units: int = 0
-    fee: int = 0
-    inner: list[dict[str, Any]] = field(default_factory=list)
-    returned: tuple[str, bytes] | None = None
-    accounts: dict[Pubkey, Account] = field(default_factory=dict)
-
-
 class Runtime:
     """The present accounts, and the programs that change them."""
 
     def __init__(self) -> None:
         self._svm = LiteSVM().with_blockhash_check(False).with_transaction_history(0)
+        # As on a cluster: epochs have had their full length from the first.
+        self._svm.set_epoch_schedule(EpochSchedule.without_warmup())
 
     def account(self, address: Pubkey) -> Account | None:
         """The account at an address."""
@@ -105,23 +93,66 @@ class Runtime:
 
     def execute(self, transaction: VersionedTransaction) -> ExecutionResult:
         """Executes a transaction. A failed one may have charged its fee (the payer's account shows it) or nothing."""
+        message = transaction.message
+        if isinstance(message, MessageV1):
+            return self._run_v1(transaction, message, lambda equal: _result(self._svm.send_transaction(equal)))
         return _result(self._svm.send_transaction(transaction))
 
     def simulate(
         self, transaction: VersionedTransaction, overrides: Mapping[Pubkey, Account | None], *, verify: bool
     ) -> ExecutionResult:
         """What an execution would do with the accounts `overrides`. `verify`: signatures must be right."""
+        message = transaction.message
         # LiteSVM simulates on its present accounts only: the older ones are put in place and taken back.
-        now = {address: self.account(address) for address in overrides}
+        now = {address: self.account(address) for address in (*overrides, message.account_keys[0])}
         try:
             for address, account in overrides.items():
                 self.put(address, account)
             self._svm.with_sigverify(verify)
-            return _result(self._svm.simulate_transaction(transaction))
+            if isinstance(message, MessageV1):
+                return self._run_v1(transaction, message, self._simulated)
+            return self._simulated(transaction)
         finally:
             self._svm.with_sigverify(True)
             for address, account in now.items():
                 self.put(address, account)
+
+    def _simulated(self, transaction: VersionedTransaction) -> ExecutionResult:
+        return _result(self._svm.simulate_transaction(transaction))
+
+    def _run_v1(
+        self,
+        transaction: VersionedTransaction,
+        message: MessageV1,
+        run: Callable[[VersionedTransaction], ExecutionResult],
+    ) -> ExecutionResult:
+        payer = message.account_keys[0]
+        before = self.account(payer)
+        refusal = transaction_v1.refusal(message, before, self.rent_exempt(len(before.data) if before else 0))
+        if refusal is not None or before is None:
+            return ExecutionResult(err=refusal)
+        priority_fee = transaction_v1.priority_fee(message)
+        loaded = [account for key in message.account_keys if (account := self.account(key)) is not None]
+        # Before the execution, as the whole fee is: programs see what is left.
+        self.put(payer, _with_lamports(before, before.lamports - priority_fee))
+        if transaction_v1.loads_too_much(message, loaded):
+            base_fee = transaction_v1.base_fee(message)
+            self.put(payer, _with_lamports(before, before.lamports - priority_fee - base_fee))
+            return ExecutionResult(err="MaxLoadedAccountsDataSizeExceeded", fee=base_fee + priority_fee)
+        self._svm.with_sigverify(False)
+        try:
+            result = transaction_v1.result_of(run(transaction_v1.as_v0(transaction, message)), message)
+        finally:
+            self._svm.with_sigverify(True)
+        if not result.fee:
+            # It failed before it was executed, so it costs nothing.
+            self.put(payer, before)
+            return result
+        return replace(result, fee=result.fee + priority_fee)
+
+
+def _with_lamports(account: Account, lamports: int) -> Account:
+    return Account(lamports, account.data, account.owner, account.executable, account.rent_epoch)
 
 
 def _result(found: TransactionMetadata | FailedTransactionMetadata | SimulatedTransactionInfo) -> ExecutionResult:

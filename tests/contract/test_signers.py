@@ -33,7 +33,7 @@ ADDRESS = str(KEY.pubkey())
 PATIENT = 60.0
 """How long a signer may take that answers: longer than the busiest machine needs."""
 BRIEF = 0.2
-"""How long one may take that does not answer: whatever it is, nothing comes."""
+"""How long one may take that does not answer: however long that is, nothing comes."""
 
 
 def message(number: int = 0) -> bytes:

@@ -6,15 +6,15 @@ from typing import Any
 
 from solders.account import Account
 from solders.instruction import CompiledInstruction
-from solders.message import Message, MessageV0
+from solders.message import Message, MessageV0, MessageV1, VersionedMessage
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from dexexec.domain import base58
+from dexexec.localnet.execution_result import ExecutionResult
 from dexexec.localnet.journal import LandedTransaction
 from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.errors import UNSUPPORTED_TRANSACTION_VERSION, InvalidParamsError, RpcError
-from dexexec.localnet.runtime import ExecutionResult
 
 MEMO_PROGRAMS = frozenset(
     map(
@@ -22,6 +22,8 @@ MEMO_PROGRAMS = frozenset(
         ("Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo", "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"),
     )
 )
+VERSIONS: Mapping[type[Any], int | None] = {Message: None, MessageV0: 0, MessageV1: 1}
+"""By the type of message; None: the format before versions."""
 Accounts = Mapping[Pubkey, Account | None]
 
 
@@ -94,20 +96,25 @@ def simulation_body(result: ExecutionResult, *, inner: bool = False) -> dict[str
 def transaction_body(landed: LandedTransaction, encoding: str, max_version: int | None) -> dict[str, Any]:
     """The result of `getTransaction`. Raises `RpcError` for a version that the client does not accept."""
     transaction = VersionedTransaction.from_bytes(landed.raw)
-    versioned = isinstance(transaction.message, MessageV0)
-    if versioned and max_version is None:
-        raise RpcError(
-            UNSUPPORTED_TRANSACTION_VERSION,
-            "Transaction version (0) is not supported by the requesting client. Please try the request again with the "
-            'following configuration parameter: "maxSupportedTransactionVersion": 0',
-        )
     body: dict[str, Any] = {
         "slot": landed.slot,
         "blockTime": landed.time,
         "transaction": _encoded(transaction, landed, encoding),
         "meta": landed.meta,
     }
-    return body | ({} if max_version is None else {"version": 0 if versioned else "legacy"})
+    return body | version_body(transaction, max_version)
+
+
+def version_body(transaction: VersionedTransaction, max_version: int | None) -> dict[str, Any]:
+    """The version, for a client that accepts versions. Raises `RpcError` for one that the client does not accept."""
+    version = VERSIONS[type(transaction.message)]
+    if version is not None and (max_version is None or version > max_version):
+        raise RpcError(
+            UNSUPPORTED_TRANSACTION_VERSION,
+            f"Transaction version ({version}) is not supported by the requesting client. Please try the request again "
+            f'with the following configuration parameter: "maxSupportedTransactionVersion": {version}',
+        )
+    return {} if max_version is None else {"version": "legacy" if version is None else version}
 
 
 def _encoded(transaction: VersionedTransaction, landed: LandedTransaction, encoding: str) -> Any:
@@ -118,7 +125,6 @@ def _encoded(transaction: VersionedTransaction, landed: LandedTransaction, encod
     if encoding not in ("json", "jsonParsed"):
         raise InvalidParamsError(f"encoding must be json, jsonParsed, base64 or base58, not {encoding!r}")
     message = transaction.message
-    assert isinstance(message, Message | MessageV0)  # noqa: S101 - no other version lands
     body: dict[str, Any] = {"recentBlockhash": str(message.recent_blockhash)}
     if encoding == "json":
         header = message.header
@@ -143,6 +149,14 @@ def _encoded(transaction: VersionedTransaction, landed: LandedTransaction, encod
             }
             for lookup in message.address_table_lookups
         ]
+    if isinstance(message, MessageV1):
+        config = message.config
+        body["transactionConfig"] = {
+            "priorityFee": config.priority_fee,
+            "computeUnitLimit": config.compute_unit_limit,
+            "loadedAccountsDataSizeLimit": config.loaded_accounts_data_size_limit,
+            "heapSize": config.heap_size,
+        }
     return {"signatures": [str(signature) for signature in transaction.signatures], "message": body}
 
 
@@ -164,7 +178,7 @@ def _partly_decoded(call: CompiledInstruction, keys: Sequence[str]) -> dict[str,
     }
 
 
-def _key_bodies(message: Message | MessageV0, loaded: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def _key_bodies(message: VersionedMessage, loaded: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     header = message.header
     signers = header.num_required_signatures
     keys = [

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from solders.hash import Hash
-from solders.message import Message, MessageV0
+from solders.message import Message, MessageV0, MessageV1, VersionedMessage
 from solders.pubkey import Pubkey
 from solders.transaction import SanitizeError, VersionedTransaction
 
 from dexexec.domain import base58
 from dexexec.localnet.blocks import Block, Commitment
+from dexexec.localnet.execution_result import ExecutionResult
 from dexexec.localnet.faults import ForgottenStatuses
 from dexexec.localnet.journal import LandedTransaction
 from dexexec.localnet.ledger import Submission
@@ -31,9 +32,11 @@ from dexexec.localnet.rpc.request import (
     with_context,
 )
 from dexexec.localnet.rpc.transaction_encoding import memos, simulation_body, status_body, transaction_body
-from dexexec.localnet.runtime import ExecutionResult
 
 MAX_BYTES = 1232
+MAX_BYTES_V1 = 4096
+V1_PREFIX = 0x81
+"""The first byte of a version 1 transaction. Others begin with the number of their signatures, which is less."""
 MAX_STATUSES = 256
 MAX_SIGNATURES = 1_000
 RECENT_SLOTS = 300
@@ -114,22 +117,23 @@ def _submission(call: Call, options: Mapping[str, Any]) -> Submission:
     if form not in ("base58", "base64"):
         raise InvalidParamsError(f"encoding must be base58 or base64, not {form!r}")
     # Before decoding: base58 takes quadratic time.
-    if len(text) > 2 * MAX_BYTES:
-        raise InvalidParamsError(f"transaction is too large (max: {MAX_BYTES} bytes)")
+    if len(text) > 2 * MAX_BYTES_V1:
+        raise InvalidParamsError(f"transaction is too large (max: {MAX_BYTES_V1} bytes)")
     try:
         raw = encoding.read_base64(text) if form == "base64" else base58.decode(text)
     except ValueError as error:
         raise InvalidParamsError(f"invalid {form} encoding: {error}") from error
-    if len(raw) > MAX_BYTES:
-        raise InvalidParamsError(f"transaction is too large: {len(raw)} bytes (max: {MAX_BYTES} bytes)")
+    most = MAX_BYTES_V1 if raw[:1] == bytes([V1_PREFIX]) else MAX_BYTES
+    if len(raw) > most:
+        raise InvalidParamsError(f"transaction is too large: {len(raw)} bytes (max: {most} bytes)")
     try:
         transaction = VersionedTransaction.from_bytes(raw)
         transaction.sanitize()
     except (ValueError, SanitizeError) as error:
         raise InvalidParamsError(f"failed to deserialize the transaction: {error}") from error
     # Trailing bytes would be a second form of the same transaction.
-    if not isinstance(transaction.message, Message | MessageV0) or bytes(transaction) != raw:
-        raise InvalidParamsError("failed to deserialize the transaction: it is neither legacy nor of version 0")
+    if bytes(transaction) != raw:
+        raise InvalidParamsError("failed to deserialize the transaction: there are bytes behind it")
     return Submission(transaction, raw)
 
 
@@ -151,8 +155,10 @@ def _with_blockhash(submission: Submission, block: Block) -> Submission:
         header.num_readonly_unsigned_accounts,
     )
     # Messages are immutable, so a new one is built.
-    new: Message | MessageV0
-    if isinstance(old, MessageV0):
+    new: VersionedMessage
+    if isinstance(old, MessageV1):
+        new = MessageV1(header, old.config, blockhash, keys, steps)
+    elif isinstance(old, MessageV0):
         new = MessageV0(header, keys, blockhash, steps, old.address_table_lookups)
     else:
         new = Message.new_with_compiled_instructions(*counts, keys, blockhash, steps)

@@ -1,4 +1,4 @@
-"""The port over TLS: the same limits, a clean end for whoever speaks something else, and renewed certificates."""
+"""The port over TLS: the same limits, a clean end for a client that speaks something else, and renewed certificates."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Recurring orders on a real Postgres: each slice is made once, whatever dies, and its end counts once."""
+"""Recurring orders on a real Postgres: each slice is made once, although processes die, and its end counts once."""
 
 import asyncio
 from collections.abc import Sequence

@@ -67,7 +67,7 @@ class ChaosSetup:
 
     @property
     def urls(self) -> list[str]:
-        """The addresses of the API processes, or one that refuses connections while there is none."""
+        """The addresses of the API processes, or one that refuses connections while no process runs."""
         return [self._urls[process.pid] for process in self.ranks["api"]] or [NOWHERE]
 
     async def start_all(self) -> None:
