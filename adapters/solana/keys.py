@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 from solders.keypair import Keypair
-from solders.message import MessageV0, from_bytes_versioned
+from solders.message import MessageV0, MessageV1, from_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.token.associated import get_associated_token_address
 
@@ -45,13 +45,14 @@ def derived(program: str, *seeds: bytes) -> str:
 
 
 def read_message(message: bytes) -> tuple[str, tuple[Instruction, ...]]:
-    """The payer and the instructions of a version 0 message. The accounts have no signer and writable flags.
+    """The payer and the instructions of a message of version 0 or 1. The accounts have no signer and writable flags.
 
     Raises `ValueError` for other bytes, and for a message with lookup tables, because it lacks some addresses.
     """
     parsed = from_bytes_versioned(message)
-    if not isinstance(parsed, MessageV0) or parsed.address_table_lookups:
-        raise ValueError("not a version 0 message without lookup tables")
+    lookups = parsed.address_table_lookups if isinstance(parsed, MessageV0) else ()
+    if not isinstance(parsed, MessageV0 | MessageV1) or lookups:
+        raise ValueError("not a message of version 0 or 1 without lookup tables")
     keys = [str(key) for key in parsed.account_keys]
     try:
         steps = tuple(

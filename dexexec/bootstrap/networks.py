@@ -20,6 +20,7 @@ from dexexec.bootstrap.clusters import (
     startup_error,
     wallet_fault,
 )
+from dexexec.bootstrap.message_versions import check_version, message_compiler
 from dexexec.bootstrap.wallets import Payer, WalletOpener
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
@@ -34,7 +35,7 @@ from dexexec.settlement.simulated.ledger import Ledger
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.guard.pinned_programs import Pins
-from dexexec.settlement.solana.spending import Reservations, ReservationsByChain, nothing_reserved
+from dexexec.settlement.solana.spending import ReservationsByChain, nothing_reserved, reservations_on
 from dexexec.settlement.wallet_sealers import WalletSealers
 from dexexec.venue import Chain, Network, VenueError
 
@@ -218,6 +219,8 @@ class _Solana:
         self.opened.append(chain)
         try:
             genesis = await chain.genesis_hash()
+            if self.purpose is Purpose.TRADE:
+                await check_version(self.settings, chain, self.clock)
         except VenueError as error:
             hint = "start one with `python -m dexexec localnet`, or check DEXEXEC_LOCALNET_URL"
             raise startup_error(error)(f"the localnet does not answer ({error}): {hint}") from error
@@ -275,6 +278,8 @@ class _Solana:
             if payers and cluster and self.purpose is Purpose.TRADE:
                 self._may_trade(cluster)
                 await self._check_payers(chain, payers, cluster)
+            if self.purpose is Purpose.TRADE:
+                await check_version(self.settings, chain, self.clock)
         except VenueError as error:
             raise startup_error(error)(f"no Solana node can be used ({error}): check SOLANA_RPC_URL") from error
         await chain.learn_finality()
@@ -341,6 +346,7 @@ class _Solana:
         cap = settings.max_compute_price
         price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
         networks.background.append(price.run)
+        compiler = message_compiler(settings, chain, self.clock, networks.background)
         rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
 
         def checker_for(address: str, co_signer: "Callable[[AttemptId], str]" = no_co_signer) -> SwapChecker:
@@ -352,9 +358,10 @@ class _Solana:
                 node=chain,
                 price=price,
                 tokens=settings.token_list(),
-                reserved=self._reserved_on(genesis),
+                reserved=reservations_on(self.reserved, genesis),
                 record=self.record,
                 co_signer=co_signer,
+                compiler=compiler,
             )
 
         # Made on demand: any address may pay for an order, and most pay for one only.
@@ -382,14 +389,6 @@ class _Solana:
         if isinstance(chain, Localnet):
             return WarmLocalnet(chain, blockhash=ready.blockhash)
         return WarmChain(chain, blockhash=ready.blockhash)
-
-    def _reserved_on(self, genesis: str) -> Reservations:
-        """The reserved funds on the chain with this genesis hash only: one wallet may have the same address on two."""
-
-        async def reserved(wallet: str, slot: int) -> Mapping[str, int]:
-            return await self.reserved(wallet, slot, genesis)
-
-        return reserved
 
     async def aclose(self) -> None:
         """Close the clients of all opened chains, and the signers of the named wallets."""

@@ -1,6 +1,7 @@
 """The settings of the networks with real transactions. `Settings` includes them."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -44,6 +45,11 @@ class SolanaSettings(BaseModel):
         True, description="let sales of SOL use SOL that the wallet had wrapped before, if its other SOL is not enough"
     )
 
+    transaction_version: Literal["auto", "0", "1"] = Field(
+        "auto",
+        description="version of the transactions that are built: `0`, `1` (larger; not every cluster executes it), or"
+        " `auto`: 1 for what does not fit into 0, where the cluster executes it",
+    )
     program_dumps: Path | None = Field(
         None, description="folder with dumps of the venues' programs, for `bench` and tests; the service needs none"
     )

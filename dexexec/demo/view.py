@@ -32,7 +32,7 @@ FAULTS_SHOWN = 20
 LOOK_UP = (
     "curl -s http://127.0.0.1:8899 -H 'Content-Type: application/json' -d '"
     '{"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": ["SIGNATURE",'
-    """ {"maxSupportedTransactionVersion": 0}]}'"""
+    """ {"maxSupportedTransactionVersion": 1}]}'"""
 )
 """The command that shows a transaction of a localnet at its default address."""
 IDS_SHOWN = 5

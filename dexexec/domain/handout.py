@@ -11,10 +11,10 @@ from typing import NamedTuple
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Spending
 from dexexec.domain.status import Status
+from dexexec.domain.transaction_bytes import SIGNATURE_BYTES, join, split
 
 CLIENT_MARK = "@"
 """In front of a client's address in the place of a wallet's name. No name of a wallet can begin with it."""
-SIGNATURE_BYTES = 64
 
 
 def client_wallet(address: str) -> str:
@@ -56,7 +56,7 @@ class Handout:
 
     def transaction(self) -> bytes:
         """The bytes to sign, with zeros in the place of each signature."""
-        return bytes([len(self.signers)]) + bytes(SIGNATURE_BYTES * len(self.signers)) + self.message
+        return join(self.message, [bytes(SIGNATURE_BYTES) for _ in self.signers])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,8 @@ class SignedByClient(NamedTuple):
 
 def read_transaction(data: bytes, signers: int) -> SignedByClient | None:
     """The parts of a transaction with that many signers; None if it has another form."""
-    # One byte is the number of signatures, as no transaction that fits a packet has 128 of them.
-    start = 1 + SIGNATURE_BYTES * signers
-    if len(data) <= start or data[0] != signers:
+    try:
+        parts = split(data)
+    except ValueError:
         return None
-    return SignedByClient(data[1 : 1 + SIGNATURE_BYTES], data[start:])
+    return SignedByClient(parts.signatures[0], parts.message) if len(parts.signatures) == signers else None

@@ -32,10 +32,10 @@ class SwapInstructions:
     """A swap as an adapter builds it for Solana: its instructions in order, with min-out and max-in inside.
 
     The engine adds the compute budget, a memo that makes the bytes unique and, if the order closes the token account
-    that it empties, the token program's CloseAccount for it at the end. It compiles a version 0 message for the
-    wallet that pays, and signs it. An adapter builds as if the wallet had no account for wrapped SOL: it opens the
-    associated one, pays lamports to it, syncs and closes it. If the wallet has one, the engine keeps it open, and pays
-    less to it if the order may spend its balance.
+    that it empties, the token program's CloseAccount for it at the end. It compiles the message for the wallet that
+    pays, and signs it. An adapter builds as if the wallet had no account for wrapped SOL: it opens the associated one,
+    pays lamports to it, syncs and closes it. If the wallet has one, the engine keeps it open, and pays less to it if
+    the order may spend its balance.
 
     `signers` are other accounts that must sign: the venue's own, which signs in `Venue.cosign`.
     """

@@ -25,8 +25,8 @@ from dexexec.intake.order_fields import OrderFields
 from dexexec.intake.signing_errors import NoSignatureAwaitedError, OtherTransactionError
 
 ENQUEUE_SECONDS = 1.0
-MOST_GROUPS = 500
-"""Of four characters, in front of the last one. A transaction has at most 1,232 bytes."""
+MOST_GROUPS = 1_365
+"""Of four characters, in front of the last one. A transaction has at most 4,096 bytes."""
 TRANSACTION = Text(
     name="transaction",
     description="The transaction of the order's last event, with your signature in the first place, base64.",

@@ -6,24 +6,24 @@ that names our wallet and has any memo, but cannot make our wallet pay for it.
 
 from dexexec.domain.attempt_id import Memo, read_memo
 from dexexec.domain.recovered_orders import UNKNOWN_VENUE
+from dexexec.domain.transaction_bytes import split
 from dexexec.recovery.chain_comparison import Venues
 from dexexec.settlement.solana.message import Message, Program
-from dexexec.settlement.solana.transaction import SIGNATURE_BYTES, is_signed, parse_message
+from dexexec.settlement.solana.transaction import is_signed, parse_message
 
 
 def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | None:
     """The memo of a transaction, and its venue (`UNKNOWN_VENUE` if its programs do not identify one); None for a
     transaction of another wallet."""
     try:
-        # The number of signatures, one byte here as none of our transactions has 128 of them; then the signatures, with
-        # the payer's first; then the message.
-        count = payload[0]
-        signature = payload[1 : 1 + SIGNATURE_BYTES]
-        message = payload[1 + SIGNATURE_BYTES * count :]
-        parsed = parse_message(message)
-    except (ValueError, IndexError):
+        parts = split(payload)
+        parsed = parse_message(parts.message)
+    except ValueError:
         return None
-    if parsed.payer != wallet or count != len(parsed.signers) or not is_signed(message, wallet, signature):
+    if parsed.payer != wallet or len(parts.signatures) != len(parsed.signers):
+        return None
+    # The payer's signature is the first.
+    if not is_signed(parts.message, wallet, parts.signatures[0]):
         return None
     calls = parsed.calls(Program.MEMO, Program.MEMO_1)
     memos = [memo for call in calls if (memo := _memo(call.data)) is not None]

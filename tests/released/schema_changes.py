@@ -4,6 +4,7 @@ What a client sends must stay accepted: a request's schema may only become wider
 was promised: an answer's schema may only become narrower, but for fields that it did not have.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,7 +17,9 @@ LEAST = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"
 MOST = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
 CHOICES = ("anyOf", "oneOf")
 EQUAL = {"pattern", "format", "not", "if", "then", "else", "dependentRequired", "uniqueItems", "multipleOf"}
-"""Rules that are the same or not: whether one contains the other is not decided here."""
+"""Rules that are the same or not: whether one contains the other is not decided here, but for `REPEATED`."""
+REPEATED = re.compile(r"(?<=\{0,)[0-9]+(?=\})")
+"""How often a part of a pattern may be repeated at most."""
 COMPARED = {
     "type",
     "enum",
@@ -111,7 +114,9 @@ class Comparison:
 
     def _equal(self, old: Mapping[str, Any], new: Mapping[str, Any], place: str) -> Iterator[str]:
         for name in sorted(EQUAL & (old.keys() | new.keys())):
-            _, wide = self._sides(old, new)
+            narrow, wide = self._sides(old, new)
+            if name == "pattern" and _only_repeats_more(narrow.get(name), wide.get(name)):
+                continue
             if old.get(name) != new.get(name) and wide.get(name) is not None:
                 yield f"{place}: {name} is {_shown(new.get(name))}, and was {_shown(old.get(name))}"
 
@@ -181,6 +186,14 @@ class Comparison:
 def _types_of(schema: Mapping[str, Any]) -> frozenset[str] | None:
     kind = schema.get("type")
     return None if kind is None else frozenset([kind] if isinstance(kind, str) else kind)
+
+
+def _only_repeats_more(narrow: str | None, wide: str | None) -> bool:
+    """Whether two patterns are the same but for repetitions `{0,N}`, none of which is shorter in the wide one."""
+    if narrow is None or wide is None or REPEATED.sub("", narrow) != REPEATED.sub("", wide):
+        return False
+    counts = zip(REPEATED.findall(narrow), REPEATED.findall(wide), strict=True)
+    return all(int(fewer) <= int(more) for fewer, more in counts)
 
 
 def _with_integer(types: frozenset[str]) -> frozenset[str]:

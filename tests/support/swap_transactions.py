@@ -5,7 +5,9 @@ is opened on the way. The order allows at most 100 and at least 49.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from dexexec.domain import base58
@@ -14,12 +16,14 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountMeta, Instruction
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
+from dexexec.domain.transaction_bytes import split
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.solana.checker import Price
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
 from dexexec.settlement.solana.message import (
     Message,
     Program,
+    Version,
     compute_unit_limit,
     compute_unit_price,
     memo,
@@ -31,8 +35,21 @@ from tests.support.attempts import RECORD, an_attempt
 
 def message_of(transaction: bytes) -> Message:
     """The message of a signed transaction."""
-    # One byte with the number of signatures, then 64 bytes each.
-    return parse_message(transaction[1 + 64 * transaction[0] :])
+    return parse_message(split(transaction).message)
+
+
+VERSION: ContextVar[Version] = ContextVar("version", default=Version.V0)
+"""The version of the messages that the guard is given."""
+
+
+@contextmanager
+def compiled_as(version: Version) -> Iterator[None]:
+    """Compiles the swaps inside the block in this version."""
+    token = VERSION.set(version)
+    try:
+        yield
+    finally:
+        VERSION.reset(token)
 
 
 def address(name: str) -> str:
@@ -210,7 +227,7 @@ class Swap:
 
     def proposal(self) -> Proposal:
         """As the guard is given it."""
-        message = parse_message(compile_message(self.payer, self.steps, BLOCKHASH.hash))
+        message = parse_message(compile_message(self.payer, self.steps, BLOCKHASH.hash, VERSION.get()))
         before = {one: self.before.get(one) for one in message.writable if one not in self.hidden}
         return Proposal(
             message=message,

@@ -19,12 +19,14 @@ from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, Sw
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.settlement.solana.closing import close_instruction, closing_of
+from dexexec.settlement.solana.compiler import MessageCompiler
 from dexexec.settlement.solana.draft import Draft, by_address
 from dexexec.settlement.solana.fresh_accounts import fresher_accounts
 from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import own_accounts
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
 from dexexec.settlement.solana.message import (
+    MAX_UNITS,
     TOKEN_PROGRAMS,
     Message,
     compute_unit_limit,
@@ -35,7 +37,7 @@ from dexexec.settlement.solana.message import (
 from dexexec.settlement.solana.priority_fee import no_priority_fee
 from dexexec.settlement.solana.simulated_fill import simulated_fill
 from dexexec.settlement.solana.simulation_failure import explain_simulation
-from dexexec.settlement.solana.spendable import MAX_UNITS, BalanceReader
+from dexexec.settlement.solana.spendable import BalanceReader
 from dexexec.settlement.solana.spending import Reservations, nothing_reserved, spending_of
 from dexexec.settlement.solana.token_account import read_token_account
 from dexexec.settlement.solana.transaction import (
@@ -65,6 +67,7 @@ SIMULATIONS = 4
 """How many simulations are tried while the wallet's accounts keep changing."""
 Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
 _KNOWN_TOKENS = Tokens(KNOWN)
+_VERSION_0 = MessageCompiler()
 
 
 def no_co_signer(_: AttemptId) -> str:
@@ -90,8 +93,8 @@ class SwapChecker:
 
     `price` returns the priority fee of a transaction that writes to given accounts. `tokens` have names for error
     messages. `reserved` returns what open attempts may take from the wallet, by mint. `record` names the record that
-    has the orders. `co_signer` returns whose signature a transaction needs beside the wallet's.
-    `node` is the same chain for refusals, if `chain` answers from memory.
+    has the orders. `co_signer` returns whose signature a transaction needs beside the wallet's. `node` is the same
+    chain for refusals, if `chain` answers from memory. `compiler` chooses the version of messages.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class SwapChecker:
         record: str = UNNAMED,
         co_signer: Callable[[AttemptId], str] = no_co_signer,
         node: SolanaChain | None = None,
+        compiler: MessageCompiler = _VERSION_0,
     ) -> None:
         self._chain = chain
         self._node = node or chain
@@ -118,6 +122,7 @@ class SwapChecker:
         self._reserved = reserved
         self._record = record
         self._co_signer = co_signer
+        self._compiler = compiler
         self._wrapped = associated_token_account(payer, WSOL)
         self._balances = BalanceReader(
             chain,
@@ -213,7 +218,8 @@ class SwapChecker:
             if simulation.error is not None:
                 raise explain_simulation(venue, quote, draft.parsed, self._funds(before), simulation)
             offer = await self._price(self._contested(before))
-            message = self._compile(unsigned, (*_budget(simulation.units, offer.price), *draft.steps))
+            steps = (*_budget(simulation.units, offer.price), *draft.steps)
+            message = compile_message(self.payer, steps, unsigned.blockhash.hash, draft.parsed.version)
             parsed = parse_message(message)
             self._check_funds(quote, parsed, before, simulation.after.get(self.payer), simulated_fee)
             now = self._clock.monotonic()
@@ -267,7 +273,7 @@ class SwapChecker:
         # The memo also makes two equal swaps with one blockhash different: otherwise they would share a signature.
         co_signer = self._co_signer(attempt) or None
         steps = (*unsigned.instructions, memo(attempt.memo(self._record), co_signer))
-        parsed = parse_message(self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps)))
+        parsed = parse_message(self._compile(unsigned, steps))
         accounts = await chain.accounts(parsed.writable)
         shown = by_address(parsed.writable, accounts)
         steps = await self._with_wrapped(quote, parsed, steps, shown, accounts.slot)
@@ -275,7 +281,7 @@ class SwapChecker:
         if close_account:
             closing = closing_of(quote, self.payer, shown, await self._reserved(self.payer, accounts.slot))
             steps = (*steps, *self._closes(closing, shown))
-        message = self._compile(unsigned, (compute_unit_limit(MAX_UNITS), *steps))
+        message = self._compile(unsigned, steps)
         parsed = parse_message(message)
         # The changed steps write to some of the same accounts, maybe in another order.
         accounts = replace(accounts, found=tuple(shown[address] for address in parsed.writable))
@@ -310,7 +316,7 @@ class SwapChecker:
         return keep_open(steps, self.payer, self._wrapped, spend)
 
     def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
-        return compile_message(self.payer, steps, unsigned.blockhash.hash)
+        return self._compiler.draft(self.payer, (compute_unit_limit(MAX_UNITS), *steps), unsigned.blockhash.hash)
 
     def _contested(self, before: Mapping[str, Account | None]) -> list[str]:
         """Returns the accounts that others write to as well."""

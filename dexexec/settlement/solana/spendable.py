@@ -13,14 +13,12 @@ from dexexec.domain.solana import Account, Accounts
 from dexexec.domain.token import WSOL, Tokens
 from dexexec.settlement.solana.fresh_accounts import fresher_accounts
 from dexexec.settlement.solana.funds import WALLET_RENT, abbreviate
-from dexexec.settlement.solana.message import SIGNATURE_FEE, TOKEN_PROGRAMS
+from dexexec.settlement.solana.message import MAX_UNITS, SIGNATURE_FEE, TOKEN_PROGRAMS
 from dexexec.settlement.solana.spending import Reservations
 from dexexec.settlement.solana.token_account import RENT_OVERHEAD, RENT_PER_BYTE, TokenAccount, read_token_account
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.venue import AccountFrozen, SolanaChain
 
-MAX_UNITS = 1_400_000
-"""The most compute units that a transaction may use, and so the most that its priority fee is charged for."""
 SIGNATURES = 2
 """The wallet's, and one of the venue's own."""
 EXTENDED_SIZE = 200

@@ -26,6 +26,15 @@ async def nothing_reserved(wallet: str, slot: int, genesis: str = "") -> Mapping
     return {}
 
 
+def reservations_on(reserved: ReservationsByChain, genesis: str) -> Reservations:
+    """Returns the reservations on one chain only, by its genesis hash: a wallet may have its address on two."""
+
+    async def on_chain(wallet: str, slot: int) -> Mapping[str, int]:
+        return await reserved(wallet, slot, genesis)
+
+    return on_chain
+
+
 def spending_of(
     proposal: Proposal, after: Mapping[str, Account | None], paid: int, funds: WalletFunds, slot: int
 ) -> Spending:

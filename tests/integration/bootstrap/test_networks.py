@@ -24,6 +24,7 @@ from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.sealer import SolanaSealer
 from dexexec.settlement.solana.spending import ReservationsByChain, nothing_reserved
+from dexexec.settlement.solana.version_support import FEATURE_PROGRAM, VERSION_1_FEATURE
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import (
     Capabilities,
@@ -158,6 +159,21 @@ async def test_a_wallet_that_cannot_pay_on_a_public_cluster_is_an_error_at_start
 ) -> None:
     async with node_of(DEVNET, account) as given:
         await refused([Network.SOLANA], ADDRESS, *words, **given)
+
+
+@pytest.mark.parametrize("data", ["AQEAAAAAAAAA", "AAAAAAAAAAAA", None], ids=["active", "requested", "unknown"])
+async def test_version_1_is_built_only_where_the_cluster_executes_it(data: str | None) -> None:
+    def accounts(params: Any) -> Any:
+        is_feature = params[0] == [VERSION_1_FEATURE]
+        feature = data and {**VALUE, "owner": FEATURE_PROGRAM, "data": [data, "base64"]}
+        return {"context": {"slot": 1}, "value": [feature if is_feature else VALUE for _ in params[0]]}
+
+    async with scripted_node(getGenesisHash=lambda _: "private", getMultipleAccounts=accounts) as node:
+        given = {"solana_rpc_url": node.url, "solana_wallet_secret_key": KEY, "transaction_version": "1"}
+        if data == "AQEAAAAAAAAA":
+            assert Network.SOLANA in await opened([Network.SOLANA], **given)
+        else:
+            await refused([Network.SOLANA], "DEXEXEC_TRANSACTION_VERSION", "auto", **given)
 
 
 async def test_a_wallet_is_not_checked_where_its_coins_may_come_later() -> None:

@@ -15,10 +15,11 @@ from dexexec.domain.handout import client_wallet
 from dexexec.domain.order import NewOrder
 from dexexec.domain.status import Status
 from dexexec.domain.swap import VALID_FOR
+from dexexec.domain.transaction_bytes import join, split
 from dexexec.errors import InvalidOrderError, OrderNotFoundError
 from dexexec.intake.client_signing import ClientSigning, Taken
 from dexexec.intake.signing_errors import NoSignatureAwaitedError, OtherTransactionError
-from dexexec.settlement.solana.transaction import SIGNATURE_BYTES, parse_message
+from dexexec.settlement.solana.transaction import parse_message
 from dexexec.settlement.solana.wallet import Wallet
 from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers, WorkerSetup
 from tests.support.parts import new_order
@@ -52,8 +53,8 @@ async def handed_out(b: WorkerSetup, order_id: UUID, other_than: bytes = b"") ->
 
 def signed(wallet: Wallet, transaction: bytes) -> bytes:
     """The transaction with the client's signature in its first place."""
-    message = transaction[1 + SIGNATURE_BYTES * transaction[0] :]
-    return transaction[:1] + wallet.sign(message) + transaction[1 + SIGNATURE_BYTES :]
+    parts = split(transaction)
+    return join(parts.message, [wallet.sign(parts.message), *parts.signatures[1:]])
 
 
 def body(transaction: bytes) -> bytes:
@@ -64,7 +65,7 @@ async def test_promise_3_what_the_client_signs_is_landed_once_and_nothing_before
     async with open_workers() as b, b.working():
         order_id = await b.post(order_of(b))
         transaction = await handed_out(b, order_id)
-        message = parse_message(transaction[1 + SIGNATURE_BYTES * transaction[0] :])
+        message = parse_message(split(transaction).message)
         assert (message.payer, len(message.signers)) == (b.at.wallet.address, 3), "client, co-signer, venue"
         view = await b.view(order_id)
         assert (view["status"], view["waitingFor"]["reason"], view["attempts"]) == ("waiting", "signature", [])

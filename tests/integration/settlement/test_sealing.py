@@ -19,8 +19,7 @@ from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.guard.message_rules import GuardRules
-from dexexec.settlement.solana.message import Program, budget, memo, network_fee
-from dexexec.settlement.solana.spendable import MAX_UNITS
+from dexexec.settlement.solana.message import MAX_UNITS, Program, budget, memo, network_fee
 from dexexec.settlement.solana.transaction import assemble, compile_message, signature_text
 from dexexec.settlement.solana.wallet import Wallet
 from dexexec.venue import (

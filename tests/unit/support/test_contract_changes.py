@@ -31,6 +31,7 @@ ONLY_FOR_REQUESTS: list[tuple[Any, Any, str]] = [
     ({"maxLength": 10}, {"maxLength": 9}, "x: maxLength is 9, and was 10"),
     ({}, {"minItems": 1}, "x: minItems is 1, and was anything"),
     ({}, {"pattern": "^a$"}, "x: pattern is ^a$, and was anything"),
+    ({"pattern": "^a{0,9}$"}, {"pattern": "^a{0,8}$"}, "x: pattern is ^a{0,8}$, and was ^a{0,9}$"),
     ({}, {"format": "uuid"}, "x: format is uuid, and was anything"),
     ({}, {"uniqueItems": False, "multipleOf": 2}, "x: multipleOf is 2, and was anything"),
     ({}, {"not": {"required": ["a"]}}, "x: not is {'required': ['a']}, and was anything"),

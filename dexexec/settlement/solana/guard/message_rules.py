@@ -16,7 +16,15 @@ from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.solana.guard.effect_rules import Effects, find_fault
 from dexexec.settlement.solana.guard.pinned_programs import Pins
-from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Message, Program, budget, touches
+from dexexec.settlement.solana.message import (
+    MAX_UNITS,
+    TOKEN_PROGRAMS,
+    Message,
+    Program,
+    budget,
+    priority_fee,
+    touches,
+)
 from dexexec.settlement.solana.token_account import read_token_account
 from dexexec.settlement.solana.wrapped_sol import lamports_wrapped
 
@@ -214,6 +222,9 @@ def _check_memos(proposal: Proposal) -> None:
 
 
 def _check_budget(rules: GuardRules, message: Message) -> None:
+    if message.config is not None:
+        _check_config(rules, message)
+        return
     calls = list(message.calls(Program.COMPUTE_BUDGET))
     tags = [call.data[:1] for call in calls]
     sizes = {_LIMIT: 5, _PRICE: 9}
@@ -227,6 +238,19 @@ def _check_budget(rules: GuardRules, message: Message) -> None:
     price = budget(message).price
     if price > rules.max_priority_fee:
         raise GuardError(Rule.COMPUTE, f"{price} micro-lamports per compute unit is over {rules.max_priority_fee}")
+
+
+def _check_config(rules: GuardRules, message: Message) -> None:
+    """The same of a message of version 1, whose header has the compute budget."""
+    # The network ignores such an instruction here, so whoever put it there meant something else than what happens.
+    if any(message.calls(Program.COMPUTE_BUDGET)):
+        raise GuardError(Rule.COMPUTE, "a message of version 1 has a compute budget instruction, which has no effect")
+    allowed = budget(message)
+    if not 0 < allowed.limit <= MAX_UNITS:
+        raise GuardError(Rule.COMPUTE, f"the compute unit limit is {allowed.limit}: it must be 1 to {MAX_UNITS}")
+    most = priority_fee(allowed.limit, rules.max_priority_fee)
+    if allowed.priority_fee > most:
+        raise GuardError(Rule.COMPUTE, f"a priority fee of {allowed.priority_fee} lamports is over {most}")
 
 
 def _check_system(proposal: Proposal, call: Instruction) -> None:

@@ -1,14 +1,17 @@
 """Reads from a transaction's bytes which programs it calls, so that an error can name them.
 
-The format is https://solana.com/docs/core/transactions, legacy and version 0.
+The format is https://solana.com/docs/core/transactions, legacy and version 0; version 1 is SIMD-0385.
 """
 
 from dexexec.domain import base58
+from dexexec.domain.transaction_bytes import is_version_1, split
 
-_SIGNATURE_BYTES = 64
 _KEY_BYTES = 32
 _HEADER_BYTES = 3
 _VERSION_FLAG = 0x80
+_VALUE_BYTES = 4
+_STEP_HEADER_BYTES = 4
+"""Of an instruction in version 1: the place of its program, the number of its accounts, the size of its data (two)."""
 
 
 def called_programs(transaction: bytes) -> tuple[str, ...]:
@@ -20,22 +23,44 @@ def called_programs(transaction: bytes) -> tuple[str, ...]:
 
 
 def _read_programs(transaction: bytes) -> tuple[str, ...]:
-    count, at = _read_length(transaction, 0)
-    at += count * _SIGNATURE_BYTES
+    message = split(transaction).message
+    if is_version_1(message):
+        return _read_version_1(message)
     # A message of version 0 starts with a version byte, a legacy one directly with its header.
-    at += 1 if transaction[at] & _VERSION_FLAG else 0
-    count, at = _read_length(transaction, at + _HEADER_BYTES)
-    keys = [transaction[start : start + _KEY_BYTES] for start in range(at, at + count * _KEY_BYTES, _KEY_BYTES)]
+    at = _HEADER_BYTES + (1 if message[0] & _VERSION_FLAG else 0)
+    count, at = _read_length(message, at)
+    keys = [message[start : start + _KEY_BYTES] for start in range(at, at + count * _KEY_BYTES, _KEY_BYTES)]
     # The blockhash follows the keys and has the size of one.
-    count, at = _read_length(transaction, at + (count + 1) * _KEY_BYTES)
+    count, at = _read_length(message, at + (count + 1) * _KEY_BYTES)
     programs = []
     for _ in range(count):
-        programs.append(base58.encode(keys[transaction[at]]))
-        accounts, at = _read_length(transaction, at + 1)
-        size, at = _read_length(transaction, at + accounts)
+        programs.append(base58.encode(keys[message[at]]))
+        accounts, at = _read_length(message, at + 1)
+        size, at = _read_length(message, at + accounts)
         at += size
     # Slices of cut bytes are short instead of raising, so the end is checked as well.
-    if at > len(transaction):
+    if at > len(message):
+        raise IndexError
+    return tuple(programs)
+
+
+def _read_version_1(message: bytes) -> tuple[str, ...]:
+    """The same of version 1 (SIMD-0385): version, header, mask, blockhash, two counts, keys, values, instructions."""
+    mask_at = 1 + _HEADER_BYTES
+    mask = int.from_bytes(message[mask_at : mask_at + _VALUE_BYTES], "little")
+    counts_at = mask_at + _VALUE_BYTES + _KEY_BYTES
+    steps, keys = message[counts_at], message[counts_at + 1]
+    keys_at = counts_at + 2
+    at = keys_at + keys * _KEY_BYTES + mask.bit_count() * _VALUE_BYTES
+    programs = []
+    end = at + steps * _STEP_HEADER_BYTES
+    for step in range(at, end, _STEP_HEADER_BYTES):
+        if message[step] >= keys:
+            raise IndexError
+        start = keys_at + message[step] * _KEY_BYTES
+        programs.append(base58.encode(message[start : start + _KEY_BYTES]))
+        end += message[step + 1] + int.from_bytes(message[step + 2 : step + 4], "little")
+    if end != len(message):
         raise IndexError
     return tuple(programs)
 

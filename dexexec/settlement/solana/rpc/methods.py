@@ -98,7 +98,7 @@ def statuses(signatures: Sequence[str], *, history: bool) -> MethodCall[Reported
 
 def transaction(signature: str) -> MethodCall[ExecutedTransaction | None]:
     """What a transaction did."""
-    options = {"encoding": "json", "maxSupportedTransactionVersion": 0, **CONFIRMED}
+    options = {"encoding": "json", "maxSupportedTransactionVersion": 1, **CONFIRMED}
     decode = partial(read_transaction, signature=signature)
     return MethodCall(method="getTransaction", params=[signature, options], decode=decode)
 

@@ -18,7 +18,7 @@ from spl.token.instructions import get_associated_token_address
 
 from dexexec.domain.solana import AccountMeta, Instruction
 from dexexec.domain.token import USDC, WSOL
-from dexexec.settlement.solana.message import Program, compute_unit_limit, compute_unit_price, memo
+from dexexec.settlement.solana.message import Program, Version, compute_unit_limit, compute_unit_price, memo
 from dexexec.settlement.solana.transaction import (
     MAX_BYTES,
     assemble,
@@ -38,9 +38,12 @@ METAS = st.builds(AccountMeta, st.sampled_from([*NAMES, WHO, OTHER]), st.boolean
 CALLS = st.builds(Instruction, st.sampled_from(list(Program)), st.tuples(METAS, METAS), st.binary(max_size=20))
 
 
-@given(st.lists(CALLS, max_size=4).map(tuple))
-def test_a_message_read_back_has_what_was_compiled(steps: tuple[Instruction, ...]) -> None:
-    message = parse_message(compile_message(WHO, steps, BLOCKHASH.hash))
+@given(st.lists(CALLS, max_size=4).map(tuple), st.sampled_from(Version))
+def test_a_message_read_back_has_what_was_compiled(steps: tuple[Instruction, ...], version: Version) -> None:
+    # In version 1 the header has what these instructions say: `test_message_version_1`.
+    steps = tuple(step for step in steps if version is Version.V0 or step.program != Program.COMPUTE_BUDGET)
+    message = parse_message(compile_message(WHO, steps, BLOCKHASH.hash, version))
+    assert message.version is version
     marked = [meta for one in steps for meta in one.accounts]
     signers = {WHO, *(meta.address for meta in marked if meta.signer)}
     writable = {WHO, *(meta.address for meta in marked if meta.writable)}
@@ -57,9 +60,10 @@ def test_a_message_read_back_has_what_was_compiled(steps: tuple[Instruction, ...
     )
 
 
-def test_signatures_are_where_the_runtime_looks_for_them() -> None:
+@pytest.mark.parametrize("version", Version)
+def test_signatures_are_where_the_runtime_looks_for_them(version: Version) -> None:
     step = Instruction(Program.MEMO, (AccountMeta(OTHER, True), AccountMeta(WHO, True)), b"both sign")
-    message = compile_message(WHO, (step,), BLOCKHASH.hash)
+    message = compile_message(WHO, (step,), BLOCKHASH.hash, version)
     signatures = {one: bytes(key.sign_message(message)) for one, key in ((WHO, PAYER), (OTHER, COSIGNER))}
     raw = assemble(message, parse_message(message).signers, signatures)
     transaction = VersionedTransaction.from_bytes(raw)
@@ -105,10 +109,10 @@ def sized(size: int) -> tuple[Instruction, ...]:
 
 
 def test_a_transaction_fits_into_a_packet_or_is_refused() -> None:
-    message = compile_message(WHO, sized(MAX_BYTES), BLOCKHASH.hash)
-    assert len(assemble(message, [WHO], {})) == MAX_BYTES == 1_232
+    message = compile_message(WHO, sized(MAX_BYTES[Version.V0]), BLOCKHASH.hash)
+    assert len(assemble(message, [WHO], {})) == MAX_BYTES[Version.V0] == 1_232
     with pytest.raises(Unsupported, match="1233 bytes or more: at most 1232 fit"):
-        compile_message(WHO, sized(MAX_BYTES + 1), BLOCKHASH.hash)
+        compile_message(WHO, sized(MAX_BYTES[Version.V0] + 1), BLOCKHASH.hash)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +131,12 @@ def test_a_transaction_fits_into_a_packet_or_is_refused() -> None:
         ),
     ],
 )
-def test_a_transaction_that_does_not_fit_is_refused_before_the_library_panics(steps: tuple[Instruction, ...]) -> None:
+@pytest.mark.parametrize("version", Version)
+def test_a_transaction_that_does_not_fit_is_refused_before_the_library_panics(
+    steps: tuple[Instruction, ...], version: Version
+) -> None:
     with pytest.raises(Unsupported, match="fit"):
-        compile_message(WHO, steps, BLOCKHASH.hash)
+        compile_message(WHO, steps, BLOCKHASH.hash, version)
 
 
 ODD: Any = object()

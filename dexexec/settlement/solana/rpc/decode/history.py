@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dexexec.domain import base58
+from dexexec.domain.transaction_bytes import SIGNATURE_BYTES, split
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction
 from dexexec.settlement.solana.rpc.decode.values import read_text, read_u64
 
-_SIGNATURE_BYTES = 64
 _MAX_MEMO_LENGTH = 2_000
 
 
@@ -22,15 +22,15 @@ def read_kept(result: Any, signature: str) -> KeptTransaction | None:
     if result is None:
         return None
     payload = base64.b64decode(read_text(result["transaction"][0]), validate=True)
-    # The first byte is the number of signatures; the first signature identifies the transaction.
-    if base58.encode(payload[1 : 1 + _SIGNATURE_BYTES]) != signature:
+    # The first signature identifies the transaction.
+    if base58.encode(split(payload).signatures[0]) != signature:
         raise ValueError("another transaction")
     return KeptTransaction(signature, payload, _read_time(result), _read_decimals(result["meta"]))
 
 
 def _read_entry(entry: Any) -> HistoryEntry:
     signature = read_text(entry["signature"])
-    if len(base58.decode(signature)) != _SIGNATURE_BYTES:
+    if len(base58.decode(signature)) != SIGNATURE_BYTES:
         raise ValueError("not a signature")
     memo = entry.get("memo")
     # Other senders can name the wallet too, with a memo of any length.

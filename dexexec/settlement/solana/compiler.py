@@ -1,0 +1,42 @@
+"""Compiles the messages of swaps in the version that the operator chose, or that the swap needs. Part of sealing."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from dexexec.domain.solana import Instruction
+from dexexec.settlement.solana.message import Version
+from dexexec.settlement.solana.transaction import PRICE_BYTES, TooLarge, compile_message
+
+
+class VersionChoice(StrEnum):
+    """`DEXEXEC_TRANSACTION_VERSION`."""
+
+    AUTO = "auto"
+    """Version 0, and version 1 for what does not fit, if the cluster executes it."""
+    V0 = "0"
+    V1 = "1"
+
+
+def never() -> bool:
+    """For a cluster that does not execute messages of version 1."""
+    return False
+
+
+class MessageCompiler:
+    """Compiles messages. `executes_v1` returns whether the cluster executes messages of version 1."""
+
+    def __init__(self, choice: VersionChoice = VersionChoice.V0, executes_v1: Callable[[], bool] = never) -> None:
+        self._choice = choice
+        self._executes_v1 = executes_v1
+
+    def draft(self, payer: str, steps: Sequence[Instruction], blockhash: str) -> bytes:
+        """Returns the message to simulate, which has no priority fee yet. Raises as `compile_message`."""
+        if self._choice is VersionChoice.V1:
+            return compile_message(payer, steps, blockhash, Version.V1)
+        if self._choice is VersionChoice.V0 or not self._executes_v1():
+            return compile_message(payer, steps, blockhash)
+        try:
+            # With room for the priority fee: the message to sign must be of the version that was simulated.
+            return compile_message(payer, steps, blockhash, Version.V0, PRICE_BYTES)
+        except TooLarge:
+            return compile_message(payer, steps, blockhash, Version.V1)
