@@ -42,7 +42,7 @@ from dexexec.venue import Chain, Network, VenueError
 if TYPE_CHECKING:
     from dexexec.settlement.solana.rpc import RpcChain
     from dexexec.settlement.solana.wallet import Wallet
-    from dexexec.settlement.solana.warm.warm_chain import WarmChain
+    from dexexec.settlement.solana.warm.account_watch import AccountWatch
 
 WALLET_FILE = "localnet-wallet.json"
 EXTRA = {"solders"}
@@ -103,6 +103,8 @@ class Networks:
     genesis: dict[str, str] = field(default_factory=dict)
     """Genesis hashes; the simulated chain has none."""
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    watches: "dict[str, AccountWatch]" = field(default_factory=dict)
+    """The accounts in memory; only with `Purpose.TRADE` and real transactions."""
     payers: list[WalletOnChain] = field(default_factory=list)
     """Wallets that pay for swaps, with their transaction history; only with `Purpose.TRADE` and real transactions."""
     clients: dict[str, Callable[[str], ClientSignedSealer]] = field(default_factory=dict)
@@ -320,6 +322,7 @@ class _Solana:
             )
 
     def _add(self, name: str, chain: "RpcChain", payers: Sequence[Payer], cluster: str, genesis: str) -> None:
+        from dexexec.bootstrap.warm_state import warm_state  # noqa: PLC0415
         from dexexec.recovery.own_transactions import read_own  # noqa: PLC0415
         from dexexec.settlement.solana.checker import SwapChecker, no_co_signer  # noqa: PLC0415
         from dexexec.settlement.solana.client_sealer import ClientSealer  # noqa: PLC0415
@@ -330,9 +333,7 @@ class _Solana:
 
         networks = self.networks
         settings = self.settings
-        # Only a process that trades keeps state in memory: the others look once, and then nothing would use it.
-        warm = self._warmed(chain) if self.purpose is Purpose.TRADE else None
-        networks.chains[name] = warm or chain
+        networks.chains[name] = chain
         networks.nodes[name] = chain
         networks.clusters[name] = cluster
         networks.genesis[name] = genesis
@@ -340,8 +341,14 @@ class _Solana:
         networks.background.append(chain.follow_finality)
         for payer in payers:
             networks.of(payer.name).wallets[name] = payer.address
-        if warm is None:
+        # Only a process that trades keeps state in memory: the others look once, and then nothing would use it.
+        if self.purpose is not Purpose.TRADE:
             return
+        warm = warm_state(chain, settings, self.clock, self.observer)
+        networks.chains[name] = warm.chain
+        networks.background.extend(warm.background)
+        if warm.watch is not None:
+            networks.watches[name] = warm.watch
         floor = settings.min_compute_price
         cap = settings.max_compute_price
         price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
@@ -351,7 +358,7 @@ class _Solana:
 
         def checker_for(address: str, co_signer: "Callable[[AttemptId], str]" = no_co_signer) -> SwapChecker:
             return SwapChecker(
-                warm,
+                warm.chain,
                 address,
                 rules,
                 self.clock,
@@ -377,18 +384,6 @@ class _Solana:
             networks.payers.append(
                 WalletOnChain(genesis=genesis, address=payer.address, chain=chain, read_own=read_own, name=payer.name)
             )
-
-    def _warmed(self, chain: "RpcChain") -> "WarmChain":
-        """The chain that answers from memory where it may."""
-        from dexexec.settlement.solana.rpc import Localnet  # noqa: PLC0415
-        from dexexec.settlement.solana.warm.ready_values import ReadyValues  # noqa: PLC0415
-        from dexexec.settlement.solana.warm.warm_chain import WarmChain, WarmLocalnet  # noqa: PLC0415
-
-        ready = ReadyValues(chain, self.clock, slot_seconds=lambda: chain.pace.slot_seconds)
-        self.networks.background.append(ready.run)
-        if isinstance(chain, Localnet):
-            return WarmLocalnet(chain, blockhash=ready.blockhash)
-        return WarmChain(chain, blockhash=ready.blockhash)
 
     async def aclose(self) -> None:
         """Close the clients of all opened chains, and the signers of the named wallets."""

@@ -50,6 +50,19 @@ class SolanaSettings(BaseModel):
         description="version of the transactions that are built: `0`, `1` (larger; not every cluster executes it), or"
         " `auto`: 1 for what does not fit into 0, where the cluster executes it",
     )
+    watch_accounts: int = Field(
+        500,
+        ge=0,
+        le=10_000,
+        description="accounts (pools, wallets) that are kept in memory by subscriptions to a node, so that orders need"
+        " not wait for it; 0: none",
+    )
+    stale_slots: int = Field(
+        32,
+        ge=4,
+        le=100,
+        description="slots after which an account in memory that was neither reported nor read again is not used",
+    )
     program_dumps: Path | None = Field(
         None, description="folder with dumps of the venues' programs, for `bench` and tests; the service needs none"
     )

@@ -93,6 +93,26 @@ class VenueEvents:
         """The WebSocket to a Solana node is back."""
         self.log.info("WebSocket to the node is back", node=node)
 
+    def warm_state_interrupted(self, node: str, why: str) -> None:
+        """Notifications of accounts are missing or false. Orders read accounts from nodes for a while."""
+        self.log.warning("accounts in memory not used", node=node, why=why)
+        self.metrics.warm_state_interrupted()
+
+    def warm_state_recovered(self, node: str) -> None:
+        """Orders read accounts from memory again."""
+        self.log.info("accounts in memory used again", node=node)
+
+    def account_subscription_refused(self, node: str, why: str) -> None:
+        """A node does not subscribe as many accounts as orders need. The others are read from nodes for each order."""
+        self.log.warning(
+            "node refuses subscriptions of accounts", node=node, why=why,
+            hint="orders read the other accounts from nodes; lower DEXEXEC_WATCH_ACCOUNTS, or use another provider",
+        )  # fmt: skip
+
+    def accounts_read(self, *, from_memory: bool) -> None:
+        """An order read a set of accounts."""
+        self.metrics.accounts_read(from_memory=from_memory)
+
     def breaker_state_changed(self, venue: str, state: str) -> None:
         """The circuit breaker of a venue opened, is half open, or closed."""
         self.log.warning("venue breaker", venue=venue, state=state)

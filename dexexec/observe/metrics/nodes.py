@@ -40,6 +40,23 @@ class NodeMetrics:
             "Requests that the budget of a chain's nodes allows at once now, over all processes.",
             ["budget"],
         )
+        self._reads = make.counter(
+            "dexexec_account_reads_total",
+            "Reads of a set of accounts for orders, by source: memory, node.",
+            ["source"],
+        )
+        self._interruptions = make.counter(
+            "dexexec_warm_state_interruptions_total",
+            "How often notifications of accounts were missing or false, so that memory was not used.",
+        )
+
+    def accounts_read(self, *, from_memory: bool) -> None:
+        """A set of accounts was read."""
+        self._reads["memory" if from_memory else "node"].inc()
+
+    def warm_state_interrupted(self) -> None:
+        """Accounts in memory are not used for a while."""
+        self._interruptions[()].inc()
 
     def node_answered(self, node: str, method: str, outcome: str, seconds: float) -> None:
         """A request to a node ended."""

@@ -15,6 +15,8 @@ from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHis
 from dexexec.settlement.solana.message import TOKEN_PROGRAMS
 from dexexec.settlement.solana.rpc import methods, wallet_history
 from dexexec.settlement.solana.rpc.account_batching import AccountBatcher
+from dexexec.settlement.solana.rpc.account_feed import AccountFeed
+from dexexec.settlement.solana.rpc.account_subscriptions import AccountListener
 from dexexec.settlement.solana.rpc.broadcast import Broadcaster, SendOptions
 from dexexec.settlement.solana.rpc.consensus import ConsensusSurvey
 from dexexec.settlement.solana.rpc.node import Node
@@ -55,6 +57,8 @@ class RpcChain:
         if not urls:
             raise ValueError("give at least one node")
         self._options = options or NodePoolOptions()
+        self._clock = clock
+        self._listener = listener
         names = node_names(list(urls))
         nodes = [Node(url, name, self._options.timeout) for url, name in zip(urls, names, strict=True)]
         self._budget = RequestBudget(clock, requests_per_second)
@@ -152,6 +156,10 @@ class RpcChain:
     async def rent(self) -> Rent:
         """The cluster's rent. Raises `VenueError`."""
         return await _as_venue_error(self._nodes.call(methods.RENT))
+
+    def account_feed(self, listener: AccountListener) -> AccountFeed:
+        """A feed of accounts for `listener`, over a WebSocket of its own. The caller runs it."""
+        return AccountFeed(self._nodes, listener, self._clock, self._listener, self._options.timeout)
 
     async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
         """As `SolanaChain`."""

@@ -1,7 +1,7 @@
 """Keeps the WebSocket to a node open while there are subscriptions, and connects again after a failure.
 
-The subscriptions read the messages: those of signatures that settlement waits for, and those of programs whose new
-pools are watched, each over a connection of its own.
+The subscriptions read the messages: those of signatures that settlement waits for, those of programs whose new
+pools are watched, and those of accounts that are kept in memory, each over a connection of its own.
 """
 
 import asyncio
@@ -78,6 +78,8 @@ class SubscriptionSocket:
         self._listener = listener
         self._timeout = timeout
         self._failure_reported = False
+        self.node: Node | None = None
+        """The node of the connection, while there is one."""
 
     async def run(self) -> None:
         """Keeps a connection while anything is watched, until cancelled."""
@@ -96,7 +98,7 @@ class SubscriptionSocket:
             else:
                 self._report(node, failure=None)
                 # A connection that is accepted and closed without a word does not reset the pauses.
-                if await self._serve(socket):
+                if await self._serve(node, socket):
                     pause = FIRST_RECONNECT_SECONDS
                     attempts = 0
             self._subscriptions.drop_idle()
@@ -115,9 +117,10 @@ class SubscriptionSocket:
                 continue
         return await RpcWebSocket.open(last, node.headers, self._timeout)
 
-    async def _serve(self, socket: RpcWebSocket) -> bool:
+    async def _serve(self, node: Node, socket: RpcWebSocket) -> bool:
         """Handles messages until the connection is lost. Whether there were any."""
         any_received = False
+        self.node = node
         try:
             self._subscriptions.connected(socket)
             while (message := await socket.receive()) is not None:
@@ -125,6 +128,7 @@ class SubscriptionSocket:
                 self._subscriptions.receive(message)
         finally:
             self._subscriptions.disconnected()
+            self.node = None
         return any_received
 
     def _report(self, node: Node, *, failure: str | None) -> None:

@@ -15,21 +15,24 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from dexexec.concurrency.cancellation import ignore_exception
-from dexexec.domain.solana import AccountFilters
+from dexexec.domain.solana import Account, AccountFilters
+from dexexec.settlement.solana.rpc.decode.accounts import read_account
 from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS, read_address, read_u64
-from dexexec.settlement.solana.rpc.methods import program_search
+from dexexec.settlement.solana.rpc.methods import CONFIRMED, program_search
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 PING_SECONDS = 20.0
+MAX_WHY_LENGTH = 200
 _MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionReply:
-    """The reply to the request `request`: its subscription number, None if the node refused."""
+    """The reply to the request `request`: its subscription number, None if the node refused, and why it did."""
 
     request: int
     subscription: int | None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,25 @@ class AccountNotification:
 
     subscription: int
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """An account as of `slot`; None: it does not exist any more."""
+
+    subscription: int
+    slot: int
+    account: Account | None
+
+
+def subscribe_account_message(request: int, address: str) -> str:
+    """Requests notifications of an account, whenever a change of it is confirmed."""
+    return _call(request, "accountSubscribe", [address, {"encoding": "base64", **CONFIRMED}])
+
+
+def unsubscribe_account_message(request: int, subscription: int) -> str:
+    """Ends a subscription of an account."""
+    return _call(request, "accountUnsubscribe", [subscription])
 
 
 def subscribe_message(request: int, signature: str) -> str:
@@ -69,26 +91,48 @@ def unsubscribe_message(request: int, subscription: int) -> str:
     return _call(request, "signatureUnsubscribe", [subscription])
 
 
-def read_message(message: str | bytes) -> SubscriptionReply | Notification | AccountNotification | None:
+SocketMessage = SubscriptionReply | Notification | AccountNotification | AccountChange
+
+
+def read_message(message: str | bytes) -> SocketMessage | None:
     """Decodes a message from a node. None: it matters to no subscription, or is not readable."""
     try:
         match json.loads(message):
-            case {"method": "signatureNotification", "params": {"subscription": subscription}}:
-                return Notification(read_u64(subscription))
-            case {
-                "method": "programNotification",
-                "params": {"subscription": subscription, "result": {"value": {"pubkey": address}}},
-            }:
-                return AccountNotification(read_u64(subscription), read_address(address))
+            case {"method": str(method), "params": {"subscription": subscription, "result": result}}:
+                return _read_notification(method, read_u64(subscription), result)
             case {"id": _, "result": bool()}:
                 return None  # the reply to an unsubscription
             case {"id": request, "result": subscription}:
                 return SubscriptionReply(read_u64(request), read_u64(subscription))
-            case {"id": request, "error": _}:
-                return SubscriptionReply(read_u64(request), None)
+            case {"id": request, "error": error}:
+                return SubscriptionReply(read_u64(request), None, _why(error))
     except (*DECODE_ERRORS, RecursionError):
         pass  # a node that sends nonsense costs a notification, and polling replaces that
     return None
+
+
+def _read_notification(method: str, subscription: int, result: Any) -> SocketMessage | None:
+    match method, result:
+        case "signatureNotification", _:
+            return Notification(subscription)
+        case "programNotification", {"value": {"pubkey": address}}:
+            return AccountNotification(subscription, read_address(address))
+        case "accountNotification", {"context": {"slot": slot}, "value": value}:
+            return AccountChange(subscription, read_u64(slot), _read_changed(value))
+    return None
+
+
+def _read_changed(value: Any) -> Account | None:
+    account = None if value is None else read_account(value)
+    # A node notifies of an account that was removed as of one without lamports.
+    return account if account is not None and account.lamports else None
+
+
+def _why(error: object) -> str:
+    match error:
+        case {"message": str(message), "code": int(code)}:
+            return f"{' '.join(message.split())[:MAX_WHY_LENGTH]} ({code})"
+    return "an error"
 
 
 def websocket_urls(url: httpx2.URL) -> list[httpx2.URL]:

@@ -58,6 +58,7 @@ class AccountCache:
         self._disputed: set[str] = set()
         self._missed: set[str] = set()
         self._doubted: set[str] = set()
+        self._fresh = False
 
     # ---- what is watched ----
 
@@ -114,6 +115,8 @@ class AccountCache:
         for address in self._uncovered:
             # The subscription is older than this Clock, so it covers everything after the Clock's slot.
             self._accounts[address].covered_from = max(slot, self._floor)
+        # Set for one Clock only: what could not be read then is read with the next regular reads.
+        self._fresh = bool(self._uncovered)
         self._uncovered.clear()
         for address in list(self._disputed):
             self._settle_dispute(address)
@@ -177,6 +180,10 @@ class AccountCache:
                 self._disputed.add(address)
                 self._settle_dispute(address)
 
+    def has_work(self) -> bool:
+        """Whether a read is due at once: of a doubted value, of a missed change, or after a subscription."""
+        return bool(self._doubted or self._missed or self._fresh)
+
     def take_missed(self) -> set[str]:
         """Accounts with a change that was not reported, since the last call. They are cold from then on."""
         missed, self._missed = self._missed, set()
@@ -209,9 +216,9 @@ class AccountCache:
             found.append(version.account)
         return Accounts(slot, tuple(found))
 
-    def rates(self, addresses: Iterable[str], now: float) -> float:
-        """Notifications per second of these accounts, lately."""
-        return sum(self._accounts[one].rate(now) for one in addresses if one in self._accounts)
+    def rates(self, addresses: Iterable[str] | None, now: float) -> float:
+        """Notifications per second of these accounts, lately; of all accounts if none are named."""
+        return sum(self._accounts[one].rate(now) for one in self._chosen(addresses))
 
     def oldest(self, addresses: Iterable[str]) -> int:
         """The slot in which the account that was confirmed first of these was confirmed; 0 for an unknown one."""
@@ -219,8 +226,10 @@ class AccountCache:
 
     def size(self, addresses: Iterable[str] | None = None) -> int:
         """About how many bytes these accounts need in memory; all of them if none are named."""
-        chosen = self._accounts if addresses is None else [one for one in addresses if one in self._accounts]
-        return sum(self._accounts[address].size() for address in chosen)
+        return sum(self._accounts[one].size() for one in self._chosen(addresses))
+
+    def _chosen(self, addresses: Iterable[str] | None) -> Iterable[str]:
+        return self._accounts if addresses is None else [one for one in addresses if one in self._accounts]
 
     def _compare_slots(self, slot: int, requested_at: int, stale_slots: int) -> None:
         newest = self.stream.newest

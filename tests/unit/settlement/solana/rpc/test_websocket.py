@@ -6,9 +6,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from dexexec.domain.solana import AccountFilters
+from dexexec.domain.solana import Account, AccountFilters
 from dexexec.domain.token import WSOL
 from dexexec.settlement.solana.rpc.websocket import (
+    AccountChange,
     AccountNotification,
     Notification,
     SubscriptionReply,
@@ -64,11 +65,21 @@ def test_a_program_is_subscribed_at_confirmed_with_its_filters_and_without_data(
     assert json.loads(unsubscribe_program_message(8, 5))["params"] == [5]
 
 
+def account_message(value: Any, slot: Any = 5) -> Any:
+    """An accountNotification."""
+    params = {"result": {"context": {"slot": slot}, "value": value}, "subscription": 7}
+    return {"jsonrpc": "2.0", "method": "accountNotification", "params": params}
+
+
 @pytest.mark.parametrize(
     ("message", "read"),
     [
         ({"jsonrpc": "2.0", "result": 0, "id": 1}, SubscriptionReply(1, 0)),
-        ({"jsonrpc": "2.0", "error": {"code": -32601, "message": "no"}, "id": 2}, SubscriptionReply(2, None)),
+        (
+            {"jsonrpc": "2.0", "error": {"code": -32601, "message": "no"}, "id": 2},
+            SubscriptionReply(2, None, "no (-32601)"),
+        ),
+        ({"error": "nonsense", "id": 2}, SubscriptionReply(2, None, "an error")),
         ({"jsonrpc": "2.0", "result": True, "id": 3}, None),
         (
             {
@@ -89,6 +100,16 @@ def test_a_program_is_subscribed_at_confirmed_with_its_filters_and_without_data(
             },
             AccountNotification(7, WSOL),
         ),
+        (
+            account_message({"lamports": 9, "owner": WSOL, "data": ["AQI=", "base64"]}),
+            AccountChange(7, 5, Account(WSOL, 9, b"\x01\x02")),
+        ),
+        (account_message({"lamports": 0, "owner": WSOL, "data": ["", "base64"]}), AccountChange(7, 5, None)),
+        (account_message(None), AccountChange(7, 5, None)),
+        (account_message({"lamports": -1, "owner": WSOL, "data": ["", "base64"]}), None),
+        (account_message({"lamports": 1, "owner": WSOL, "data": ["?", "base64"]}), None),
+        (account_message({"lamports": 1, "owner": WSOL, "data": {"parsed": {}}}), None),
+        (account_message(None, slot="5"), None),
         ({"method": "programNotification", "params": {"result": {"value": {"pubkey": "?"}}, "subscription": 7}}, None),
         ({"method": "programNotification", "params": {"result": None, "subscription": 7}}, None),
         ({"method": "signatureNotification", "params": {"subscription": "7"}}, None),

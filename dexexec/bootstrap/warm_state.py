@@ -1,0 +1,38 @@
+"""Assembles the warm state of a chain of Solana: what orders need of it, kept in memory."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from dexexec.clock import Clock
+from dexexec.config.solana import SolanaSettings
+from dexexec.observe.observer import Observer
+from dexexec.settlement.solana.rpc import Localnet, RpcChain
+from dexexec.settlement.solana.warm.account_watch import AccountWatch
+from dexexec.settlement.solana.warm.ready_values import ReadyValues
+from dexexec.settlement.solana.warm.warm_chain import WarmChain, WarmLocalnet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmState:
+    """The chain that answers from memory where it may, what keeps it warm while it runs, and the watched accounts; None
+    if there are to be none."""
+
+    chain: WarmChain
+    background: list[Callable[[], Coroutine[Any, Any, None]]]
+    watch: AccountWatch | None
+
+
+def warm_state(chain: RpcChain, settings: SolanaSettings, clock: Clock, observer: Observer) -> WarmState:
+    """Put the warm state before the nodes of `chain`."""
+    background: list[Callable[[], Coroutine[Any, Any, None]]] = []
+    watch = None
+    if settings.watch_accounts:
+        limit = settings.watch_accounts
+        watch = AccountWatch(chain, clock, observer, limit=limit, stale_slots=settings.stale_slots)
+        background.append(watch.run)
+    accounts = watch.accounts if watch else None
+    warm = (
+        WarmLocalnet(chain, accounts=accounts) if isinstance(chain, Localnet) else WarmChain(chain, accounts=accounts)
+    )
+    return WarmState(chain=warm, background=background, watch=watch)
