@@ -32,7 +32,10 @@ def warm_state(chain: RpcChain, settings: SolanaSettings, clock: Clock, observer
         watch = AccountWatch(chain, clock, observer, limit=limit, stale_slots=settings.stale_slots)
         background.append(watch.run)
     accounts = watch.accounts if watch else None
-    warm = (
-        WarmLocalnet(chain, accounts=accounts) if isinstance(chain, Localnet) else WarmChain(chain, accounts=accounts)
-    )
+    ready = ReadyValues(chain, clock, slot_seconds=lambda: chain.pace.slot_seconds)
+    background.append(ready.run)
+    if isinstance(chain, Localnet):
+        warm: WarmChain = WarmLocalnet(chain, accounts=accounts, blockhash=ready.blockhash)
+    else:
+        warm = WarmChain(chain, accounts=accounts, blockhash=ready.blockhash)
     return WarmState(chain=warm, background=background, watch=watch)
