@@ -137,14 +137,21 @@ def servers(short_dir: Path) -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def databases(servers: Servers) -> Iterator[Databases]:
-    """Empty databases, used again."""
+    """Databases, used again."""
     with Databases(servers.postgres) as databases:
         yield databases
 
 
 @pytest.fixture
 def database_address(databases: Databases) -> Iterator[Address]:
-    """An empty database."""
+    """A database with the tables of the service, and no rows."""
+    with databases.migrated() as address:
+        yield address
+
+
+@pytest.fixture
+def empty_database(databases: Databases) -> Iterator[Address]:
+    """A database without tables."""
     with databases.empty() as address:
         yield address
 

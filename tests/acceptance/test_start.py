@@ -12,9 +12,10 @@ import pytest
 
 from dexexec.bootstrap.shutdown import END_SECONDS
 from dexexec.store import Address, connect
+from tests.conftest import Servers
 from tests.support.service.command_line import needs_curl, paste, read
 from tests.support.service.embedded_servers import alive, postmaster, server_pids, servers_running, stop_servers
-from tests.support.service.process import QUICK, Launcher, Process, say
+from tests.support.service.process import QUICK, Launcher, Process, say, servers_at
 from tests.support.service.promise_checks import check_promises
 from tests.support.waiting import wait_until
 
@@ -152,8 +153,10 @@ def test_placeholders_of_a_copied_env_file_only_warn(given: dict[str, str]) -> N
         assert process.stop() == 0
 
 
-def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, str], database_address: Address) -> None:
-    with Launcher(**given) as launcher:
+def test_migrate_applies_everything_once_with_concurrent_runs(
+    servers: Servers, empty_database: Address, redis_prefix: str
+) -> None:
+    with Launcher(**servers_at(empty_database, servers.redis_url, redis_prefix)) as launcher:
         together = [launcher.start("migrate") for _ in range(2)]
         assert [process.wait() for process in together] == [0, 0]
         outputs = sorted(process.out.strip() for process in together)
@@ -163,7 +166,7 @@ def test_migrate_applies_everything_once_with_concurrent_runs(given: dict[str, s
         assert again.wait() == 0
         assert again.out.strip() == "the schema is up to date"
         assert "".join(process.err for process in launcher.processes) == ""
-    check_promises(database_address, [])
+    check_promises(empty_database, [])
 
 
 @pytest.mark.parametrize(

@@ -268,9 +268,9 @@ async def test_what_numbers_of_the_other_postgres_mean_is_made_new(database_addr
     assert rows == [(True,)]
 
 
-async def test_a_backup_of_an_older_version_is_restored_and_migrated(database_address: Address, tmp_path: Path) -> None:
+async def test_a_backup_of_an_older_version_is_restored_and_migrated(empty_database: Address, tmp_path: Path) -> None:
     old = [(name, text) for name, text in migrations() if name < "0024"]
-    database = Database(database_address)
+    database = Database(empty_database)
     await database.open()
     try:
         async with database.connection() as connection:
@@ -283,8 +283,8 @@ async def test_a_backup_of_an_older_version_is_restored_and_migrated(database_ad
         assert [name for (name,) in rows] == [name for name, _ in old], "a backup migrates nothing"
     finally:
         await database.close()
-    assert await restored(fresh(database_address), tmp_path / "record.backup") == (1, 1)
-    async with open_database(fresh(database_address)) as database:
+    assert await restored(fresh(empty_database), tmp_path / "record.backup") == (1, 1)
+    async with open_database(fresh(empty_database)) as database:
         assert await migrate(database) == []
 
 
@@ -415,8 +415,8 @@ async def test_a_schema_that_is_not_empty_is_refused_and_left_alone(database_add
     assert tables(fresh(database_address)) == {"theirs": []}
 
 
-async def test_without_a_record_there_is_nothing_to_back_up(database_address: Address, tmp_path: Path) -> None:
-    database = Database(database_address)
+async def test_without_a_record_there_is_nothing_to_back_up(empty_database: Address, tmp_path: Path) -> None:
+    database = Database(empty_database)
     await database.open()
     try:
         with pytest.raises(UnusableError, match="has no record"):

@@ -44,8 +44,8 @@ async def before_the_archive(address: Address) -> AsyncIterator[ArchiveSetup]:
         yield ArchiveSetup(address, store)
 
 
-async def test_orders_of_the_schema_before_are_kept_listed_and_worked_on(database_address: Address) -> None:
-    async with before_the_archive(database_address) as setup:
+async def test_orders_of_the_schema_before_are_kept_listed_and_worked_on(empty_database: Address) -> None:
+    async with before_the_archive(empty_database) as setup:
         assert [setup.count(table) for table in TABLES] == [COUNT + 1, 5 * COUNT, COUNT, COUNT]
         assert len(await setup.store.orders(300, None, OrderFilter(statuses=frozenset({Status.CONFIRMED})))) == COUNT
         (pending,) = await setup.store.orders(300, None, OrderFilter(statuses=frozenset({Status.PENDING})))
@@ -57,9 +57,9 @@ async def test_orders_of_the_schema_before_are_kept_listed_and_worked_on(databas
 
 
 async def test_orders_of_the_schema_before_are_archived_and_dropped_when_days_are_set(
-    database_address: Address,
+    empty_database: Address,
 ) -> None:
-    async with before_the_archive(database_address) as setup, open_retention(database_address, days=20) as retention:
+    async with before_the_archive(empty_database) as setup, open_retention(empty_database, days=20) as retention:
         listed = await setup.store.orders(300, None)
         await retention.round()
         assert setup.count("orders") == 1
@@ -89,23 +89,23 @@ RETURNING order_id
 
 
 async def test_promise_5_a_swap_that_a_node_refused_before_is_looked_up_and_not_signed_again(
-    database_address: Address,
+    empty_database: Address,
 ) -> None:
     """A refusal is no proof: the order is submitted as it was, along the table."""
-    with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+    with psycopg.connect(empty_database.conninfo(), autocommit=True) as connection:
         connection.execute(TABLE.encode())
         for name, text in migrations()[:4]:
             connection.execute(text.encode())
             connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", (name,))
-        fill(database_address.conninfo(), 1, 1)
+        fill(empty_database.conninfo(), 1, 1)
         [[order_id]] = connection.execute(REFUSED.encode()).fetchall()
-    database = Database(database_address)
+    database = Database(empty_database)
     await database.open()
     try:
         await migrate(database)
     finally:
         await database.close()
-    async with open_store(database_address) as store:
+    async with open_store(empty_database) as store:
         events = await store.events_after([(order_id, 0)])
         worker = await store.begin("w", 20)
         (claimed,) = await store.claim(worker.id, [order_id])

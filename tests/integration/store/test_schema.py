@@ -62,19 +62,19 @@ def make_old_orders(address: Address, kind: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=["numeric", "text", "double"])
 async def test_the_documented_table_of_orders_is_taken_over_and_its_rows_stay_readable(
-    database_address: Address, kind: dict[str, str]
+    empty_database: Address, kind: dict[str, str]
 ) -> None:
-    make_old_orders(database_address, kind)
-    before = execute(database_address, "SET TimeZone = 'UTC'", SHOWN)
+    make_old_orders(empty_database, kind)
+    before = execute(empty_database, "SET TimeZone = 'UTC'", SHOWN)
     reported: list[str] = []
-    database = Database(database_address)
+    database = Database(empty_database)
     await database.open()
     assert len(await migrate(database, reported.append)) == len(migrations())
     await database.close()
     assert ["4 of its 4 rows" in line for line in reported] == [True]
-    after = execute(database_address, "SET TimeZone = 'UTC'", SHOWN)
+    after = execute(empty_database, "SET TimeZone = 'UTC'", SHOWN)
     assert [str(row[:6]) for row in after] == [str(row[:6]) for row in before]
-    async with open_store(database_address) as store:
+    async with open_store(empty_database) as store:
         listed = await store.orders(10, None)
         assert [one["orderId"] for one in listed] == [str(order_id) for order_id in reversed(OLD.values())]
         for status, order_id in OLD.items():
@@ -89,10 +89,10 @@ async def test_the_documented_table_of_orders_is_taken_over_and_its_rows_stay_re
         assert (confirmed["txHash"], confirmed["venue"], confirmed["amount"]) == ("5VH2", "Raydium", "0.01")
         assert confirmed["createdAt"] == "2025-01-02T03:04:05.000Z"
         assert (confirmed["deadlineAt"], confirmed["inputMint"], confirmed["slippageBps"]) == (None, None, None)
-        assert execute(database_address, "SELECT count(*) FROM orders WHERE finished_at IS NULL") == [(0,)]
+        assert execute(empty_database, "SELECT count(*) FROM orders WHERE finished_at IS NULL") == [(0,)]
 
 
-async def test_rows_that_are_not_orders_stay_in_the_older_table(database_address: Address) -> None:
+async def test_rows_that_are_not_orders_stay_in_the_older_table(empty_database: Address) -> None:
     table = "CREATE TABLE orders (id text, side text, amount text, venue text, tx_hash text, status text,"
     table += " failure_reason text, created_at date)"
     good = f"('{OLD['pending']}', 'BUY', ' 3 ', NULL, NULL, 'Pending', NULL, 'infinity')"
@@ -103,19 +103,19 @@ async def test_rows_that_are_not_orders_stay_in_the_older_table(database_address
         "(gen_random_uuid(), 'buy', '1', NULL, NULL, 'done', NULL, NULL)",
         f"('{OLD['pending']}', 'sell', '1', NULL, NULL, 'failed', NULL, NULL)",
     ]
-    execute(database_address, table, "INSERT INTO orders VALUES " + ", ".join([good, *bad]))  # noqa: S608 - ours
-    async with open_store(database_address) as store:
+    execute(empty_database, table, "INSERT INTO orders VALUES " + ", ".join([good, *bad]))  # noqa: S608 - ours
+    async with open_store(empty_database) as store:
         [listed] = await store.orders(10, None)
         assert (listed["orderId"], listed["side"], listed["status"]) == (str(OLD["pending"]), "buy", "pending")
-        assert execute(database_address, "SELECT count(*) FROM orders_taken_over") == [(6,)]
+        assert execute(empty_database, "SELECT count(*) FROM orders_taken_over") == [(6,)]
 
 
-async def test_orders_that_were_taken_over_go_into_the_archive_and_are_read_there(database_address: Address) -> None:
-    make_old_orders(database_address, KINDS[0])
-    async with open_store(database_address) as store, open_retention(database_address) as keeping:
+async def test_orders_that_were_taken_over_go_into_the_archive_and_are_read_there(empty_database: Address) -> None:
+    make_old_orders(empty_database, KINDS[0])
+    async with open_store(empty_database) as store, open_retention(empty_database) as keeping:
         before = [await store.order(order_id) for order_id in OLD.values()]
         await keeping.round()
-        assert execute(database_address, "SELECT count(*) FROM orders") == [(0,)]
+        assert execute(empty_database, "SELECT count(*) FROM orders") == [(0,)]
         assert [await store.order(order_id) for order_id in OLD.values()] == before
 
 
@@ -135,24 +135,24 @@ OTHERS = {
 
 @pytest.mark.parametrize("statements", OTHERS.values(), ids=OTHERS.keys())
 async def test_foreign_tables_are_not_changed_and_the_error_names_a_solution(
-    database_address: Address, statements: list[str]
+    empty_database: Address, statements: list[str]
 ) -> None:
-    execute(database_address, *statements)
+    execute(empty_database, *statements)
     relations = "SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
-    before = execute(database_address, relations)
+    before = execute(empty_database, relations)
     with pytest.raises(UnusableError, match=r"which dexexec did not make.*PG_SCHEMA=dexexec.*PG_DATABASE") as raised:
-        async with open_database(database_address):
+        async with open_database(empty_database):
             pass
     assert "\n" not in str(raised.value)
-    assert execute(database_address, relations) == before
-    async with open_store(replace(database_address, schema="dexexec")) as store:  # which is made
+    assert execute(empty_database, relations) == before
+    async with open_store(replace(empty_database, schema="dexexec")) as store:  # which is made
         assert await store.orders(10, None) == []
-    assert execute(database_address, relations) == before
+    assert execute(empty_database, relations) == before
 
 
-async def test_a_schema_that_a_newer_program_made_is_not_touched(database_address: Address) -> None:
-    async with open_database(database_address) as database:
-        execute(database_address, "INSERT INTO schema_migrations (name) VALUES ('9999_more.sql')")
+async def test_a_schema_that_a_newer_program_made_is_not_touched(empty_database: Address) -> None:
+    async with open_database(empty_database) as database:
+        execute(empty_database, "INSERT INTO schema_migrations (name) VALUES ('9999_more.sql')")
         with pytest.raises(UnusableError, match=r"newer dexexec \(9999_more\.sql\).*start the newer one"):
             await migrate(database)
 
@@ -258,11 +258,11 @@ FROM generate_series(1, 5) seq
 
 @pytest.mark.parametrize("archived", [False, True])
 async def test_orders_that_were_confirmed_before_finality_was_stored_are_ended(
-    database_address: Address, archived: bool
+    empty_database: Address, archived: bool
 ) -> None:
     """Until 0003 `confirmed` was the end, and its event did not show it: a client that followed it waited for ever."""
     order_id = OLD["confirmed"]
-    with psycopg.ClientCursor(psycopg.connect(database_address.conninfo(), autocommit=True)) as cursor:
+    with psycopg.ClientCursor(psycopg.connect(empty_database.conninfo(), autocommit=True)) as cursor:
         cursor.execute(TABLE.encode())
         for name, text in migrations():
             if name < "0013":
@@ -277,7 +277,7 @@ async def test_orders_that_were_confirmed_before_finality_was_stored_are_ended(
             before_policies = re.sub(r", [ph] AS \(.*?\n\)", "", before_types, flags=re.DOTALL)
             cursor.execute(before_policies, {"ids": [order_id]})
         cursor.connection.close()
-    async with open_store(database_address) as store:
+    async with open_store(empty_database) as store:
         events = (await store.events_after([(order_id, 0)]))[order_id]
         assert [event.final for event in events] == [False] * 5 + [True]
         assert events[-1].message()["price"] == "150"

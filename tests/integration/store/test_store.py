@@ -39,8 +39,8 @@ async def claim_one(store: Store, order_id: UUID, name: str = "w") -> tuple[Work
     return session, await claimed_by(store, session, order_id)
 
 
-async def test_migrations_apply_once_although_many_processes_start_together(database_address: Address) -> None:
-    databases = [Database(database_address) for _ in range(4)]
+async def test_migrations_apply_once_although_many_processes_start_together(empty_database: Address) -> None:
+    databases = [Database(empty_database) for _ in range(4)]
     for database in databases:
         await database.open()
     applied = await asyncio.gather(*map(migrate, databases))
