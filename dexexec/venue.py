@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from dexexec.clock import Clock
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.launch import NewPool
-from dexexec.domain.pace import Pace
+from dexexec.domain.pace import UNKNOWN_PACE, Pace
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure, SignedSwap, SubmitAnswer, SwapStatus, UnsignedSwap
@@ -225,6 +225,11 @@ class PacedChain(Protocol):
     @property
     def pace(self) -> Pace:
         """The pace now. It changes: slots get shorter, and a cluster may change its consensus while this runs."""
+
+
+def pace_of(chain: Chain) -> Pace:
+    """The pace of a chain. One that has none gets the longest slots; nothing that it settles waits for them."""
+    return chain.pace if isinstance(chain, PacedChain) else UNKNOWN_PACE
 
 
 @runtime_checkable

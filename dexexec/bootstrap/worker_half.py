@@ -178,7 +178,7 @@ def _assemble(
         failpoints=failpoints,
     )
     presenter = Presenter(settings.token_list())
-    finality_ms = settings.finality_seconds * 1000
+    finality_ms = settings.finality_seconds and settings.finality_seconds * 1_000
     pipeline = Pipeline(
         store=store,
         router=router,

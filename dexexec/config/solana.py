@@ -38,8 +38,11 @@ class SolanaSettings(BaseModel):
         description="transactions per second to each endpoint; first sends wait for their turn, repeated ones are left"
         " out; unset: no limit of its own",
     )
-    finality_seconds: float = Field(
-        4.0, ge=0.05, le=600, description="how often a confirmed order is looked up until it is finalized (s)"
+    finality_seconds: float | None = Field(
+        None,
+        ge=0.05,
+        le=600,
+        description="how often a confirmed order is looked up until it is finalized (s); unset: every ten slots",
     )
     spend_wrapped_sol: bool = Field(
         True, description="let sales of SOL use SOL that the wallet had wrapped before, if its other SOL is not enough"

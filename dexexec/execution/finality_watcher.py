@@ -49,8 +49,8 @@ class WatchedOrder:
 
 
 class FinalityWatcher:
-    """Looks at each confirmed order every `finality_ms`, on the networks of `settlement`. `venues` have the network of
-    old attempts, which do not name it."""
+    """Looks at each confirmed order every `finality_ms` (None: by the pace of its chain), on the networks of
+    `settlement`. `venues` have the network of old attempts, which do not name it."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class FinalityWatcher:
         settlement: Settlement,
         venues: Mapping[str, AnyVenue],
         presenter: Presenter,
-        finality_ms: float,
+        finality_ms: float | None,
         clock: Clock,
         observer: Observer,
         failpoints: Failpoints = NO_FAILPOINTS,
@@ -79,17 +79,24 @@ class FinalityWatcher:
 
     async def run(self, worker: int) -> None:
         """Watch as the worker session `worker`, until cancelled."""
-        pause = min(LONGEST_PAUSE, self._finality_ms / 4_000)
         async with asyncio.TaskGroup() as loops:
             # A loop for each network, so that a slow one does not delay the others.
             for network in self._settlement.networks:
-                loops.create_task(self._repeat(partial(self.look, network, worker), pause))
-            loops.create_task(self._repeat(partial(self.report_unserved, worker), UNSERVED_AFTER_MS / 1_000))
+                loops.create_task(self._repeat(partial(self.look, network, worker), partial(self._pause, network)))
+            unserved = partial(self.report_unserved, worker)
+            loops.create_task(self._repeat(unserved, lambda: UNSERVED_AFTER_MS / 1_000))
 
-    async def _repeat(self, action: Callable[[], Awaitable[None]], pause: float) -> None:
+    def _next_look_ms(self, network: str | None = None) -> float:
+        return self._finality_ms or self._settlement.finality_pause_ms(network)
+
+    def _pause(self, network: str) -> float:
+        """Seconds until the next search for due orders: a part of the time between two looks at one of them."""
+        return min(LONGEST_PAUSE, self._next_look_ms(network) / 4_000)
+
+    async def _repeat(self, action: Callable[[], Awaitable[None]], pause: Callable[[], float]) -> None:
         down_since: float | None = None
         while True:
-            await self._clock.sleep(pause)
+            await self._clock.sleep(pause())
             try:
                 await action()
             except UnavailableError as error:
@@ -110,7 +117,7 @@ class FinalityWatcher:
     async def look(self, network: str, worker: int) -> None:
         """Look once at every due order of `network`. Raises `UnavailableError`."""
         page = ConfirmedPage(
-            next_look_ms=self._finality_ms,
+            next_look_ms=self._next_look_ms(network),
             network=network,
             genesis=self._settlement.networks[network],
             venues=[name for name, venue in self._venues.items() if venue.capabilities.network == network],
@@ -124,7 +131,7 @@ class FinalityWatcher:
 
     async def report_unserved(self, worker: int) -> None:
         """Record the reason for orders that no process looks at. Raises `UnavailableError`."""
-        page = ConfirmedPage(next_look_ms=self._finality_ms, overdue_ms=UNSERVED_AFTER_MS, limit=PAGE)
+        page = ConfirmedPage(next_look_ms=self._next_look_ms(), overdue_ms=UNSERVED_AFTER_MS, limit=PAGE)
         async for orders in self._pages(page, worker):
             for order in orders:
                 problem = self._settlement.why_unreachable(order.attempt.signed)

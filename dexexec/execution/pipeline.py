@@ -59,8 +59,8 @@ UNAVAILABLE_CHAIN_PAUSE_MS = 30_000.0
 class Pipeline:
     """Executes claimed orders; it has no state of its own between them.
 
-    A confirmed order is left to the finality watcher, which looks at it every `finality_ms`. `max_price_impact_bps` is
-    for orders whose record has none. With `dry_run`, every order runs dry.
+    A confirmed order is left to the finality watcher, which looks at it every `finality_ms`; None: by the pace of its
+    chain. `max_price_impact_bps` is for orders whose record has none. With `dry_run`, every order runs dry.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Pipeline:
         halts: Halts,
         policies: PolicyBook,
         max_price_impact_bps: int,
-        finality_ms: float,
+        finality_ms: float | None,
         funds_wait_ms: float,
         clock: Clock,
         observer: Observer,
@@ -192,7 +192,7 @@ class Pipeline:
             return None
         # Nothing may be signed while it could be a second swap: wait until it is final, or gone.
         await self._notes.write(job, Waiting(WaitsFor.FINALITY, "an earlier attempt landed, and is not final yet"))
-        return await self._release(job, self._finality_ms)
+        return await self._release(job, self._finality_ms or self._settlement.finality_pause_ms())
 
     async def _group_landing(self, job: Job) -> FailedRound | None:
         """The round that must not begin, since an attempt of another order of the group is on chain."""
@@ -355,7 +355,8 @@ class Pipeline:
         # A confirmed swap has no outcome yet: the chain may still take it back, and the attempt stays open until then.
         resolution = Resolution(attempt.n, result.outcome if is_final else None, result.proof)
         if result.fill is not None:
-            look_in_ms = None if is_final else self._finality_ms
+            pause_ms = self._finality_ms or self._settlement.finality_pause_ms(attempt.signed.network)
+            look_in_ms = None if is_final else pause_ms
             begun = self._clock.monotonic()
             await self._fills.write(job, attempt, result.fill, resolution, result.earlier, resume_in_ms=look_in_ms)
             if is_final:

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
+from dexexec.domain.pace import Pace
 from dexexec.domain.stage import Stage
-from dexexec.domain.swap import FailedOnChain, SubmitAnswer, Unknown
+from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SubmitAnswer, SwapStatus, Unknown
 from dexexec.errors import ClaimLostError
 from dexexec.failpoints import Failpoint, Failpoints
 from dexexec.observe.observer import Observer
@@ -22,10 +23,13 @@ from dexexec.settlement.attempt_result import result_of, unsent
 from dexexec.settlement.backoff import FIRST_PAUSE, LookupPauses
 from dexexec.settlement.status_lookup import CALL_TIMEOUT
 from dexexec.settlement.waiting import WaitingCallback, WaitingReporter, waiting_of
-from dexexec.venue import Chain, NotifyingChain
+from dexexec.venue import Chain, NotifyingChain, pace_of
 
-LONGEST_WAIT = 2.0
-"""Seconds between two lookups at most, on a chain that sends notifications."""
+LONGEST_WAIT_SLOTS = 5
+"""Slots between two lookups at most, on a chain that sends notifications: one can get lost."""
+FINAL_SLOTS = 10
+"""Slots for which a landed swap is looked up on until it is final, where that should be at once. Then it is recorded as
+confirmed only, and followed as where finality takes time: nodes may be wrong about their cluster."""
 RESEND_AFTER = 2.0
 """Seconds between two sends of the same bytes."""
 
@@ -54,7 +58,8 @@ class AttemptSettler:
         self._may_send = may_send
         self._on_waiting = on_waiting
         self._failpoints = failpoints
-        self._pauses = LookupPauses()
+        self._pauses = LookupPauses(lambda: pace_of(chain).slot_seconds)
+        self._landed_at: float | None = None
         self._sends = 0
         self._last_answer: SubmitAnswer | None = None
 
@@ -72,18 +77,29 @@ class AttemptSettler:
         while True:
             view = await self._lookup.view()
             result = result_of(self._attempt, view.status, self._sends, self._last_answer, self._observer)
-            if result is not None:
+            if result is not None and not self._soon_final(view.status):
                 return replace(result, earlier=view.earlier)
             waiting = waiting_of(self._attempt.signed, view.status, self._last_answer, searched=view.searched)
             await reporter.report(waiting)
             may_resend = self._may_resend(view)
-            await self._wait(resend_at=sent_at + RESEND_AFTER if may_resend else None)
+            await self._wait(view.status, resend_at=sent_at + RESEND_AFTER if may_resend else None)
             raise_if_cancelled()
             # Nodes and validators drop transactions under load. Only another send gives the same bytes another chance
             # before their blockhash expires, and it cannot make a second swap of them.
             if may_resend and self._clock.monotonic() - sent_at >= RESEND_AFTER:
                 await self._send()
                 sent_at = self._clock.monotonic()
+
+    def _soon_final(self, status: SwapStatus) -> bool:
+        """Whether the swap landed just now on a chain where that is final at once, and is not final yet."""
+        if not isinstance(status, Landed) or status.finalized:
+            self._landed_at = None
+            return False
+        now = self._clock.monotonic()
+        if self._landed_at is None:
+            self._landed_at = now
+        pace = pace_of(self._chain)
+        return pace.final_at_once and now - self._landed_at < pace.seconds(FINAL_SLOTS)
 
     async def _overtaken(self) -> bool:
         """Whether an earlier attempt of the order landed while no worker held it, as after a crash.
@@ -97,17 +113,18 @@ class AttemptSettler:
     def _may_resend(self, view: AttemptView) -> bool:
         # A turn that sent nothing was too late or overtaken. A transaction that is in a block, even without effect,
         # needs no further send. Next to an earlier attempt that landed, this one would be a second swap.
-        return self._sends > 0 and not isinstance(view.status, FailedOnChain) and not view.earlier
+        return self._sends > 0 and not isinstance(view.status, FailedOnChain | Landed) and not view.earlier
 
-    async def _wait(self, *, resend_at: float | None) -> None:
+    async def _wait(self, status: SwapStatus, *, resend_at: float | None) -> None:
         """Waits until the next lookup is due: after a growing pause, or when the chain sends a notification."""
         if not isinstance(self._chain, NotifyingChain):
             await self._clock.sleep(self._pauses.next())
             return
-        left = LONGEST_WAIT if resend_at is None else resend_at - self._clock.monotonic()
-        # A notification can get lost, so the wait is bounded. It is never zero: a resend that is due already would
-        # otherwise turn this loop into a busy one.
-        seconds = min(max(left, FIRST_PAUSE), LONGEST_WAIT)
+        left = longest_wait(pace_of(self._chain), self._attempt.signed.last_valid_height, status)
+        if resend_at is not None:
+            left = min(left, resend_at - self._clock.monotonic())
+        # Never zero: a resend that is due already would otherwise turn this loop into a busy one.
+        seconds = max(left, FIRST_PAUSE)
         await self._chain.wait_for_notification(self._attempt.signed.signature, seconds)
 
     async def _send(self) -> None:
@@ -135,3 +152,13 @@ class AttemptSettler:
             now = self._clock.monotonic()
             self._observer.metrics.stage_ended(Stage.SENDING, now - begun)
             self._observer.tracer.stage(Stage.SENDING, begun, now)
+
+
+def longest_wait(pace: Pace, last_valid_height: int, status: SwapStatus) -> float:
+    """Seconds until the next lookup at most, after one that returned `status`.
+
+    No notification comes when a swap can no longer land. So towards the last valid height the lookups follow the
+    blocks, and its proof is not later than it has to be: another attempt waits for it.
+    """
+    left = last_valid_height + 1 - status.height if isinstance(status, NotSeen) else 0
+    return pace.seconds(min(left, LONGEST_WAIT_SLOTS) if left > 0 else LONGEST_WAIT_SLOTS)

@@ -29,7 +29,10 @@ from dexexec.settlement.status_lookup import StatusLookup
 from dexexec.settlement.swap_builder import SwapBuilder
 from dexexec.settlement.waiting import WaitingCallback, ignore_waiting
 from dexexec.settlement.wallet_sealers import Clients, Wallets, WalletSealers, no_clients
-from dexexec.venue import AnyVenue, Chain
+from dexexec.venue import AnyVenue, Chain, pace_of
+
+FINALITY_SLOTS = 10
+"""Slots between two lookups of a swap until it is final, where that takes some 32 slots. A lookup covers many swaps."""
 
 
 class Settlement:
@@ -71,6 +74,12 @@ class Settlement:
     def networks(self) -> Mapping[str, str]:
         """The networks that it settles on, each with its chain's genesis hash, or an empty string if it has none."""
         return {network: self._genesis.get(network, "") for network in self._chains}
+
+    def finality_pause_ms(self, network: str | None = None) -> float:
+        """How long a swap that is confirmed and not final rests until it is looked up again, by the pace of its chain;
+        None: by that of the slowest one."""
+        chains = [chain for name, chain in self._chains.items() if name == network] or self._chains.values()
+        return max(pace_of(chain).seconds(FINALITY_SLOTS) for chain in chains) * 1_000
 
     def why_unreachable(self, signed: SignedSwap) -> str:
         """Returns why a swap can be neither sent nor looked up here; an empty string if it can."""

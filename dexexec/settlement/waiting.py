@@ -3,7 +3,16 @@
 from collections.abc import Awaitable, Callable
 
 from dexexec.clock import Clock
-from dexexec.domain.swap import FailedOnChain, NotSeen, SignedSwap, SubmitAnswer, SwapStatus, Unavailable, Unknown
+from dexexec.domain.swap import (
+    FailedOnChain,
+    Landed,
+    NotSeen,
+    SignedSwap,
+    SubmitAnswer,
+    SwapStatus,
+    Unavailable,
+    Unknown,
+)
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 
 REPORT_AFTER = 2.0
@@ -49,6 +58,8 @@ def waiting_of(signed: SignedSwap, status: SwapStatus, answer: SubmitAnswer | No
     `searched` means that the whole history was searched, because recent statuses show the swap as expired."""
     refused = f"; the last send was answered: {answer.detail}" if isinstance(answer, Unknown) else ""
     match status:
+        case Landed(slot=slot):
+            return Waiting(WaitsFor.FINALITY, f"it landed in slot {slot}, which is not final yet")
         case FailedOnChain(detail=detail, slot=slot):
             return Waiting(WaitsFor.FINALITY, f"it failed in slot {slot}, which is not final yet: {detail}")
         case Unavailable(detail) if searched:

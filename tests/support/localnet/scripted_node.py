@@ -22,6 +22,7 @@ class JsonRpcError:
     """In place of a result: an error with this code."""
 
     code: int
+    message: str = "no"
 
 
 @dataclass(kw_only=True)
@@ -29,8 +30,9 @@ class ScriptedNode:
     """The node's script and its records.
 
     `answers` by method: a whole body (bytes), or a function from the parameters to the result. Other methods go to the
-    node `upstream`, or to `upstreams` in turn. `http_statuses` by method replace 200. The node has WebSockets only
-    while `on_message` is set, which gets their messages.
+    node `upstream`, or to `upstreams` in turn. `http_statuses` by method replace 200. Requests at the commitment
+    `refused_commitment` are refused, as by software without that name. The node has WebSockets only while `on_message`
+    is set, which gets their messages.
     """
 
     url: str
@@ -38,6 +40,7 @@ class ScriptedNode:
     answers: Mapping[str, bytes | Callable[[Any], Any]]
     upstreams: list[str] = field(default_factory=list)
     http_statuses: dict[str, int] = field(default_factory=dict)
+    refused_commitment: str = ""
     on_message: Callable[["ScriptedWebSocket", Any], None] | None = None
     requests: list[tuple[str, Any]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
@@ -56,6 +59,11 @@ class ScriptedNode:
         return self.upstreams[len(self.requests) % len(self.upstreams)] if self.upstreams else self.upstream
 
 
+def refuse_commitment(_: Any) -> JsonRpcError:
+    """For `ScriptedNode.answers`: the commitment does not exist."""
+    return JsonRpcError(-32602, "Invalid params: unknown variant `confirmed`, expected `processed` or `finalized`")
+
+
 class _RpcHandler(RequestHandler):
     def initialize(self, node: ScriptedNode) -> None:
         self.node = node
@@ -68,13 +76,20 @@ class _RpcHandler(RequestHandler):
         node.paths.append(self.request.uri or "")
         self.set_status(node.http_statuses.get(call["method"], 200))
         answer = node.answers.get(call["method"])
+        options = [param for param in call["params"] if isinstance(param, dict)]
+        if node.refused_commitment and any(one.get("commitment") == node.refused_commitment for one in options):
+            answer = refuse_commitment
         if answer is None:
             self.finish((await post(node.next_upstream(), self.request.body)).body)
         elif isinstance(answer, bytes):
             self.finish(answer)
         else:
             result = answer(call["params"])
-            error = {"error": {"code": result.code, "message": "no"}} if isinstance(result, JsonRpcError) else None
+            error = (
+                {"error": {"code": result.code, "message": result.message}}
+                if isinstance(result, JsonRpcError)
+                else None
+            )
             self.finish(json.dumps({"jsonrpc": "2.0", "id": call["id"], **(error or {"result": result})}))
 
 

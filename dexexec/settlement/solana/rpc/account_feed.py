@@ -18,7 +18,7 @@ class AccountFeed:
         self, nodes: NodePool, listener: AccountListener, clock: Clock, reports: WebSocketListener, timeout: float
     ) -> None:
         self._nodes = nodes
-        self.subscriptions = AccountSubscriptions(listener, clock)
+        self.subscriptions = AccountSubscriptions(listener, clock, nodes.commitments.name)
         order: Callable[[], list[Node]] = lambda: nodes.order  # noqa: E731 - a list that changes
         self._socket = SubscriptionSocket(self.subscriptions, order, clock, reports, timeout)
 

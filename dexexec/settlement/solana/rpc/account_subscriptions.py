@@ -4,7 +4,7 @@ Unlike other subscriptions, what these notify of is used. Whether it may be used
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Protocol
 
@@ -47,12 +47,14 @@ class AccountListener(Protocol):
 
 
 class AccountSubscriptions:
-    """The watched accounts of one chain, as `Subscriptions` of a `SubscriptionSocket`."""
+    """The watched accounts of one chain, as `Subscriptions` of a `SubscriptionSocket`. `commitment` returns the name at
+    which changes are notified."""
 
-    def __init__(self, listener: AccountListener, clock: Clock) -> None:
+    def __init__(self, listener: AccountListener, clock: Clock, commitment: Callable[[], str]) -> None:
         self.any_watched = asyncio.Event()
         self._listener = listener
         self._clock = clock
+        self._commitment = commitment
         # A dict keeps the order of insertion: what was watched first is subscribed first.
         self._watched: dict[str, int | None] = {}
         self._waiting: dict[str, None] = {}
@@ -106,7 +108,7 @@ class AccountSubscriptions:
             del self._waiting[address]
             request = next(self._request_numbers)
             self._requests[request] = address, now
-            self._socket.send(subscribe_account_message(request, address))
+            self._socket.send(subscribe_account_message(request, address, self._commitment()))
 
     def restart(self) -> None:
         """Ends the connection. The next one goes to another node, if there is one."""

@@ -30,6 +30,7 @@ from dexexec.settlement.solana.rpc.request_meter import RequestMeter
 from dexexec.settlement.solana.rpc.send_endpoints import send_only_endpoints
 from dexexec.settlement.solana.rpc.signature_notifications import SignatureNotifications
 from dexexec.settlement.solana.rpc.signature_status import SignatureStatuses
+from dexexec.settlement.solana.rpc.signature_subscriptions import SignatureSubscriptions
 from dexexec.settlement.solana.rpc.subscription_socket import SubscriptionSocket
 from dexexec.venue import BadAnswer, ProgramWatch
 
@@ -64,8 +65,12 @@ class RpcChain:
         self._budget = RequestBudget(clock, requests_per_second)
         self._nodes = NodePool(nodes, clock, listener, self._options, self._budget, meter=meter)
         self._statuses = SignatureStatuses(self._nodes)
-        self._notifications = SignatureNotifications(lambda: self._nodes.order, clock, listener, self._options.timeout)
-        self._programs = ProgramSubscriptions(clock)
+        commitment = self._nodes.commitments.name
+        subscriptions = SignatureSubscriptions(clock, commitment, lambda: self.pace.slot_seconds)
+        self._notifications = SignatureNotifications(
+            subscriptions, lambda: self._nodes.order, clock, listener, self._options.timeout
+        )
+        self._programs = ProgramSubscriptions(clock, commitment)
         self._program_socket = SubscriptionSocket(
             self._programs, lambda: self._nodes.order, clock, listener, self._options.timeout
         )

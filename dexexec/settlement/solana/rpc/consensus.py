@@ -24,7 +24,7 @@ UNANSWERED_SECONDS = 5.0
 """Seconds until the next survey while no node has answered at all."""
 LARGEST_GAP = 16
 """Slots by which the finalized block may be behind the newest one where confirmed is final. It is one or two there, and
-32 in the other world, so a node that has a certificate and a larger gap is not believed."""
+32 elsewhere, so a node that has a certificate and a larger gap is not believed."""
 
 
 class ConsensusSurvey:
@@ -53,6 +53,7 @@ class ConsensusSurvey:
         """Calls all nodes once. Never raises: a node that gives no answer keeps its last one."""
         self._surveyed_at = self._clock.monotonic()
         await asyncio.gather(*(self._ask(node) for node in self._nodes.order))
+        self._nodes.commitments.learned(self.finality)
         answered = any(self._answers.values())
         if answered and self.finality is not self._reported:
             self._reported = self.finality

@@ -64,6 +64,13 @@ class MethodCall(Generic[T]):
             return self
         return replace(self, params=[*first, {**options, "minContextSlot": slot}])
 
+    def finalized(self) -> "MethodCall[T]":
+        """The same call for the finalized block; itself, if it is not for the confirmed one."""
+        *first, options = self.params or [None]
+        if not isinstance(options, dict) or options.get("commitment") != CONFIRMED["commitment"]:
+            return self
+        return replace(self, params=[*first, {**options, **FINALIZED_COMMITMENT}])
+
 
 GENESIS_HASH = MethodCall(method="getGenesisHash", params=[], decode=read_text)
 BLOCKHASH: MethodCall[Blockhash] = MethodCall(

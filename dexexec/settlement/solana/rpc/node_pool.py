@@ -15,6 +15,7 @@ from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.domain.pace import Pace
 from dexexec.domain.swap import Blockhash
 from dexexec.settlement.solana.rpc import methods
+from dexexec.settlement.solana.rpc.commitments import Commitments
 from dexexec.settlement.solana.rpc.decode.blocks import ChainPosition
 from dexexec.settlement.solana.rpc.height_check import HeightCheck
 from dexexec.settlement.solana.rpc.lag_survey import LagSurvey
@@ -99,6 +100,11 @@ class NodePool:
     def send_endpoint(self, node: Node, reports: NodeReports) -> HttpEndpoint:
         """A node as an endpoint for sends, within the budget of the nodes."""
         return HttpEndpoint(node, self._throttled, reports, self.reports)
+
+    @property
+    def commitments(self) -> Commitments:
+        """The names of commitments that the nodes have."""
+        return self._throttled.commitments
 
     @property
     def order(self) -> list[Node]:

@@ -5,7 +5,7 @@ a watch also needs a search from time to time.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -73,11 +73,12 @@ class WatchedProgram:
 
 
 class ProgramSubscriptions:
-    """The watched programs of one chain."""
+    """The watched programs of one chain. `commitment` returns the name at which changes are notified."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, commitment: Callable[[], str]) -> None:
         self.any_watched = asyncio.Event()
         self._clock = clock
+        self._commitment = commitment
         self._watched: set[WatchedProgram] = set()
         self._requests: dict[int, tuple[WatchedProgram, AccountFilters]] = {}
         self._numbers: dict[int, WatchedProgram] = {}
@@ -139,7 +140,7 @@ class ProgramSubscriptions:
         for filters in watched.filters:
             request = next(self._request_numbers)
             self._requests[request] = watched, filters
-            self._socket.send(subscribe_program_message(request, watched.program, filters))
+            self._socket.send(subscribe_program_message(request, watched.program, filters, self._commitment()))
 
     def _subscribed(self, watched: WatchedProgram, filters: AccountFilters, number: int | None) -> None:
         if number is None:

@@ -20,11 +20,16 @@ class SignatureNotifications:
     """
 
     def __init__(
-        self, nodes: Callable[[], list[Node]], clock: Clock, listener: WebSocketListener, timeout: float
+        self,
+        subscriptions: SignatureSubscriptions,
+        nodes: Callable[[], list[Node]],
+        clock: Clock,
+        listener: WebSocketListener,
+        timeout: float,
     ) -> None:
         self._clock = clock
-        self._subscriptions = SignatureSubscriptions(clock)
-        self._socket = SubscriptionSocket(self._subscriptions, nodes, clock, listener, timeout)
+        self._subscriptions = subscriptions
+        self._socket = SubscriptionSocket(subscriptions, nodes, clock, listener, timeout)
 
     async def wait(self, signature: str, seconds: float) -> None:
         """Returns when something may have happened to `signature`, at the latest after `seconds`."""

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -29,26 +30,29 @@ class WatchedSignature:
     `subscription` is its number while the node has one. `notified`: its notification has arrived; nodes send only one.
     """
 
+    poll_pauses: LookupPauses
     last_used: float
     waiting_tasks: int = 0
     subscription: int | None = None
     notified: bool = False
-    poll_pauses: LookupPauses = field(default_factory=LookupPauses)
     wake_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
         """Wakes all waiting tasks. Until the next subscription they poll, at first in short intervals."""
         self.subscription = None
-        self.poll_pauses = LookupPauses()
+        self.poll_pauses.restart()
         self.wake_up.set()
 
 
 class SignatureSubscriptions:
-    """The watched signatures of one chain."""
+    """The watched signatures of one chain. `commitment` returns the name at which a landing is notified, and
+    `slot_seconds` the length of a slot."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, commitment: Callable[[], str], slot_seconds: Callable[[], float]) -> None:
         self.any_watched = asyncio.Event()
         self._clock = clock
+        self._commitment = commitment
+        self._slot_seconds = slot_seconds
         self._watched: dict[str, WatchedSignature] = {}
         self._requests: dict[int, str] = {}
         self._subscriptions: dict[int, str] = {}
@@ -61,7 +65,7 @@ class SignatureSubscriptions:
         watched = self._watched.get(signature)
         if watched is None:
             self.drop_idle()
-            watched = WatchedSignature(last_used=self._clock.monotonic())
+            watched = WatchedSignature(poll_pauses=LookupPauses(self._slot_seconds), last_used=self._clock.monotonic())
             self._watched[signature] = watched
             self.any_watched.set()
             self._subscribe(signature)
@@ -109,7 +113,7 @@ class SignatureSubscriptions:
         if self._socket is not None:
             request = next(self._request_numbers)
             self._requests[request] = signature
-            self._socket.send(subscribe_message(request, signature))
+            self._socket.send(subscribe_message(request, signature, self._commitment()))
 
     def _subscribed(self, signature: str, subscription: int | None) -> None:
         watched = self._watched.get(signature)

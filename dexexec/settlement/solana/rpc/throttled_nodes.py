@@ -5,16 +5,19 @@ neither that it is on its way nor that it is not.
 """
 
 import asyncio
+import re
 from collections import defaultdict
 from typing import TypeVar
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
+from dexexec.settlement.solana.rpc.commitments import Commitments
 from dexexec.settlement.solana.rpc.genesis_check import GenesisCheck
 from dexexec.settlement.solana.rpc.host_pacing import HostPacing
 from dexexec.settlement.solana.rpc.methods import GENESIS_HASH, MethodCall
 from dexexec.settlement.solana.rpc.node import SEARCH, SEND, Node
 from dexexec.settlement.solana.rpc.node_errors import (
+    INVALID_PARAMS,
     MethodUnsupportedError,
     NodeBehindError,
     NodeRateLimitedError,
@@ -32,6 +35,8 @@ BEHIND_RETRY_SECONDS = 0.1
 """Pause before a node that was behind is called again: shorter than a slot of any cluster."""
 NEVER_WAITING = frozenset({SEARCH, SEND})
 """Methods that do not wait for the end of a cooldown: pools are found in other ways too, and sends are repeated."""
+REFUSED_NAME = re.compile("commitment|confirmed", re.IGNORECASE)
+"""In the message of a node that does not have the name of a commitment. A match only causes a second request."""
 MAX_REFUSALS = 3
 """How often one call may be refused as too many requests."""
 
@@ -52,6 +57,7 @@ class ThrottledNodes:
     ) -> None:
         self.slots = SlotTracker(clock)
         self.timer = SlotTimer(clock)
+        self.commitments = Commitments()
         self.genesis = GenesisCheck(clock)
         self._clock = clock
         self._budget = budget
@@ -161,7 +167,7 @@ class ThrottledNodes:
             if cooldown.left:
                 continue
             try:
-                answer = await self._metered(node, call)
+                answer = await self._by_its_name(node, call)
             except NodeRateLimitedError as error:
                 # Refusals of requests that were on their way together slow the host down once.
                 if cooldown.begin(error.retry_after) and not own_cooldown:
@@ -186,6 +192,23 @@ class ThrottledNodes:
                     self.slots.note(node, slot)
                     self.timer.note(node.name, slot)
                 return answer
+
+    async def _by_its_name(self, node: Node, call: MethodCall[T]) -> T:
+        """The answer to the call with the name of its commitment that the node has."""
+        named = self.commitments.applied(node, call)
+        try:
+            return await self._metered(node, named)
+        except NodeRefusedError as error:
+            final = named.finalized()
+            if final is named or error.code != INVALID_PARAMS or not REFUSED_NAME.search(str(error)):
+                raise
+            # Probably the name is what is wrong. If it is not, the node refuses this one as well.
+            try:
+                answer = await self._metered(node, final)
+            except (NodeRefusedError, NodeUnavailableError):
+                raise error from None
+            self.commitments.refuses(node)
+            return answer
 
     async def _metered(self, node: Node, call: MethodCall[T]) -> T:
         begun = self._clock.monotonic()

@@ -18,7 +18,7 @@ from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.domain.solana import Account, AccountFilters
 from dexexec.settlement.solana.rpc.decode.accounts import read_account
 from dexexec.settlement.solana.rpc.decode.values import DECODE_ERRORS, read_address, read_u64
-from dexexec.settlement.solana.rpc.methods import CONFIRMED, program_search
+from dexexec.settlement.solana.rpc.methods import program_search
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 PING_SECONDS = 20.0
@@ -59,9 +59,9 @@ class AccountChange:
     account: Account | None
 
 
-def subscribe_account_message(request: int, address: str) -> str:
-    """Requests notifications of an account, whenever a change of it is confirmed."""
-    return _call(request, "accountSubscribe", [address, {"encoding": "base64", **CONFIRMED}])
+def subscribe_account_message(request: int, address: str, commitment: str) -> str:
+    """Requests notifications of an account, whenever a change of it has this commitment."""
+    return _call(request, "accountSubscribe", [address, {"encoding": "base64", "commitment": commitment}])
 
 
 def unsubscribe_account_message(request: int, subscription: int) -> str:
@@ -69,15 +69,15 @@ def unsubscribe_account_message(request: int, subscription: int) -> str:
     return _call(request, "accountUnsubscribe", [subscription])
 
 
-def subscribe_message(request: int, signature: str) -> str:
-    """Requests a notification once `signature` is confirmed."""
-    return _call(request, "signatureSubscribe", [signature, {"commitment": "confirmed"}])
+def subscribe_message(request: int, signature: str, commitment: str) -> str:
+    """Requests a notification once `signature` has this commitment."""
+    return _call(request, "signatureSubscribe", [signature, {"commitment": commitment}])
 
 
-def subscribe_program_message(request: int, program: str, filters: AccountFilters) -> str:
-    """Requests notifications of the accounts of `program` that match, whenever a change of them is confirmed."""
+def subscribe_program_message(request: int, program: str, filters: AccountFilters, commitment: str) -> str:
+    """Requests notifications of the accounts of `program` that match, whenever a change of them has this commitment."""
     # Without data: a busy program would send far more bytes than the addresses that are needed.
-    options = {**program_search(filters), "dataSlice": {"offset": 0, "length": 0}}
+    options = {**program_search(filters), "commitment": commitment, "dataSlice": {"offset": 0, "length": 0}}
     return _call(request, "programSubscribe", [program, options])
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from dexexec.domain.pace import Finality
+from dexexec.settlement.solana.rpc.commitments import Commitments
 from dexexec.settlement.solana.rpc.consensus import LARGEST_GAP, ConsensusSurvey, agreed
 from dexexec.settlement.solana.rpc.methods import MethodCall
 from dexexec.settlement.solana.rpc.node import Node
@@ -24,6 +25,7 @@ class ScriptedPool:
         self.slots = {"finalized": finalized, "processed": newest}
         self.reported: list[Finality] = []
         self.reports = self
+        self.commitments = Commitments()
 
     def consensus(self, finality: Finality) -> None:
         self.reported.append(finality)

@@ -37,18 +37,19 @@ def test_a_websocket_is_at_the_nodes_own_address_or_one_port_above(url: str, add
     assert [str(one) for one in websocket_urls(httpx2.URL(url))] == addresses
 
 
-def test_a_signature_is_subscribed_at_confirmed() -> None:
-    assert json.loads(subscribe_message(7, "signature")) == {
+def test_a_signature_is_subscribed_at_a_commitment() -> None:
+    assert json.loads(subscribe_message(7, "signature", "finalized")) == {
         "jsonrpc": "2.0",
         "id": 7,
         "method": "signatureSubscribe",
-        "params": ["signature", {"commitment": "confirmed"}],
+        "params": ["signature", {"commitment": "finalized"}],
     }
     assert json.loads(unsubscribe_message(8, 5))["params"] == [5]
 
 
-def test_a_program_is_subscribed_at_confirmed_with_its_filters_and_without_data() -> None:
-    assert json.loads(subscribe_program_message(7, "program", AccountFilters(637, ((8, b"\0\1"),)))) == {
+def test_a_program_is_subscribed_at_a_commitment_with_its_filters_and_without_data() -> None:
+    filters = AccountFilters(637, ((8, b"\0\1"),))
+    assert json.loads(subscribe_program_message(7, "program", filters, "confirmed")) == {
         "jsonrpc": "2.0",
         "id": 7,
         "method": "programSubscribe",

@@ -1,4 +1,4 @@
-"""Whatever a node reports, drops, repeats or delays: what is answered from memory is what the chain had.
+"""A node may report, drop, repeat or delay anything: what is answered from memory is what the chain had.
 
 A small chain of three accounts, with a node in front of it that misbehaves at random. Each answer from memory is
 compared with the chain as of the answer's slot.
