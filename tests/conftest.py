@@ -6,6 +6,7 @@ its own Redis prefix there, and removes the database again.
 """
 
 import asyncio
+import gc
 import inspect
 import os
 import shutil
@@ -54,6 +55,13 @@ def pytest_configure_node(node: Any) -> None:
     if TURNS not in node.config.stash:
         node.config.stash[TURNS] = tempfile.TemporaryDirectory(prefix="dxt")
     node.workerinput["turns"] = node.config.stash[TURNS].name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Collects garbage before other plugins finish: one of them compiles modules of its own then. Python 3.11 cannot
+    format the traceback of an object that fails while it is collected during that, and would end the whole run."""
+    gc.collect()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
