@@ -26,6 +26,11 @@ from dexexec.localnet.sysvars import clock_of, slot_hashes_of
 
 LOADER = Pubkey.from_string("BPFLoader2111111111111111111111111111111111")
 """The loader that keeps a program in a single account, so that the journal stores one row for it."""
+FEATURE_PROGRAM = Pubkey.from_string("Feature111111111111111111111111111111111111")
+VERSION_1_FEATURE = Pubkey.from_string("txv1aq4pp281K9um3tnPgkfX8UqtFT6wcVW3hNezGLL")
+"""`enable_tx_v1` (SIMD-0385)."""
+ACTIVE_SINCE_GENESIS = b"\x01" + bytes(8)
+"""The content of a feature's account: active, and the slot since when."""
 TABLE_HEADER_BYTES = 56
 """Before the addresses of a lookup table."""
 KEY_BYTES = 32
@@ -36,6 +41,9 @@ class Runtime:
 
     def __init__(self) -> None:
         self._svm = LiteSVM().with_blockhash_check(False).with_transaction_history(0)
+        # Clients read there whether transactions of version 1 are executed.
+        flag = Account(self.rent_exempt(len(ACTIVE_SINCE_GENESIS)), ACTIVE_SINCE_GENESIS, FEATURE_PROGRAM)
+        self._svm.set_account(VERSION_1_FEATURE, flag)
         # As on a cluster: epochs have had their full length from the first.
         self._svm.set_epoch_schedule(EpochSchedule.without_warmup())
 

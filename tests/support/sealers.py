@@ -16,6 +16,7 @@ from dexexec.settlement.solana.spending import Reservations
 from dexexec.settlement.solana.wallet import Wallet
 from dexexec.settlement.wallet_sealers import Clients
 from dexexec.venue import Network, SolanaChain
+from tests.support.message_versions import compiler
 
 SIGN_SECONDS = 10.0
 MAX_PRICE = 1_000_000
@@ -31,7 +32,8 @@ def solana_sealer(
 ) -> SolanaSealer:
     """Signs with `wallet` what `rules` allow; `options` are those of `SwapChecker`."""
     signer = LocalSigner(wallet) if isinstance(wallet, Wallet) else wallet
-    return SolanaSealer(SwapChecker(chain, signer.address, rules, clock, **options), limited(signer, clock))
+    checker = SwapChecker(chain, signer.address, rules, clock, **{"compiler": compiler(), **options})
+    return SolanaSealer(checker, limited(signer, clock))
 
 
 def client_sealers(chain: SolanaChain, clock: Clock, reserved: Reservations) -> Clients:
@@ -40,7 +42,13 @@ def client_sealers(chain: SolanaChain, clock: Clock, reserved: Reservations) -> 
 
     def make(address: str) -> dict[str, ClientSignedSealer]:
         checker = SwapChecker(
-            chain, address, GuardRules(MAX_PRICE), clock, reserved=reserved, co_signer=co_signer.address
+            chain,
+            address,
+            GuardRules(MAX_PRICE),
+            clock,
+            reserved=reserved,
+            co_signer=co_signer.address,
+            compiler=compiler(),
         )
         return {Network.LOCALNET: ClientSealer(checker, co_signer)}
 

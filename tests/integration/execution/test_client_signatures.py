@@ -19,10 +19,12 @@ from dexexec.domain.transaction_bytes import join, split
 from dexexec.errors import InvalidOrderError, OrderNotFoundError
 from dexexec.intake.client_signing import ClientSigning, Taken
 from dexexec.intake.signing_errors import NoSignatureAwaitedError, OtherTransactionError
+from dexexec.settlement.solana.message import Version
 from dexexec.settlement.solana.transaction import parse_message
 from dexexec.settlement.solana.wallet import Wallet
 from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers, WorkerSetup
 from tests.support.parts import new_order
+from tests.support.swap_transactions import compiled_as
 from tests.support.waiting import until
 
 MINE, OTHERS = 1, 2
@@ -61,11 +63,20 @@ def body(transaction: bytes) -> bytes:
     return json.dumps({"transaction": b64encode(transaction).decode()}).encode()
 
 
-async def test_promise_3_what_the_client_signs_is_landed_once_and_nothing_before(open_workers: OpenWorkers) -> None:
+@pytest.mark.parametrize("version", Version)
+async def test_promise_3_what_the_client_signs_is_landed_once_and_nothing_before(
+    open_workers: OpenWorkers, version: Version
+) -> None:
+    with compiled_as(version):
+        await is_landed_once(open_workers, version)
+
+
+async def is_landed_once(open_workers: OpenWorkers, version: Version) -> None:
     async with open_workers() as b, b.working():
         order_id = await b.post(order_of(b))
         transaction = await handed_out(b, order_id)
         message = parse_message(split(transaction).message)
+        assert message.version is version
         assert (message.payer, len(message.signers)) == (b.at.wallet.address, 3), "client, co-signer, venue"
         view = await b.view(order_id)
         assert (view["status"], view["waitingFor"]["reason"], view["attempts"]) == ("waiting", "signature", [])

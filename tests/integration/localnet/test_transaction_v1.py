@@ -163,3 +163,10 @@ async def test_a_simulation_can_replace_the_blockhash(tmp_path: Path) -> None:
         assert simulated["err"] is None
         assert simulated["unitsConsumed"] > 0
         assert not any("ComputeBudget" in line for line in simulated["logs"])
+
+
+async def test_clients_read_from_the_feature_that_the_version_is_executed(tmp_path: Path) -> None:
+    async with run_localnet(tmp_path) as net:
+        feature = "txv1aq4pp281K9um3tnPgkfX8UqtFT6wcVW3hNezGLL"
+        shown = (await net.rpc("getAccountInfo", feature, {"encoding": "base64"}))["value"]
+        assert (shown["owner"], shown["data"][0]) == ("Feature111111111111111111111111111111111111", "AQAAAAAAAAAA")

@@ -15,11 +15,13 @@ from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.funds import PriorityFee
 from dexexec.domain.swap import Blockhash, UnsignedSwap
 from dexexec.domain.token import WSOL
+from dexexec.domain.transaction_bytes import join, split
+from dexexec.recovery.own_transactions import read_own
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.guard.message_rules import GuardRules
-from dexexec.settlement.solana.message import MAX_UNITS, Program, budget, memo, network_fee
+from dexexec.settlement.solana.message import MAX_UNITS, Program, Version, budget, memo, network_fee, priority_fee
 from dexexec.settlement.solana.transaction import assemble, compile_message, signature_text
 from dexexec.settlement.solana.wallet import Wallet
 from dexexec.venue import (
@@ -31,19 +33,20 @@ from dexexec.venue import (
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import SOL
 from tests.support.localnet.sealing_setup import (
+    ANY_VERSION,
     HELD,
     OUT,
     PROGRAM,
     SIGNATURES,
     VAULT,
-    VERSION_0,
     close_account,
     sealing_setup,
 )
 from tests.support.localnet.spl_tokens import mint_tokens
 from tests.support.localnet.spl_tokens import open_account as open_for
+from tests.support.message_versions import version  # noqa: F401 - runs each test once per version
 from tests.support.sealers import solana_sealer
-from tests.support.swap_transactions import MAX_IN, call, message_of, open_account, pay, transfer
+from tests.support.swap_transactions import MAX_IN, VERSION, call, message_of, open_account, pay, transfer
 
 
 async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path) -> None:
@@ -58,12 +61,13 @@ async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path
         assert signed.signature == str(transaction.signatures[0]) == signature_text(signed.payload)
         assert signed.last_valid_height == unsigned.blockhash.last_valid_height
         message = message_of(signed.payload)
-        assert at.venue.cosign_requests == (signed.payload[1 + 2 * 64 :],), (
+        assert at.venue.cosign_requests == (split(signed.payload).message,), (
             "the venue signs exactly the message that is sent, once"
         )
         assert message.payer == at.sealer().payer == at.wallet
         assert message.blockhash == unsigned.blockhash.hash
-        assert message.instructions[1].program == Program.ASSOCIATED_TOKEN
+        first = next(step for step in message.instructions if step.program != Program.COMPUTE_BUDGET)
+        assert first.program == Program.ASSOCIATED_TOKEN
         assert message.instructions[-1] == memo(attempt.memo(UNNAMED))
         before = await at.net.balance(at.key.pubkey())
         await at.lands(signed)
@@ -71,9 +75,28 @@ async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path
         assert await at.amount(at.own_account(at.mint_out)) == OUT
         assert await at.net.balance(at.key.pubkey()) == before - 2_039_280 - SIGNATURES
         await at.net.advance(2)
-        landed = await at.net.rpc("getTransaction", signed.signature, VERSION_0)
+        landed = await at.net.rpc("getTransaction", signed.signature, ANY_VERSION)
+        assert landed["version"] == VERSION.get()
         used = landed["meta"]["computeUnitsConsumed"]
         assert used * 12 // 10 <= budget(message).limit <= used * 13 // 10 < MAX_UNITS
+
+
+async def test_a_landed_swap_is_recognised_by_its_bytes(tmp_path: Path) -> None:
+    async with sealing_setup(tmp_path) as at:
+        attempt, until = an_attempt(), SystemClock().monotonic() + 60
+        signed = (await at.sealer().seal(at.venue, at.quote(), await at.build(*at.honest()), until, attempt)).signed
+        await at.lands(signed)
+        await at.net.advance(40)
+        kept = await at.chain.kept_transaction(signed.signature)
+        assert kept is not None
+        assert kept.payload == signed.payload
+        found = read_own(kept.payload, at.wallet, {"pool": frozenset({PROGRAM})})
+        assert found is not None
+        assert found[0].attempt == attempt
+        assert read_own(kept.payload[:-1], at.wallet, {}) is None
+        assert read_own(kept.payload, at.vault, {}) is None
+        forged = join(split(kept.payload).message, [bytes(64), split(kept.payload).signatures[1]])
+        assert read_own(forged, at.wallet, {}) is None
 
 
 async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Path) -> None:
@@ -198,19 +221,24 @@ async def test_the_price_is_read_for_shared_accounts_and_never_for_our_own(tmp_p
         sealed = await sealer.seal(
             at.venue, at.quote(), await at.build(*at.honest()), SystemClock().monotonic() + 60, an_attempt()
         )
-        assert budget(message_of(sealed.signed.payload)).price == 7
+        allowed = budget(message_of(sealed.signed.payload))
+        assert allowed.priority_fee == priority_fee(allowed.limit, 7) > 0
         [addresses] = requests
         assert {at.vault, at.venue_account(at.mint_in), at.venue_account(at.mint_out)} <= set(addresses)
         assert set(addresses).isdisjoint({at.wallet, at.own_account(at.mint_in), at.own_account(at.mint_out)})
 
 
 async def test_the_venues_explanation_comes_first_and_its_own_shortage_is_not_the_wallets(tmp_path: Path) -> None:
+    # In version 0 the compute unit limit is an instruction too, the first one.
+    place = 3 if VERSION.get() is Version.V0 else 2
     async with sealing_setup(tmp_path) as at:
         steps = (at.opens(), at.pays(), at.gets(VAULT + 1))
-        with pytest.raises(BadAnswer, match=r"instruction 3 of the transaction would fail: custom program error: 0x1"):
+        with pytest.raises(
+            BadAnswer, match=rf"instruction {place} of the transaction would fail: custom program error: 0x1"
+        ):
             await at.seal(*steps)
         [failure] = at.venue.failures
-        assert (failure.index, failure.program, failure.custom) == (3, Program.TOKEN, 1)
+        assert (failure.index, failure.program, failure.custom) == (place, Program.TOKEN, 1)
         at.venue.means = Slippage("the price moved")
         with pytest.raises(Slippage, match="the price moved"):
             await at.seal(*steps)
@@ -256,7 +284,7 @@ async def test_a_venue_that_need_not_sign_gets_no_message_to_sign(tmp_path: Path
         )
         steps = (at.opens(), call(PROGRAM, b"", at.wallet, *given, signers=[at.wallet]))
         signed = await at.seal(*steps)
-        assert (signed.payload[0], at.venue.cosign_requests) == (1, ())
+        assert (len(split(signed.payload).signatures), at.venue.cosign_requests) == (1, ())
 
 
 async def test_what_is_built_for_another_network_is_a_bad_answer(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dexexec.venue import (
 from tests.support.localnet.in_process import SOL
 from tests.support.localnet.sealing_setup import STRANGER, SealingSetup, sealing_setup
 from tests.support.localnet.spl_tokens import mint_tokens
+from tests.support.message_versions import version  # noqa: F401 - runs each test once per version
 from tests.support.swap_transactions import MAX_IN, MIN_OUT, call, open_account, pay
 
 # Greedy ones

@@ -42,7 +42,7 @@ STRANGER = str(Pubkey.new_unique())
 HELD = 1_000
 VAULT = 500
 OUT = MIN_OUT + 1
-VERSION_0 = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
+ANY_VERSION = {"commitment": "confirmed", "maxSupportedTransactionVersion": 1}
 FEE = 5_000
 """Lamports per signature."""
 SIGNATURES = 2 * FEE

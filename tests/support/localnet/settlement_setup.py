@@ -149,7 +149,7 @@ class SettlementSetup:
 
     async def transaction(self, signature: str) -> Any:
         """A transaction on the chain."""
-        options = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0, "encoding": "json"}
+        options = {"commitment": "confirmed", "maxSupportedTransactionVersion": 1, "encoding": "json"}
         return await self.net.rpc("getTransaction", signature, options)
 
     async def swaps(self, *, failed: bool = False) -> list[str]:
