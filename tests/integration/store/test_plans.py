@@ -228,13 +228,13 @@ async def test_no_statement_scans_a_long_history(long_history: Address, statemen
 
 
 @pytest.mark.parametrize("statement", [resting.WAKE, slices.DUE], ids=["wake", "due slices"])
-async def test_what_is_due_is_found_among_many_that_wait_for_later(database_address: Address, statement: str) -> None:
-    async with open_database(database_address):
-        rest(database_address.conninfo(), 5_000)
-        with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+async def test_what_is_due_is_found_among_many_that_wait_for_later(empty_database: Address, statement: str) -> None:
+    async with open_database(empty_database):
+        rest(empty_database.conninfo(), 5_000)
+        with psycopg.connect(empty_database.conninfo(), autocommit=True) as connection:
             connection.execute("UPDATE orders SET wake_at = clock_timestamp() + interval '1 h' * random()")
             connection.execute("ANALYZE orders")
-        plan = generic(database_address, statement)
+        plan = generic(empty_database, statement)
         [found] = [node for node in plan if node.get("Index Name") == "orders_wake"]
         assert "wake_at <=" in found["Index Cond"]
         assert read_through(plan) == set()
@@ -252,20 +252,18 @@ async def test_what_is_due_is_found_among_many_that_wait_for_later(database_addr
     ],
     ids=["changed", "all", "among", "trigger", "raise", "note"],
 )
-async def test_the_oracle_finds_its_orders_by_indexes(
-    database_address: Address, statement: str, used: set[str]
-) -> None:
-    async with open_database(database_address):
-        rest(database_address.conninfo(), 5_000)
-        plan = generic(database_address, statement)
+async def test_the_oracle_finds_its_orders_by_indexes(empty_database: Address, statement: str, used: set[str]) -> None:
+    async with open_database(empty_database):
+        rest(empty_database.conninfo(), 5_000)
+        plan = generic(empty_database, statement)
         assert read_through(plan) == set()
         assert indexes(plan) == used
 
 
-async def test_the_launch_watch_reads_pairs_and_not_orders(database_address: Address) -> None:
-    async with open_database(database_address):
-        rest(database_address.conninfo(), 10_000)
-        with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+async def test_the_launch_watch_reads_pairs_and_not_orders(empty_database: Address) -> None:
+    async with open_database(empty_database):
+        rest(empty_database.conninfo(), 10_000)
+        with psycopg.connect(empty_database.conninfo(), autocommit=True) as connection:
             connection.execute(SNIPERS)
             connection.execute("VACUUM ANALYZE orders")
             explained = connection.execute(
@@ -280,16 +278,16 @@ async def test_the_launch_watch_reads_pairs_and_not_orders(database_address: Add
             (launches.OF_PAIR, {"launches_mints"}),
             (launches.NOTED, {"order_events_pkey"}),
         ):
-            plan = generic(database_address, statement)
+            plan = generic(empty_database, statement)
             assert read_through(plan) == set()
             assert indexes(plan) == used
 
 
-async def test_the_sweeper_and_a_worker_s_check_read_no_resting_order(database_address: Address) -> None:
-    async with open_database(database_address):
-        rest(database_address.conninfo(), 5_000)
+async def test_the_sweeper_and_a_worker_s_check_read_no_resting_order(empty_database: Address) -> None:
+    async with open_database(empty_database):
+        rest(empty_database.conninfo(), 5_000)
         idle = {"grace": 0, "since": datetime(1970, 1, 1, tzinfo=UTC), "after": UUID(int=0), "limit": 500}
-        with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
+        with psycopg.connect(empty_database.conninfo(), autocommit=True) as connection:
             # Entries that an index lost with the last update stay in it until they are removed.
             connection.execute("VACUUM ANALYZE orders")
             for statement, values in ((claims.IDLE, idle), (claims.HELD, (1,))):
@@ -314,13 +312,11 @@ async def test_the_sweeper_and_a_worker_s_check_read_no_resting_order(database_a
     ],
     ids=["create", "claim", "step", "release", "replay", "versions", "land", "find"],
 )
-async def test_plans_from_empty_tables_stay_good_when_the_tables_grow(
-    database_address: Address, statement: str
-) -> None:
+async def test_plans_from_empty_tables_stay_good_when_the_tables_grow(empty_database: Address, statement: str) -> None:
     """A session keeps its plans until the tables are analyzed anew, which takes a minute: by then there may be many
     thousands of orders, and a plan that reads a whole table is made for none."""
-    async with open_database(database_address):
-        assert read_through(generic(database_address, statement)) == set()
+    async with open_database(empty_database):
+        assert read_through(generic(empty_database, statement)) == set()
 
 
 @pytest.mark.parametrize(
@@ -371,14 +367,14 @@ async def test_each_filter_of_the_list_is_one_range_of_an_index(long_history: Ad
             assert indexes(plan) == used, wanted
 
 
-async def test_each_filter_of_the_list_is_one_range_of_an_index_of_the_archive(database_address: Address) -> None:
-    async with open_database(database_address) as database, ArchiveSession.begin(database, 3_000) as session:
-        fill(database_address.conninfo(), 3_000, DAYS)
+async def test_each_filter_of_the_list_is_one_range_of_an_index_of_the_archive(empty_database: Address) -> None:
+    async with open_database(empty_database) as database, ArchiveSession.begin(database, 3_000) as session:
+        fill(empty_database.conninfo(), 3_000, DAYS)
         assert session is not None
         place = archive.THE_BEGINNING
         while moved := await session.archive(place):
             place = moved[-1]
-        with connect(database_address) as connection:
+        with connect(empty_database) as connection:
             connection.execute("ANALYZE")
             for wanted, _ in LISTS:
                 if order_lists.may_be_archived(wanted):
@@ -387,14 +383,14 @@ async def test_each_filter_of_the_list_is_one_range_of_an_index_of_the_archive(d
                     assert read_through(list(nodes(found[0]["Plan"]))) == set(), wanted
 
 
-async def test_the_archive_opens_only_the_partitions_that_a_page_needs(database_address: Address) -> None:
-    async with open_database(database_address) as database, ArchiveSession.begin(database, 60) as session:
-        fill(database_address.conninfo(), 2_000, DAYS)
+async def test_the_archive_opens_only_the_partitions_that_a_page_needs(empty_database: Address) -> None:
+    async with open_database(empty_database) as database, ArchiveSession.begin(database, 60) as session:
+        fill(empty_database.conninfo(), 2_000, DAYS)
         assert session is not None
         place = archive.THE_BEGINNING
         while moved := await session.archive(place):
             place = moved[-1]
-        with connect(database_address) as connection:
+        with connect(empty_database) as connection:
             connection.execute("ANALYZE")
             leaves = connection.execute("SELECT count(*) FROM pg_partition_tree('archived_orders') WHERE isleaf")
             assert leaves.fetchone() in {(DAYS,), (DAYS + 1,)}
@@ -412,9 +408,9 @@ async def test_the_archive_opens_only_the_partitions_that_a_page_needs(database_
             assert tables("SELECT FROM archived_orders WHERE id = %(id)s LIMIT 0", id=uuid4()), "the check can see them"
 
 
-async def test_an_orders_steps_are_hot_updates_up_to_its_last(database_address: Address) -> None:
-    async with open_store(database_address) as store:
-        setup = ArchiveSetup(database_address, store)
+async def test_an_orders_steps_are_hot_updates_up_to_its_last(empty_database: Address) -> None:
+    async with open_store(empty_database) as store:
+        setup = ArchiveSetup(empty_database, store)
         for _ in range(100):
             await setup.confirmed()
 
