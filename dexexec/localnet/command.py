@@ -67,11 +67,16 @@ async def running(options: Options) -> AsyncIterator[RunningLocalnet]:
     with _listening(options) as (rpc, ws), closing(Journal(options.folder)) as journal:
         ledger = Ledger(journal, Runtime(), time.time, consensus=options.consensus)
         notes = _load(ledger, options)
-        cluster = Cluster(ledger, allow_faults=options.allow_faults)
-        server = make_server(cluster)
-        server.add_sockets([rpc, ws])
         port = rpc.getsockname()[1]
         ws_port = ws.getsockname()[1]
+        cluster = Cluster(
+            ledger,
+            allow_faults=options.allow_faults,
+            rpc_address=f"{HOST}:{port}",
+            pubsub_address=f"{HOST}:{ws_port}",
+        )
+        server = make_server(cluster)
+        server.add_sockets([rpc, ws])
         clock = asyncio.create_task(_clock(ledger, options.slot_ms / 1000))
         try:
             banner = "\n".join([*notes, _banner(options, journal, ledger, port, ws_port)])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dexexec.errors import StartupError
+from dexexec.localnet.block_archive import BlockArchive
 from dexexec.localnet.blocks import KEPT_BLOCKS, Block
 
 FILE = "ledger.sqlite3"
@@ -74,6 +75,7 @@ class Journal:
         # commits may be lost, whole and from the end: a transaction is then lost with its effects, and cannot count
         # twice.
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self.archive = BlockArchive(self._db)
         with self._commit():
             [version] = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
@@ -102,11 +104,6 @@ class Journal:
         )
         return [Block(*row) for row in rows][::-1]
 
-    def time_of(self, slot: int) -> int | None:
-        """The time of the block in a slot (Unix seconds). None: there is no block."""
-        row: tuple[int] | None = self._db.execute("SELECT time FROM blocks WHERE slot = ?", (slot,)).fetchone()
-        return row[0] if row else None
-
     def accounts(self) -> Iterator[tuple[bytes, bytes]]:
         """All stored accounts: address and content."""
         return self._db.execute("SELECT address, account FROM accounts")
@@ -119,6 +116,11 @@ class Journal:
         """The transaction with that signature, if it landed."""
         row = self._db.execute(f"{SELECT_TRANSACTIONS} WHERE signature = ?", (signature,)).fetchone()
         return _read_transaction(row) if row else None
+
+    def between(self, first: int, last: int) -> list[LandedTransaction]:
+        """The transactions of the slots from `first` to `last`, in their order."""
+        rows = self._db.execute(f"{SELECT_TRANSACTIONS} WHERE slot BETWEEN ? AND ? ORDER BY id", (first, last))
+        return [_read_transaction(row) for row in rows]
 
     def count(self) -> int:
         """How many transactions have landed since genesis."""

@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from solders.account import Account
@@ -25,6 +26,7 @@ from solders.transaction import VersionedTransaction
 from dexexec.errors import StartupError
 from dexexec.localnet import sysvars
 from dexexec.localnet.account_history import AccountHistory
+from dexexec.localnet.block_archive import BlockArchive
 from dexexec.localnet.blocks import MAX_LAG, Block, Blocks, Commitment, Consensus
 from dexexec.localnet.execution_result import ExecutionResult
 from dexexec.localnet.faucet import FaucetError, funding_instructions, new_mint
@@ -87,6 +89,8 @@ class Ledger:
             self._create_genesis()
         self.genesis_hash = str(Hash(journal.meta("genesis") or b""))
         self._faucet = Keypair.from_bytes(journal.meta("faucet") or b"")
+        self.identity = Pubkey(sha256(b"identity" + (journal.meta("genesis") or b"")).digest())
+        """The only validator, which leads every slot."""
         # A chain is made under the older consensus and migrates, as every cluster did.
         self._load(Consensus.ALPENGLOW if journal.meta(CERTIFICATE_SLOT) else Consensus.TOWER)
         # Nothing may land in the genesis block, which is finalized from the start.
@@ -233,6 +237,11 @@ class Ledger:
                 overrides[key] = then
         return self._runtime.simulate(submission.transaction, overrides, verify=verify)
 
+    @property
+    def faucet(self) -> Pubkey:
+        """Holds all lamports that are not in use."""
+        return self._faucet.pubkey()
+
     def airdrop(self, to: Pubkey, lamports: int) -> LandedTransaction:
         """Transfers lamports from the faucet. Raises `FaucetError`."""
         return self._land_from_faucet(
@@ -279,9 +288,14 @@ class Ledger:
         """How many transactions have landed since genesis."""
         return self._journal.count()
 
-    def time_of(self, slot: int) -> int | None:
-        """The time of the block in a slot (Unix seconds), if there is one."""
-        return self._journal.time_of(slot)
+    def between(self, first: int, last: int) -> list[LandedTransaction]:
+        """The transactions of the slots from `first` to `last`, in their order."""
+        return self._journal.between(first, last)
+
+    @property
+    def archive(self) -> BlockArchive:
+        """The blocks by slot, also old ones."""
+        return self._journal.archive
 
     # Accounts
 
@@ -292,6 +306,12 @@ class Ledger:
             earlier = self.blocks.before(view, sysvars.MAX_SLOT_HASHES) if address == sysvars.SLOT_HASHES else ()
             return sysvars.as_of(address, now, view, earlier)
         return self._history.at(view.slot, address, now)
+
+    def balances(self, view: Block) -> dict[Pubkey, int]:
+        """The lamports of all accounts that the ledger stores, as of the end of `view`."""
+        found = {Pubkey(address): Account.from_bytes(data).lamports for address, data in self._journal.accounts()}
+        earlier = self._history.since(view.slot)
+        return found | {address: account.lamports if account else 0 for address, account in earlier.items()}
 
     def owned_by(self, program: Pubkey, view: Block) -> dict[Pubkey, Account]:
         """A program's accounts, as of the end of `view`."""

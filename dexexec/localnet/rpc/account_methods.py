@@ -5,6 +5,7 @@ from typing import Any
 
 from solders.account import Account
 from solders.pubkey import Pubkey
+from solders.token.state import TokenAccount
 
 from dexexec.domain import base58
 from dexexec.localnet.blocks import Block
@@ -55,8 +56,17 @@ def _program_accounts(call: Call) -> Any:
     return with_context(view, accounts) if options.get("withContext") else accounts
 
 
-def _token_accounts(call: Call) -> dict[str, Any]:
+def _token_accounts_by_owner(call: Call) -> dict[str, Any]:
     owner = call.pubkey(0, "owner")
+    return _token_accounts(call, lambda held: held.owner == owner)
+
+
+def _token_accounts_by_delegate(call: Call) -> dict[str, Any]:
+    delegate = call.pubkey(0, "delegate")
+    return _token_accounts(call, lambda held: held.delegate == delegate)
+
+
+def _token_accounts(call: Call, wanted: Callable[[TokenAccount], bool]) -> dict[str, Any]:
     selector = call.options(1)
     options = call.options(2)
     view = call.view(options)
@@ -76,7 +86,7 @@ def _token_accounts(call: Call) -> dict[str, Any]:
 
     def matches(account: Account) -> bool:
         held = encoding.token_account(account)
-        return held is not None and held.owner == owner and mint in {None, held.mint}
+        return held is not None and wanted(held) and mint in {None, held.mint}
 
     return with_context(view, _matching(call, program, view, options, [matches]))
 
@@ -178,7 +188,8 @@ METHODS: dict[str, Method] = {
     "getMultipleAccounts": _multiple_accounts,
     "getProgramAccounts": _program_accounts,
     "getTokenAccountBalance": _token_balance,
-    "getTokenAccountsByOwner": _token_accounts,
+    "getTokenAccountsByDelegate": _token_accounts_by_delegate,
+    "getTokenAccountsByOwner": _token_accounts_by_owner,
     "getTokenSupply": _token_supply,
     "localnet_fund": _fund,
     "requestAirdrop": _airdrop,

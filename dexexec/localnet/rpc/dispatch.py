@@ -5,7 +5,15 @@ import sqlite3
 from collections.abc import Mapping, Set
 from typing import Any
 
-from dexexec.localnet.rpc import account_methods, fault_methods, node_methods, transaction_methods
+from dexexec.localnet.rpc import (
+    account_methods,
+    block_methods,
+    cluster_methods,
+    fault_methods,
+    node_methods,
+    supply_methods,
+    transaction_methods,
+)
 from dexexec.localnet.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -16,7 +24,14 @@ from dexexec.localnet.rpc.errors import (
 )
 from dexexec.localnet.rpc.request import Call, Method, Node
 
-METHODS: dict[str, Method] = {**node_methods.METHODS, **account_methods.METHODS, **transaction_methods.METHODS}
+METHODS: dict[str, Method] = {
+    **node_methods.METHODS,
+    **block_methods.METHODS,
+    **cluster_methods.METHODS,
+    **account_methods.METHODS,
+    **supply_methods.METHODS,
+    **transaction_methods.METHODS,
+}
 """Methods for all clients."""
 FAULT_METHODS = fault_methods.METHODS
 """Methods that `--allow-faults` adds."""

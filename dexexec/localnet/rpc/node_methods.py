@@ -3,7 +3,7 @@
 from typing import Any
 
 from dexexec.localnet.blocks import MAX_AGE, Commitment
-from dexexec.localnet.rpc.errors import LONG_TERM_STORAGE_SLOT_SKIPPED, NODE_UNHEALTHY, RpcError
+from dexexec.localnet.rpc.errors import NODE_UNHEALTHY, RpcError
 from dexexec.localnet.rpc.request import API_VERSION, Call, Method, read_commitment, with_context
 from dexexec.localnet.sysvars import SLOTS_PER_EPOCH
 
@@ -44,16 +44,6 @@ def _slot(call: Call) -> int:
 
 def _block_height(call: Call) -> int:
     return call.view(call.options(0)).height
-
-
-def _block_time(call: Call) -> int:
-    slot = call.integer(0, "slot")
-    # A lagging node has not seen newer blocks.
-    time = call.ledger.time_of(slot) if slot <= call.node.block(Commitment.PROCESSED).slot else None
-    if time is None:
-        message = f"Slot {slot} was skipped, or missing in long-term storage"
-        raise RpcError(LONG_TERM_STORAGE_SLOT_SKIPPED, message)
-    return time
 
 
 def _epoch_info(call: Call) -> dict[str, int]:
@@ -98,7 +88,6 @@ def _prioritization_fees(call: Call) -> list[dict[str, int]]:
 METHODS: dict[str, Method] = {
     "getAgGenesisCert": _genesis_certificate,
     "getBlockHeight": _block_height,
-    "getBlockTime": _block_time,
     "getEpochInfo": _epoch_info,
     "getGenesisHash": _genesis_hash,
     "getHealth": _health,

@@ -12,7 +12,7 @@ from dexexec.localnet.faults import Faults
 from dexexec.localnet.ledger import Ledger
 from dexexec.localnet.rpc.errors import MIN_CONTEXT_SLOT_NOT_REACHED, InvalidParamsError, RpcError
 
-API_VERSION = "2.2.0"
+API_VERSION = "4.3.0"
 """The Agave release whose answers are reproduced."""
 
 Method = Callable[["Call"], Any]
@@ -24,6 +24,10 @@ class Node:
     """A node of the cluster, as clients see it: all share the ledger, each has its own faults."""
 
     ledger: Ledger
+    rpc_address: str | None = None
+    """Host and port for HTTP."""
+    pubsub_address: str | None = None
+    """Host and port for WebSockets."""
     faults: Faults = field(default_factory=Faults)
     droppers: list[Callable[[str], int]] = field(default_factory=list)
     """Each ends one socket's subscriptions of an address, without a notice, and returns how many there were."""
@@ -95,6 +99,13 @@ class Call:
             message = "Minimum context slot has not been reached"
             raise RpcError(MIN_CONTEXT_SLOT_NOT_REACHED, message, {"contextSlot": block.slot})
         return block
+
+
+def confirmed_view(call: Call, options: Mapping[str, Any]) -> Block:
+    """The block at the requested commitment, for methods that accept no less than `confirmed`. Raises `RpcError`."""
+    if read_commitment(options) is Commitment.PROCESSED:
+        raise InvalidParamsError("Method does not support commitment below `confirmed`")
+    return call.view(options)
 
 
 def with_context(view: Block, value: Any) -> dict[str, Any]:

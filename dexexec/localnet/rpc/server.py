@@ -6,6 +6,7 @@ With faults allowed, `/nodes/NAME` is another node of the same cluster, with its
 import asyncio
 import json
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -58,10 +59,17 @@ SOME_SIGNATURE = base58.encode(bytes(range(64)))
 class Cluster:
     """The nodes that clients can reach, by path, and the open sockets."""
 
-    def __init__(self, ledger: Ledger, *, allow_faults: bool) -> None:
-        self._ledger = ledger
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        allow_faults: bool,
+        rpc_address: str | None = None,
+        pubsub_address: str | None = None,
+    ) -> None:
+        self._make_node = partial(Node, ledger, rpc_address, pubsub_address)
         self._allow_faults = allow_faults
-        self._nodes: dict[str | None, Node] = {None: Node(ledger)}
+        self._nodes: dict[str | None, Node] = {None: self._make_node()}
         self.methods = dispatch.METHODS | (dispatch.FAULT_METHODS if allow_faults else {})
         self.sockets: set[SocketHandler] = set()
         self.stopping = asyncio.Event()
@@ -69,7 +77,7 @@ class Cluster:
     def node(self, name: str | None) -> Node | None:
         """The node of that name; None is the first node. With faults allowed, a new name creates a node."""
         if name not in self._nodes and self._allow_faults and len(self._nodes) < MAX_NODES:
-            self._nodes[name] = Node(self._ledger)
+            self._nodes[name] = self._make_node()
         return self._nodes.get(name)
 
     def close(self) -> None:

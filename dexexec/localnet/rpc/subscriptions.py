@@ -7,15 +7,23 @@ from typing import Any
 from dexexec.localnet.ledger import ChainEvent
 from dexexec.localnet.rpc.account_subscriptions import AccountSubscriptions
 from dexexec.localnet.rpc.errors import INVALID_REQUEST, RpcError
+from dexexec.localnet.rpc.logs_subscriptions import LogsSubscriptions
 from dexexec.localnet.rpc.notifier import Notifier
 from dexexec.localnet.rpc.program_subscriptions import ProgramSubscriptions
 from dexexec.localnet.rpc.request import Call, Method, Node
 from dexexec.localnet.rpc.signature_subscriptions import SignatureSubscriptions
-from dexexec.localnet.rpc.slot_subscriptions import SlotSubscriptions
+from dexexec.localnet.rpc.slot_subscriptions import RootSubscriptions, SlotSubscriptions, SlotsUpdatesSubscriptions
 from dexexec.localnet.rpc.subscription_group import SubscriptionGroup
 
 MAX_SUBSCRIPTIONS = 10_000
-KINDS: tuple[type[SubscriptionGroup[Any]], ...] = (AccountSubscriptions, ProgramSubscriptions, SlotSubscriptions)
+KINDS: tuple[type[SubscriptionGroup[Any]], ...] = (
+    AccountSubscriptions,
+    ProgramSubscriptions,
+    LogsSubscriptions,
+    SlotSubscriptions,
+    RootSubscriptions,
+    SlotsUpdatesSubscriptions,
+)
 """All but signatures, which also catch up."""
 
 # Unique across all sockets, as on a node.

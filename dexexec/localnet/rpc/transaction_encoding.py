@@ -24,6 +24,7 @@ MEMO_PROGRAMS = frozenset(
 )
 VERSIONS: Mapping[type[Any], int | None] = {Message: None, MessageV0: 0, MessageV1: 1}
 """By the type of message; None: the format before versions."""
+META_OF_ACCOUNTS = ("err", "status", "fee", "preBalances", "postBalances", "preTokenBalances", "postTokenBalances")
 Accounts = Mapping[Pubkey, Account | None]
 
 
@@ -52,6 +53,13 @@ def make_meta(
         "computeUnitsConsumed": result.units,
     }
     return meta | ({"returnData": returned_body(result)} if result.returned else {})
+
+
+def names(landed: LandedTransaction) -> set[str]:
+    """All addresses that a transaction names, also those from lookup tables."""
+    keys = VersionedTransaction.from_bytes(landed.raw).message.account_keys
+    loaded = landed.meta["loadedAddresses"]
+    return {*map(str, keys), *loaded["writable"], *loaded["readonly"]}
 
 
 def memos(landed: LandedTransaction) -> str | None:
@@ -95,14 +103,25 @@ def simulation_body(result: ExecutionResult, *, inner: bool = False) -> dict[str
 
 def transaction_body(landed: LandedTransaction, encoding: str, max_version: int | None) -> dict[str, Any]:
     """The result of `getTransaction`. Raises `RpcError` for a version that the client does not accept."""
+    return {"slot": landed.slot, "blockTime": landed.time} | transaction_in_block(landed, encoding, max_version)
+
+
+def transaction_in_block(landed: LandedTransaction, encoding: str, max_version: int | None) -> dict[str, Any]:
+    """A transaction of `getBlock`. Raises `RpcError` for a version that the client does not accept."""
     transaction = VersionedTransaction.from_bytes(landed.raw)
-    body: dict[str, Any] = {
-        "slot": landed.slot,
-        "blockTime": landed.time,
-        "transaction": _encoded(transaction, landed, encoding),
-        "meta": landed.meta,
+    version = version_body(transaction, max_version)
+    return {"transaction": _encoded(transaction, landed, encoding), "meta": landed.meta} | version
+
+
+def account_list_body(landed: LandedTransaction, max_version: int | None) -> dict[str, Any]:
+    """A transaction of `getBlock` that shows only accounts and balances. Raises `RpcError` like the other."""
+    transaction = VersionedTransaction.from_bytes(landed.raw)
+    version = version_body(transaction, max_version)
+    body = {
+        "signatures": [str(signature) for signature in transaction.signatures],
+        "accountKeys": _key_bodies(transaction.message, landed.meta["loadedAddresses"]),
     }
-    return body | version_body(transaction, max_version)
+    return {"transaction": body, "meta": {name: landed.meta[name] for name in META_OF_ACCOUNTS}} | version
 
 
 def version_body(transaction: VersionedTransaction, max_version: int | None) -> dict[str, Any]:

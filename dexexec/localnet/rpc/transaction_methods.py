@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from solders.hash import Hash
-from solders.message import Message, MessageV0, MessageV1, VersionedMessage
+from solders.message import Message, MessageV0, MessageV1, VersionedMessage, from_bytes_versioned
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from solders.transaction import SanitizeError, VersionedTransaction
 
 from dexexec.domain import base58
@@ -14,6 +15,7 @@ from dexexec.localnet.execution_result import ExecutionResult
 from dexexec.localnet.faults import ForgottenStatuses
 from dexexec.localnet.journal import LandedTransaction
 from dexexec.localnet.ledger import Submission
+from dexexec.localnet.message_fee import fee_of
 from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.account_methods import account_of
 from dexexec.localnet.rpc.errors import (
@@ -25,7 +27,7 @@ from dexexec.localnet.rpc.errors import (
 from dexexec.localnet.rpc.request import (
     Call,
     Method,
-    read_commitment,
+    confirmed_view,
     read_integer,
     read_pubkey,
     read_signature,
@@ -62,6 +64,22 @@ def _send(call: Call) -> str:
     if delay is not None:
         call.ledger.submit(submission, delay)
     return base58.encode(submission.signature)
+
+
+def _fee_for_message(call: Call) -> dict[str, Any]:
+    text = call.text(0, "message")
+    view = call.view(call.options(1))
+    if len(text) > 2 * MAX_BYTES_V1:
+        raise InvalidParamsError(f"message is too large (max: {MAX_BYTES_V1} bytes)")
+    try:
+        message = from_bytes_versioned(encoding.read_base64(text))
+        unsigned = [Signature.default()] * message.header.num_required_signatures
+        VersionedTransaction.populate(message, unsigned).sanitize()
+    except (ValueError, SanitizeError) as error:
+        raise InvalidParamsError(f"failed to deserialize the message: {error}") from error
+    # A blockhash that is too old for the transaction has no price either.
+    known = call.ledger.blocks.usable(str(message.recent_blockhash), view)
+    return with_context(view, fee_of(message) if known else None)
 
 
 def _simulate(call: Call) -> dict[str, Any]:
@@ -217,16 +235,10 @@ def _commitment(call: Call, landed: LandedTransaction) -> Commitment:
     return call.ledger.blocks.commitment(landed.slot, call.node.faults.lag)
 
 
-def _confirmed_view(call: Call, options: Mapping[str, Any]) -> Block:
-    if read_commitment(options) is Commitment.PROCESSED:
-        raise InvalidParamsError("Method does not support commitment below `confirmed`")
-    return call.view(options)
-
-
 def _transaction(call: Call) -> dict[str, Any] | None:
     second = call.optional(1)  # older clients send the encoding alone
     options = {"encoding": second} if isinstance(second, str) else call.options(1)
-    landed = call.ledger.transaction(call.signature(0, "signature"), _confirmed_view(call, options))
+    landed = call.ledger.transaction(call.signature(0, "signature"), confirmed_view(call, options))
     if landed is None or call.node.faults.forgets is ForgottenStatuses.ALL:
         return None
     version = options.get("maxSupportedTransactionVersion")
@@ -240,7 +252,7 @@ def _signatures_for_address(call: Call) -> list[dict[str, Any]]:
     before, until = (
         None if options.get(name) is None else read_signature(options[name], name) for name in ("before", "until")
     )
-    view = _confirmed_view(call, options)
+    view = confirmed_view(call, options)
     if call.node.faults.forgets is ForgottenStatuses.ALL:
         return []
     transactions = call.ledger.mentioning(call.pubkey(0, "address"), view, before, until, limit)
@@ -258,6 +270,7 @@ def _signatures_for_address(call: Call) -> list[dict[str, Any]]:
 
 
 METHODS: dict[str, Method] = {
+    "getFeeForMessage": _fee_for_message,
     "getSignatureStatuses": _statuses,
     "getSignaturesForAddress": _signatures_for_address,
     "getTransaction": _transaction,
