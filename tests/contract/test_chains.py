@@ -15,10 +15,12 @@ from dexexec.settlement.simulated.chain import SLOT_MS, SimulatedChain
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.simulated.signer import SimulatedSigner
 from dexexec.settlement.solana.rpc import RpcChain
+from dexexec.settlement.solana.warm.warm_chain import WarmChain
 from dexexec.testing.clock import ManualClock
 from tests.support.chain_suite import ChainRules, Harness
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_chains import RecordingListener, open_chain, signed_transfer
+from tests.support.localnet.warm_setup import warm_setup
 from tests.support.simulated_swaps import simulated_swap
 
 SIGNER = SimulatedSigner()
@@ -59,7 +61,7 @@ class RpcHarness:
     """A localnet; the wallet gives away lamports, or more than it has."""
 
     net: InProcessLocalnet
-    chain: RpcChain
+    chain: RpcChain | WarmChain
     wallet: Keypair
     moves: Mapping[str, int] = field(default_factory=lambda: {WSOL: -(10**6)})
     fee: int = 5_000
@@ -84,6 +86,11 @@ class TestRpcChain(ChainRules):
         return on_localnet(folder)
 
 
+class TestWarmChain(ChainRules):
+    def open(self, folder: Path) -> AbstractAsyncContextManager[Harness]:
+        return warm_on_localnet(folder)
+
+
 @asynccontextmanager
 async def simulated() -> AsyncIterator[Harness]:
     clock = ManualClock()
@@ -100,3 +107,11 @@ async def on_localnet(folder: Path) -> AsyncIterator[Harness]:
         wallet = await net.funded()
         await net.advance(2)
         yield RpcHarness(net, chain, wallet)
+
+
+@asynccontextmanager
+async def warm_on_localnet(folder: Path) -> AsyncIterator[Harness]:
+    """The chain with accounts in memory, whose wallet is warm."""
+    async with warm_setup(folder) as setup:
+        chain = WarmChain(setup.chain, accounts=setup.watch.accounts)
+        yield RpcHarness(setup.net, chain, setup.payer)

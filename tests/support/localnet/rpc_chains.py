@@ -15,6 +15,7 @@ from dexexec.domain.pace import Finality
 from dexexec.domain.swap import Blockhash, SignedSwap
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
+from dexexec.venue import Chain
 from tests.support.localnet.in_process import pay, sign
 from tests.support.parts import running
 
@@ -89,7 +90,7 @@ def sign_swap(steps: Sequence[Instruction], *signers: Keypair, blockhash: Blockh
     )
 
 
-async def signed_transfer(chain: RpcChain, wallet: Keypair, to: Pubkey, lamports: int) -> SignedSwap:
+async def signed_transfer(chain: Chain, wallet: Keypair, to: Pubkey, lamports: int) -> SignedSwap:
     """A transfer with the chain's newest blockhash, not sent."""
     return sign_swap([pay(wallet, to, lamports)], wallet, blockhash=await chain.blockhash())
 

@@ -107,9 +107,13 @@ class AccountCache:
 
     # ---- what the node reports ----
 
-    def clock(self, slot: int, now: float) -> None:
+    def clock(self, slot: int, now: float, limits: CacheLimits) -> None:
         """A Clock of `slot` was reported. Raises `StreamGapError`."""
+        silent = now - self.stream.moved_at if self.stream.newest else 0.0
         self.stream.advance(slot, now)
+        if silent > limits.stale_seconds:
+            # What comes after a silence may be what was due before it. The next read shows how old it is.
+            self.slot_doubt = f"no notification came for {silent:.1f} s"
         if not self.slot_doubt:
             self._floor = max(self._floor, slot)
         for address in self._uncovered:
@@ -181,8 +185,8 @@ class AccountCache:
                 self._settle_dispute(address)
 
     def has_work(self) -> bool:
-        """Whether a read is due at once: of a doubted value, of a missed change, or after a subscription."""
-        return bool(self._doubted or self._missed or self._fresh)
+        """Whether a read is due at once: of doubted values or slots, of a missed change, or after a subscription."""
+        return bool(self._doubted or self._missed or self._fresh or self.slot_doubt)
 
     def take_missed(self) -> set[str]:
         """Accounts with a change that was not reported, since the last call. They are cold from then on."""

@@ -182,7 +182,7 @@ class AccountWatch:
         try:
             if address == CLOCK:
                 _check_clock(slot, account)
-                self._cache.clock(slot, now)
+                self._cache.clock(slot, now, self._limits())
             self._cache.report(address, slot, account, now)
         except StreamGapError as gap:
             self._gap(str(gap))
@@ -202,8 +202,10 @@ class AccountWatch:
             await wait_for_event(self._work, UPKEEP_SECONDS, self._clock)
             self._work.clear()
             self._forget(self._watched.expire(self._clock.monotonic()))
+            self._renew(self._cache.take_missed())
             self._feed.subscriptions.send_due()
             self._leave_bad_node()
+            self._report_recovery()
             if await self._read_due():
                 # Reads are as frequent as blocks at most, whatever the node notifies of.
                 await self._clock.sleep(self._chain.pace.slot_seconds)
@@ -212,6 +214,8 @@ class AccountWatch:
         """Reads what has to be read, in one request. Returns whether there was anything."""
         cache = self._cache
         due = [*cache.doubted(), *cache.unread()]
+        if cache.slot_doubt:
+            due.append(CLOCK)
         if not cache.stream.newest:
             return False
         # Whatever is read now need not be read alone soon, so the oldest others fill the request.
@@ -228,13 +232,14 @@ class AccountWatch:
             return True
         found = dict(zip(addresses, answer.found, strict=True))
         cache.read(found, answer.slot, requested_at, self._stale_slots)
-        self._renew(cache.take_missed())
         if cache.slot_doubt:
             self._interrupt(cache.slot_doubt)
-        elif self._interrupted and self.snapshot([CLOCK]) is not None:
+        return True
+
+    def _report_recovery(self) -> None:
+        if self._interrupted and self.snapshot([CLOCK]) is not None:
             self._interrupted = False
             self._listener.warm_state_recovered(self._feed.node)
-        return True
 
     def _leave_bad_node(self) -> None:
         """Connects to another node if this one is silent, or its notifications have too many gaps."""

@@ -36,7 +36,7 @@ class Feed:
     def clock(self, slots: int = 1) -> None:
         for _ in range(slots):
             self.slot += 1
-            self.cache.clock(self.slot, self.now)
+            self.cache.clock(self.slot, self.now, LIMITS)
 
     def report(self, address: str, number: int | None, slot: int | None = None) -> None:
         self.cache.report(address, slot or self.slot, None if number is None else value(number), self.now)
@@ -271,7 +271,7 @@ def test_an_account_may_have_an_earlier_value_again() -> None:
 def test_a_clock_that_does_not_advance_is_a_gap(back: int) -> None:
     feed = warm_feed()
     with pytest.raises(StreamGapError, match="went back"):
-        feed.cache.clock(feed.slot - back, feed.now)
+        feed.cache.clock(feed.slot - back, feed.now, LIMITS)
 
 
 def test_a_report_of_a_complete_slot_is_a_gap() -> None:
@@ -291,10 +291,10 @@ def test_reports_of_one_account_out_of_order_are_a_gap() -> None:
 def test_a_slot_that_time_does_not_explain_is_a_gap() -> None:
     feed = warm_feed()
     with pytest.raises(StreamGapError, match="jumped"):
-        feed.cache.clock(feed.slot + 500, feed.now)
+        feed.cache.clock(feed.slot + 500, feed.now, LIMITS)
     with pytest.raises(StreamGapError, match="jumped"):
         feed.report("a", 2, slot=feed.slot + 500)
-    feed.cache.clock(feed.slot + 500, feed.now + 10)
+    feed.cache.clock(feed.slot + 500, feed.now + 10, LIMITS)
 
 
 def test_after_a_gap_everything_is_cold_until_it_is_read_again() -> None:
@@ -396,3 +396,16 @@ def test_after_a_gap_no_read_from_before_it_is_the_first_one() -> None:
     feed.read(a=2, b=1)
     feed.clock()
     assert feed.snapshot("a", "b") == (2, 1)
+
+
+def test_what_comes_after_a_silence_is_not_quoted_from_before_a_read_shows_its_age() -> None:
+    feed = warm_feed()
+    silence = LIMITS.stale_seconds + 0.1
+    late = feed.now + silence
+    feed.cache.clock(feed.slot + 1, late, LIMITS)
+    assert feed.snapshot("a", later=silence) is Cold.SLOT_DOUBTED
+    assert feed.cache.has_work()
+    feed.read(a=1, b=1, slot=feed.slot + STALE + 2)
+    assert feed.snapshot("a", later=silence) is Cold.SLOT_DOUBTED
+    feed.read(a=1, b=1, slot=feed.slot + 2)
+    assert feed.snapshot("a", later=silence) == (1,), "the chain itself stood still"

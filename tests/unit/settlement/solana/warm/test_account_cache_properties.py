@@ -71,7 +71,7 @@ class Driver:
         for address, slot, account in batch:
             try:
                 if address == CLOCK:
-                    self.cache.clock(slot, self.now)
+                    self.cache.clock(slot, self.now, LIMITS)
                 elif address not in self.dropped_at:
                     self.cache.report(address, slot, account, self.now)
             except StreamGapError:
