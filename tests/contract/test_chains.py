@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 from dexexec.clock import SystemClock
 from dexexec.domain.swap import SignedSwap, UnsignedSwap
 from dexexec.domain.token import USDC, WSOL
+from dexexec.localnet.blocks import Consensus
 from dexexec.settlement.simulated.chain import SLOT_MS, SimulatedChain
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.simulated.signer import SimulatedSigner
@@ -112,6 +113,6 @@ async def on_localnet(folder: Path) -> AsyncIterator[Harness]:
 @asynccontextmanager
 async def warm_on_localnet(folder: Path) -> AsyncIterator[Harness]:
     """The chain with accounts in memory, whose wallet is warm."""
-    async with warm_setup(folder) as setup:
+    async with warm_setup(folder, consensus=Consensus.TOWER) as setup:
         chain = WarmChain(setup.chain, accounts=setup.watch.accounts)
         yield RpcHarness(setup.net, chain, setup.payer)
