@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Instruction
-from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError
+from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError, pace_of
 from dexexec_adapters.curves.damm_v2 import BY_TIMESTAMP, DammV2Pool, quote_exact_in, quote_exact_out
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.meteora import accounts as layout
@@ -19,8 +19,6 @@ from dexexec_adapters.solana.addresses import Addresses
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from dexexec_adapters.solana.clusters import METEORA_DAMM_V2
 
-SLOWEST_SLOT_MS = 400
-"""Clusters shorten their slots, and none has longer ones than the first."""
 FAILURES: Mapping[int, VenueError] = {
     6000: NoRoute("the amounts are more than the pool can count"),
     6002: Slippage("the price moved past the order's bound"),
@@ -115,12 +113,12 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
         return state.reserves
 
     def launched_at_ms(self, state: PoolState, now: ChainTime) -> int:
-        """The pool's activation. A slot is converted with the slowest slots that a cluster has, so that a pool is never
-        taken for newer than it is."""
+        """The pool's activation. A slot is converted by the slots of today, which are exact for new pools; an old one
+        may count as newer than it is, and is old all the same."""
         point = state.curve.activation_point
         if state.curve.activation_type == BY_TIMESTAMP:
             return point * 1000
-        return now.unix_timestamp * 1000 - (now.slot - point) * SLOWEST_SLOT_MS
+        return round((now.unix_timestamp - pace_of(self.chain).seconds(now.slot - point)) * 1000)
 
     def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
         """`swap2`, with the instructions around it."""

@@ -11,15 +11,23 @@ from typing import Any
 
 from dexexec.domain.launch import NewPool
 from dexexec.domain.solana import AccountFilters
-from dexexec.venue import ProgramChanges, ProgramWatch, ProgramWatchingChain, SolanaChain, VenueContext, VenueError
+from dexexec.venue import (
+    ProgramChanges,
+    ProgramWatch,
+    ProgramWatchingChain,
+    SolanaChain,
+    VenueContext,
+    VenueError,
+    pace_of,
+)
 from dexexec_adapters.pools.search import discover
 
 SEARCH_SECONDS = 2.0
 """Between two searches while the node reports nothing."""
 CHECK_SECONDS = 30.0
 """Between two searches while it reports changes."""
-REREAD_SECONDS = 0.4
-"""Between two reads of pools that are known: a busy pool changes in every slot."""
+REREAD_SLOTS = 1
+"""Slots between two reads of pools that are known: a busy pool changes in every slot."""
 CLOCK_SECONDS = 0.001
 """The accuracy of times."""
 MAX_FAILED_SEARCHES = 3
@@ -114,7 +122,7 @@ class _Follower:
 
     async def _read_unread(self) -> list[NewPool]:
         pools = await self.read(self.unread.keys())
-        self.reread_at = self.context.clock.monotonic() + REREAD_SECONDS
+        self.reread_at = self.context.clock.monotonic() + pace_of(self.context.chain).seconds(REREAD_SLOTS)
         changed = []
         for pool in pools:
             # The slot alone is no change.

@@ -28,7 +28,9 @@ class PoolOptions(BaseModel):
     program_id: Address = Field("", description="address of the program; unset: the cluster's")
     pools: Addresses = Field((), description="the only pools to trade with, comma-separated; unset: all that are found")
     pool_max_age_ms: int = Field(600_000, ge=0, le=86_400_000, description="how long found pools are cached (ms)")
-    quote_ttl_ms: int = Field(10_000, ge=1, le=600_000, description="how long a quote holds (ms)")
+    quote_ttl_ms: int | None = Field(
+        None, ge=1, le=600_000, description="how long a quote holds (ms); unset: as long as its slots take"
+    )
     quote_max_slots: int = Field(
         32, ge=0, le=1_000, description="how many slots a quote may be older than the transaction's blockhash"
     )

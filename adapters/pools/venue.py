@@ -30,6 +30,7 @@ from dexexec.venue import (
     Venue,
     VenueContext,
     VenueError,
+    pace_of,
 )
 from dexexec_adapters.curves.integers import U64_MAX
 from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
@@ -372,6 +373,10 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         first, second = amounts
         return first, second
 
+    def _ttl_ms(self) -> int:
+        slots = max(1, self.options.quote_max_slots)
+        return self.options.quote_ttl_ms or round(pace_of(self.chain).seconds(slots) * 1000)
+
     def _quoted(self, offer: _Offer, request: SwapRequest, slot: int) -> Quote:
         exact_in = request.mode is Mode.EXACT_IN
         result = offer.result
@@ -387,7 +392,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             fee_mint=fee_mint,
             network_fee=NETWORK_FEE,
             price_impact_ppm=result.price_impact_ppm,
-            expires_at_ms=self.context.clock.unix_ms() + self.options.quote_ttl_ms,
+            expires_at_ms=self.context.clock.unix_ms() + self._ttl_ms(),
             context_slot=slot,
             route=(offer.pool.address,),
             raw={"pool": offer.pool},

@@ -73,7 +73,7 @@ class AttemptSettler:
         # Past the deadline, bytes that may never have been sent are only looked up, until they are proven expired.
         if not late and not overtaken:
             await self._send()
-        reporter = WaitingReporter(self._clock, self._on_waiting)
+        reporter = WaitingReporter(self._clock, self._on_waiting, pace_of(self._chain))
         while True:
             view = await self._lookup.view()
             result = result_of(self._attempt, view.status, self._sends, self._last_answer, self._observer)

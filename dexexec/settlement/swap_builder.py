@@ -11,6 +11,7 @@ from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.bound import Bound
 from dexexec.domain.quote import Fill, Quote
+from dexexec.domain.swap import VALID_FOR
 from dexexec.errors import UnavailableError
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean
@@ -19,13 +20,24 @@ from dexexec.settlement.sealing import Checked, Sealed, Sealer, SwapSimulator
 from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 from dexexec.settlement.status_lookup import CALL_TIMEOUT
 from dexexec.settlement.wallet_sealers import Wallets
-from dexexec.venue import AnyVenue, BadAnswer, Chain, QuoteExpired, Slippage, Timeout, Unsigned, Unsupported, VenueError
+from dexexec.venue import (
+    AnyVenue,
+    BadAnswer,
+    Chain,
+    QuoteExpired,
+    Slippage,
+    Timeout,
+    Unsigned,
+    Unsupported,
+    VenueError,
+    pace_of,
+)
 
 ResultT = TypeVar("ResultT")
 SealerT = TypeVar("SealerT")
 
-OLDEST_SECONDS = 30.0
-"""How old a message may be when it is recorded: half of the time (150 slots) for which its blockhash is valid."""
+OLDEST_SLOTS = VALID_FOR / 2
+"""How old a message may be when it is recorded: half of the time for which its blockhash is valid."""
 
 
 class SwapBuilder:
@@ -77,7 +89,7 @@ class SwapBuilder:
         sealer, network, checked, building_seconds = await self._guarded(venue, quote, check())
         # Outside of the guard, which is about the venue: the signer has a time limit and errors of its own.
         sealed = await sealer.sign(checked)
-        self._check_age(begun, deadline)
+        self._check_age(begun, deadline, network)
         # Recorded with the bytes, so that no other chain is ever searched for them.
         signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
         return replace(sealed, signed=signed, building_seconds=building_seconds)
@@ -105,13 +117,13 @@ class SwapBuilder:
         simulators = self._wallets.of(wallet).simulators
         return await self._guarded(venue, quote, simulate())
 
-    def _check_age(self, begun: float, deadline: float) -> None:
+    def _check_age(self, begun: float, deadline: float, network: str) -> None:
         """Raises an error for bytes that were signed too late to be recorded: they are thrown away, and never sent."""
         now = self._clock.monotonic()
         if now >= deadline:
             raise QuoteExpired("the order's deadline passed while the swap was signed")
         # The blockhash is younger than this. What is left of its life must be enough to land.
-        if now - begun > OLDEST_SECONDS:
+        if now - begun > pace_of(self._chains[network]).seconds(OLDEST_SLOTS):
             raise SignerError(
                 SignerTrouble.TOO_LATE, f"the signature came {now - begun:.0f} s after the swap was begun: too late"
             )

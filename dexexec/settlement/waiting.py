@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from dexexec.clock import Clock
+from dexexec.domain.pace import Pace
 from dexexec.domain.swap import (
     FailedOnChain,
     Landed,
@@ -15,8 +16,10 @@ from dexexec.domain.swap import (
 )
 from dexexec.domain.wait_reason import Waiting, WaitsFor
 
-REPORT_AFTER = 2.0
-"""Seconds without progress, or with another reason, before a reason is reported: most swaps land sooner."""
+REPORT_SLOTS = 5
+"""Slots without progress, or with another reason, before a reason is reported: most swaps land sooner."""
+SOONEST_REPORT = 1.0
+"""Seconds; never sooner, however short the slots are."""
 REWORD_AFTER = 10.0
 """Seconds before other words for the same reason are reported: the answers of nodes may change with every lookup."""
 
@@ -32,10 +35,12 @@ async def ignore_waiting(_: Waiting) -> None:
 
 
 class WaitingReporter:
-    """Reports what one swap waits for: after a while without progress, and from then on only what changed."""
+    """Reports what one swap waits for: after a while without progress, and from then on only what changed. `pace` is
+    that of its chain."""
 
-    def __init__(self, clock: Clock, callback: WaitingCallback) -> None:
+    def __init__(self, clock: Clock, callback: WaitingCallback, pace: Pace) -> None:
         self._clock = clock
+        self._report_after = max(SOONEST_REPORT, pace.seconds(REPORT_SLOTS))
         self._callback = callback
         self._reported: Waiting | None = None
         self._reported_at = clock.monotonic()
@@ -45,7 +50,7 @@ class WaitingReporter:
         now = self._clock.monotonic()
         # Each report is a write to Postgres. The two delays bound their rate when reasons alternate.
         reworded = self._reported is not None and self._reported.reason is waiting.reason
-        delay = REWORD_AFTER if reworded else REPORT_AFTER
+        delay = REWORD_AFTER if reworded else self._report_after
         if waiting == self._reported or now - self._reported_at < delay:
             return
         self._reported = waiting

@@ -24,7 +24,7 @@ slots. The median would miss every other slot; the maximum would follow the high
 factor on top: it would raise the market that all others then see.
 """
 REMEMBERED_SECONDS = 10.0
-"""About 25 of the 150 slots that an answer covers: the percentile hardly changes in that time."""
+"""At most a third of the 150 slots that an answer covers: the percentile hardly changes in that time."""
 WAIT_SECONDS = 1.0
 """A fee that arrives later is worth less than the slots lost by waiting for it."""
 RENEWED_SECONDS = 5.0

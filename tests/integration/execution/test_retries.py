@@ -55,7 +55,8 @@ async def test_promise_17_a_venue_that_only_was_late_is_waited_for_although_anot
 async def test_an_order_without_progress_shows_what_it_waits_for_until_it_moves_on(
     scripted_workers: OpenScriptedWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "REPORT_AFTER", 0.05)
+    monkeypatch.setattr(waiting, "SOONEST_REPORT", 0.05)
+    monkeypatch.setattr(waiting, "REPORT_SLOTS", 0)
     async with scripted_workers() as b, running(b.worker().run(), b.sweeper().run()):
         b.chain.statuses = [Unavailable("no node answers")]
         order_id = await b.post()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from dexexec.domain.bound import Bound
+from dexexec.domain.pace import UNKNOWN_PACE
 from dexexec.domain.quote import Quote
 from dexexec.domain.swap import (
     Blockhash,
@@ -18,7 +19,7 @@ from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 from dexexec.settlement.simulated.sealer import SimulatedSealer
 from dexexec.settlement.simulated.signer import SimulatedSigner
-from dexexec.settlement.swap_builder import OLDEST_SECONDS
+from dexexec.settlement.swap_builder import OLDEST_SLOTS
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, Network, QuoteExpired, Slippage, Timeout
 from tests.support.attempts import an_attempt
@@ -198,11 +199,11 @@ def slow_settlement(scripted: ScriptedSettlement, seconds: float) -> Settlement:
 async def test_promise_13_bytes_that_were_signed_too_late_are_thrown_away() -> None:
     scripted = ScriptedSettlement(LANDED)
     bound = Bound.of(QUOTE)
-    settlement = slow_settlement(scripted, OLDEST_SECONDS + 1)
+    settlement = slow_settlement(scripted, UNKNOWN_PACE.seconds(OLDEST_SLOTS) + 1)
     with pytest.raises(SignerError, match="31 s") as caught:
         await settlement.prepare(scripted.venue, QUOTE, 1e9, an_attempt(), bound=bound)
     assert caught.value.trouble is SignerTrouble.TOO_LATE
-    settlement = slow_settlement(scripted, OLDEST_SECONDS)
+    settlement = slow_settlement(scripted, UNKNOWN_PACE.seconds(OLDEST_SLOTS))
     assert await settlement.prepare(scripted.venue, QUOTE, 1e9, an_attempt(), bound=bound)
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
+from dexexec.domain.pace import Finality, Pace
 from dexexec.domain.swap import Accepted, FailedOnChain, NotSeen, SignedSwap, SwapStatus, Unavailable, Unknown
 from dexexec.domain.wait_reason import Waiting, WaitsFor
-from dexexec.settlement.waiting import REPORT_AFTER, REWORD_AFTER, WaitingReporter, waiting_of
+from dexexec.settlement.waiting import REPORT_SLOTS, REWORD_AFTER, SOONEST_REPORT, WaitingReporter, waiting_of
 from dexexec.testing.clock import ManualClock
 
 SIGNED = SignedSwap(signature="sig", payload=b"bytes", last_valid_height=150)
@@ -13,13 +14,17 @@ NO_HISTORY = Unavailable("n: transaction history is not available from this node
 FAILED = FailedOnChain(code="slippage", detail="moved", fee=5_000, slot=7, finalized=False)
 
 
+PACE = Pace(0.4, Finality.DELAYED, measured=True)
+REPORT_AFTER = PACE.seconds(REPORT_SLOTS)
+
+
 class Reports:
     """A manual clock, and the reported reasons."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace = PACE) -> None:
         self.clock = ManualClock()
         self.reported: list[Waiting] = []
-        self.reporter = WaitingReporter(self.clock, self.receive)
+        self.reporter = WaitingReporter(self.clock, self.receive, pace)
 
     async def receive(self, waiting: Waiting) -> None:
         self.reported.append(waiting)
@@ -39,6 +44,15 @@ LANDING = Waiting(WaitsFor.LANDING, "sent")
 
 async def test_nothing_is_reported_of_a_swap_that_lands_soon() -> None:
     assert await Reports().looks(REPORT_AFTER - 0.2, NODE, LANDING) == []
+
+
+@pytest.mark.parametrize(
+    ("slot_seconds", "after"), [(0.6, 0.6 * REPORT_SLOTS), (0.3, 0.3 * REPORT_SLOTS), (0.02, SOONEST_REPORT)]
+)
+async def test_what_counts_as_soon_follows_the_slots_of_the_chain(slot_seconds: float, after: float) -> None:
+    reports = Reports(Pace(slot_seconds, Finality.IMMEDIATE, measured=True))
+    assert await reports.looks(after - 0.2, LANDING) == []
+    assert await reports.looks(0.3, LANDING) == [LANDING]
 
 
 async def test_a_reason_is_reported_once_until_it_changes() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dexexec.domain.launch import NewPool, PoolToken
+from dexexec.domain.pace import UNKNOWN_PACE
 from dexexec.domain.solana import Account, AccountFilters
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.testing.clock import ManualClock
@@ -126,7 +127,7 @@ async def test_a_change_is_reported_and_a_new_slot_alone_is_none() -> None:
         on.reports.report(POOL)
         assert await following == pool_at(POOL, reserve=6)
         times = [at for at, _ in on.pools.read]
-        assert all(later - sooner >= launches.REREAD_SECONDS for sooner, later in pairwise(times))
+        assert all(later - sooner >= UNKNOWN_PACE.seconds(launches.REREAD_SLOTS) for sooner, later in pairwise(times))
 
 
 async def test_a_node_that_is_not_believed_costs_reads_and_reports_nothing() -> None:

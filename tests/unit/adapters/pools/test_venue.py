@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dexexec.domain.pace import Finality, Pace
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Account, SwapInstructions
 from dexexec.domain.swap import Blockhash
@@ -151,6 +152,20 @@ async def test_a_quote_of_too_old_a_slot_is_not_built(venue: Any) -> None:
     text = f"of slot {quote.context_slot}, 33 slots before the blockhash, and 32 are allowed"
     with pytest.raises(QuoteExpired, match=text):
         await opened.build(quote, WALLET, replace(BLOCKHASH, slot=quote.context_slot + 33))
+
+
+class PacedChain(RecordedChain):
+    """A chain of a measured pace."""
+
+    pace = Pace(0.2, Finality.IMMEDIATE, measured=True)
+
+
+@each_venue
+async def test_a_quote_holds_as_long_as_its_slots_take_on_the_chain(venue: Any) -> None:
+    paced = venue(PacedChain(deployed(venue).held), quote_max_slots=32)
+    for opened, seconds in ((paced, 6.4), (venue(deployed(venue), quote_max_slots=32, quote_ttl_ms=900), 0.9)):
+        quote = await opened.quote(SELL, 1.0)
+        assert quote.expires_at_ms - opened.context.clock.unix_ms() == round(seconds * 1000)
 
 
 @each_venue

@@ -200,7 +200,7 @@ async def test_a_quote_is_built_until_it_expires_and_not_from_then_on() -> None:
     venue = venue_of(WSOL, USDC)
     quote = await venue.quote(SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=EXACT_IN, slippage_bps=50), 1)
     clock: Any = venue.context.clock
-    clock.advance(9.999)
+    clock.advance((quote.expires_at_ms - clock.unix_ms()) / 1000 - 0.001)
     await venue.build(quote, PAYER, BLOCKHASH)
     clock.advance(0.001)
     with pytest.raises(QuoteExpired):
