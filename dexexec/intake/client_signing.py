@@ -13,6 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from dexexec.domain.handout import AwaitedOrder, Handout, SignedByClient, client_address, read_transaction
+from dexexec.domain.transaction_bytes import split
 from dexexec.errors import (
     FieldProblem,
     InvalidOrderError,
@@ -131,8 +132,9 @@ def _read(body: bytes) -> bytes:
 def _is_recorded(recorded: bytes, sent: bytes) -> bool:
     """Whether a client sent what became this transaction, which has the co-signer's signature beside the client's."""
     # The signatures behind the first differ: the client never had that of the co-signer.
-    known = read_transaction(recorded, recorded[0]) if recorded else None
-    return known is not None and known == read_transaction(sent, recorded[0])
+    known = split(recorded)
+    signed = read_transaction(sent, len(known.signatures))
+    return signed == SignedByClient(known.signatures[0], known.message)
 
 
 def _why_not(order: AwaitedOrder) -> str:
