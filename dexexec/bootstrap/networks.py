@@ -363,6 +363,7 @@ class _Solana:
                 rules,
                 self.clock,
                 node=chain,
+                rent=warm.rent,
                 price=price,
                 tokens=settings.token_list(),
                 reserved=reservations_on(self.reserved, genesis),

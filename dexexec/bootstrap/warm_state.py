@@ -6,6 +6,7 @@ from typing import Any
 
 from dexexec.clock import Clock
 from dexexec.config.solana import SolanaSettings
+from dexexec.domain.rent import ReadRent
 from dexexec.observe.observer import Observer
 from dexexec.settlement.solana.rpc import Localnet, RpcChain
 from dexexec.settlement.solana.warm.account_watch import AccountWatch
@@ -15,10 +16,11 @@ from dexexec.settlement.solana.warm.warm_chain import WarmChain, WarmLocalnet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmState:
-    """The chain that answers from memory where it may, what keeps it warm while it runs, and the watched accounts; None
-    if there are to be none."""
+    """The chain that answers from memory where it may, the cluster's rent, what keeps them warm while it runs, and the
+    watched accounts; None if there are to be none."""
 
     chain: WarmChain
+    rent: ReadRent
     background: list[Callable[[], Coroutine[Any, Any, None]]]
     watch: AccountWatch | None
 
@@ -38,4 +40,4 @@ def warm_state(chain: RpcChain, settings: SolanaSettings, clock: Clock, observer
         warm: WarmChain = WarmLocalnet(chain, accounts=accounts, blockhash=ready.blockhash)
     else:
         warm = WarmChain(chain, accounts=accounts, blockhash=ready.blockhash)
-    return WarmState(chain=warm, background=background, watch=watch)
+    return WarmState(chain=warm, rent=ready.rent, background=background, watch=watch)

@@ -27,16 +27,14 @@ from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
 from dexexec.errors import StartupError, install_hint
 from dexexec.observe.observer import Observer
 from dexexec.settlement.simulated.ledger import MemoryLedger
-from dexexec.settlement.solana.funds import TOKEN_ACCOUNT_RENT, WALLET_RENT
 from dexexec.settlement.solana.message import SIGNATURE_FEE
+from dexexec.settlement.solana.token_account import SIZE
 from dexexec.venue import Network, VenueError
 from dexexec.venues import registry
 
 if TYPE_CHECKING:
     from dexexec.settlement.solana.rpc import RpcChain
 
-NEEDED = SIGNATURE_FEE + TOKEN_ACCOUNT_RENT + WALLET_RENT
-"""Lamports that a swap may need: its fee, the rent of a new token account, and the minimum balance of the wallet."""
 WALLET_FILE = "wallet.json"
 """The file in the data folder. The wallet for localnets has another file."""
 LAMPORTS = Token(WSOL, "SOL", 9)
@@ -44,21 +42,23 @@ LAMPORTS = Token(WSOL, "SOL", 9)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdings:
-    """The balances of a wallet. `fault` is the reason why it cannot pay at all, or empty; `lacking` are sentences about
-    what orders may need in addition."""
+    """The balances of a wallet. `needed` are the lamports that a swap may need: its fee, the rent of a new token
+    account, and the minimum balance of the wallet. `fault` is the reason why it cannot pay at all, or empty; `lacking`
+    are sentences about what orders may need in addition."""
 
     name: str
     address: str
     cluster: str
     lamports: int
     accounts: tuple[TokenBalance, ...]
+    needed: int = 0
     fault: str = ""
     lacking: tuple[str, ...] = ()
 
     @property
     def can_pay(self) -> bool:
         """Whether the wallet can pay for a swap. On a localnet it always can, since the mocks fund it."""
-        return self.cluster == Network.LOCALNET or (not self.fault and self.lamports >= NEEDED)
+        return self.cluster == Network.LOCALNET or (not self.fault and self.lamports >= self.needed)
 
     @property
     def verdict(self) -> str:
@@ -151,12 +151,17 @@ async def _read_holdings(networks: Networks, network: str, settings: Settings, n
     named = cluster or "unknown (none of Solana's own)"
     if network == Network.LOCALNET:  # coins are free there, so nothing is lacking
         return Holdings(name=name or DEFAULT, address=address, cluster=named, lamports=lamports, accounts=accounts)
+    try:
+        rent = await chain.rent()
+    except VenueError as error:
+        raise StartupError(f"the rent of the cluster cannot be read: {error}") from error
     holdings = Holdings(
         name=name or DEFAULT,
         address=address,
         cluster=named,
         lamports=lamports,
         accounts=accounts,
+        needed=SIGNATURE_FEE + rent.exempt(SIZE) + rent.wallet,
         fault=wallet_fault(account, cluster or "the node's cluster"),
     )
     return replace(holdings, lacking=_lacks(holdings, settings))
@@ -166,10 +171,9 @@ def _lacks(holdings: Holdings, settings: Settings) -> tuple[str, ...]:
     if holdings.fault:
         return (f"The wallet {holdings.fault}.",)
     lacking = []
-    if holdings.lamports < NEEDED:
-        lacking.append(
-            f"At least {_sol(NEEDED)} SOL: a swap's fee, the rent of a new token account and the minimum balance."
-        )
+    if holdings.lamports < holdings.needed:
+        least = f"At least {_sol(holdings.needed)} SOL"
+        lacking.append(f"{least}: a swap's fee, the rent of a new token account and the minimum balance.")
     totals = holdings.totals()
     tokens = settings.token_list()
     # A `buy` order spends the first token of the default pair, a `sell` order the second.

@@ -3,6 +3,7 @@
 from typing import Any
 
 from dexexec.clock import Clock
+from dexexec.domain.rent import Rent
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.sealing import ClientSignedSealer
 from dexexec.settlement.solana.checker import SwapChecker
@@ -20,6 +21,12 @@ from tests.support.message_versions import compiler
 
 SIGN_SECONDS = 10.0
 MAX_PRICE = 1_000_000
+RENT = Rent(6_960)
+
+
+async def chain_rent() -> Rent:
+    """The rent of a localnet."""
+    return RENT
 
 
 def limited(signer: Signer, clock: Clock, *, seconds: float = SIGN_SECONDS) -> LimitedSigner:
@@ -32,7 +39,9 @@ def solana_sealer(
 ) -> SolanaSealer:
     """Signs with `wallet` what `rules` allow; `options` are those of `SwapChecker`."""
     signer = LocalSigner(wallet) if isinstance(wallet, Wallet) else wallet
-    checker = SwapChecker(chain, signer.address, rules, clock, **{"compiler": compiler(), **options})
+    checker = SwapChecker(
+        chain, signer.address, rules, clock, **{"compiler": compiler(), "rent": chain_rent, **options}
+    )
     return SolanaSealer(checker, limited(signer, clock))
 
 
@@ -46,6 +55,7 @@ def client_sealers(chain: SolanaChain, clock: Clock, reserved: Reservations) -> 
             address,
             GuardRules(MAX_PRICE),
             clock,
+            rent=chain_rent,
             reserved=reserved,
             co_signer=co_signer.address,
             compiler=compiler(),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from dexexec.domain import base58
 from dexexec.domain.funds import PriorityFee
 from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.rent import Rent
 from dexexec.domain.solana import Account, AccountMeta, Instruction
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL
@@ -63,7 +64,8 @@ OURS_IN, OURS_OUT, OURS_OTHER, WRAPPED = (
     associated_token_account(WALLET, mint) for mint in (MINT_IN, MINT_OUT, OTHER_MINT, WSOL)
 )
 MAX_IN, MIN_OUT = 100, 49
-RENT = 2_039_280
+CLUSTER_RENT = Rent(6_960)
+RENT = CLUSTER_RENT.exempt(165)
 SOL = 1_000_000_000
 BLOCKHASH = Blockhash(address("blockhash"), 150)
 RULES = GuardRules(max_priority_fee=1_000)
@@ -210,6 +212,7 @@ class Swap:
     hidden: frozenset[str] = frozenset()
     spend_wrapped: bool = True
     closes: str = ""
+    rent: Rent = CLUSTER_RENT
     now: float = 0.0
 
     def and_step(self, *steps: Instruction) -> "Swap":
@@ -238,6 +241,7 @@ class Swap:
             programs=self.programs,
             memo=MEMO,
             before=before,
+            rent=self.rent,
             spend_wrapped=self.spend_wrapped,
             closes=self.closes,
         )

@@ -15,14 +15,15 @@ from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.closing import Closing
 from dexexec.domain.funds import PriorityFee, Spending
 from dexexec.domain.quote import Fill, Quote
+from dexexec.domain.rent import ReadRent, Rent
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.settlement.solana.closing import close_instruction, closing_of
-from dexexec.settlement.solana.compiler import MessageCompiler
+from dexexec.settlement.solana.compiler import MessageCompiler, compute_budget
 from dexexec.settlement.solana.draft import Draft, by_address
 from dexexec.settlement.solana.fresh_accounts import fresher_accounts
-from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
+from dexexec.settlement.solana.funds import WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import own_accounts
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
 from dexexec.settlement.solana.message import (
@@ -30,7 +31,6 @@ from dexexec.settlement.solana.message import (
     TOKEN_PROGRAMS,
     Message,
     compute_unit_limit,
-    compute_unit_price,
     memo,
     network_fee,
 )
@@ -60,9 +60,6 @@ from dexexec.venue import (
     VenueError,
 )
 
-MIN_UNITS = 10_000
-PRICE_UNITS = 150
-"""Compute units of the instruction that sets the priority fee, which is not part of the simulation."""
 SIMULATIONS = 4
 """How many simulations are tried while the wallet's accounts keep changing."""
 Price = Callable[[Sequence[str]], Awaitable[PriorityFee]]
@@ -91,10 +88,11 @@ class CheckedSwap:
 class SwapChecker:
     """Checks swaps of the wallet `payer` (base58) by `rules`.
 
-    `price` returns the priority fee of a transaction that writes to given accounts. `tokens` have names for error
-    messages. `reserved` returns what open attempts may take from the wallet, by mint. `record` names the record that
-    has the orders. `co_signer` returns whose signature a transaction needs beside the wallet's. `node` is the same
-    chain for refusals, if `chain` answers from memory. `compiler` chooses the version of messages.
+    `rent` returns the cluster's rent, and `price` the priority fee of a transaction that writes to given accounts.
+    `tokens` have names for error messages. `reserved` returns what open attempts may take from the wallet, by mint.
+    `record` names the record that has the orders. `co_signer` returns whose signature a transaction needs beside the
+    wallet's. `node` is the same chain for refusals, if `chain` answers from memory. `compiler` chooses the version of
+    messages.
     """
 
     def __init__(
@@ -104,6 +102,7 @@ class SwapChecker:
         rules: GuardRules,
         clock: Clock,
         *,
+        rent: ReadRent,
         price: Price = no_priority_fee,
         tokens: Tokens = _KNOWN_TOKENS,
         reserved: Reservations = nothing_reserved,
@@ -117,6 +116,7 @@ class SwapChecker:
         self._payer = payer
         self._rules = rules
         self._clock = clock
+        self._rent = rent
         self._price = price
         self._tokens = tokens
         self._reserved = reserved
@@ -133,6 +133,7 @@ class SwapChecker:
             spend_wrapped=rules.spend_wrapped,
             tokens=tokens,
             node=self._node,
+            rent=rent,
         )
 
     @property
@@ -191,7 +192,8 @@ class SwapChecker:
         deadline: float,
         close_account: bool,
     ) -> CheckedSwap:
-        draft = await self._draft(chain, quote, unsigned, attempt, close_account=close_account)
+        rent = await self._rent()
+        draft = await self._draft(chain, quote, unsigned, attempt, rent, close_account=close_account)
         proposal = Proposal(
             message=draft.parsed,
             quote=quote,
@@ -201,6 +203,7 @@ class SwapChecker:
             programs=self._rules.pins.of(quote.venue),
             memo=attempt.memo(self._record),
             before=draft.before(),
+            rent=rent,
             spend_wrapped=self._rules.spend_wrapped,
             closes=draft.closing.address if draft.closing else "",
         )
@@ -209,19 +212,19 @@ class SwapChecker:
         try:
             # Before the simulation, so that an attack is reported as one, and not as the failure that it causes there.
             check_message(self._rules, proposal)
-            shortage = self._funds(proposal.before).shortage(quote, draft.parsed)
+            shortage = self._funds(proposal.before, rent).shortage(quote, draft.parsed)
             if shortage is not None:
                 raise shortage
             draft, simulation = await self._simulate(chain, draft)
             before = draft.before()
             proposal = replace(proposal, before=before)
             if simulation.error is not None:
-                raise explain_simulation(venue, quote, draft.parsed, self._funds(before), simulation)
+                raise explain_simulation(venue, quote, draft.parsed, self._funds(before, rent), simulation)
             offer = await self._price(self._contested(before))
-            steps = (*_budget(simulation.units, offer.price), *draft.steps)
+            steps = (*compute_budget(simulation.units, offer.price), *draft.steps)
             message = compile_message(self.payer, steps, unsigned.blockhash.hash, draft.parsed.version)
             parsed = parse_message(message)
-            self._check_funds(quote, parsed, before, simulation.after.get(self.payer), simulated_fee)
+            self._check_funds(quote, parsed, self._funds(before, rent), simulation.after.get(self.payer), simulated_fee)
             now = self._clock.monotonic()
             if now >= deadline:
                 raise QuoteExpired("the order's deadline passed while the swap was simulated")
@@ -235,7 +238,9 @@ class SwapChecker:
             message=message,
             parsed=parsed,
             priority_fee=offer,
-            spending=spending_of(final, simulation.after, simulated_fee, self._funds(before), draft.accounts.slot),
+            spending=spending_of(
+                final, simulation.after, simulated_fee, self._funds(before, rent), draft.accounts.slot
+            ),
             fill=simulated_fill(final, simulation, simulated_fee),
             closing=draft.closing,
         )
@@ -250,11 +255,12 @@ class SwapChecker:
         tokens = (associated_token_account(self.payer, mint, program) for program in sorted(TOKEN_PROGRAMS))
         addresses = (self.payer, *tokens)
         accounts = await self._chain.accounts(addresses)
+        rent = await self._rent()
         # A lack ends the order, so it must hold in a second, later read too: the first node may lag behind a deposit.
         for is_last in (False, True):
             if accounts.slot < newest:
                 return None
-            lacking = self._funds(by_address(addresses, accounts)).lacks_input(quote, quote.amount_in)
+            lacking = self._funds(by_address(addresses, accounts), rent).lacks_input(quote, quote.amount_in)
             if lacking is None or is_last:
                 return lacking
             accounts = await fresher_accounts(self._node, self._clock, addresses, accounts.slot)
@@ -266,6 +272,7 @@ class SwapChecker:
         quote: Quote,
         unsigned: SwapInstructions,
         attempt: AttemptId,
+        rent: Rent,
         *,
         close_account: bool,
     ) -> Draft:
@@ -276,7 +283,7 @@ class SwapChecker:
         parsed = parse_message(self._compile(unsigned, steps))
         accounts = await chain.accounts(parsed.writable)
         shown = by_address(parsed.writable, accounts)
-        steps = await self._with_wrapped(quote, parsed, steps, shown, accounts.slot)
+        steps = await self._with_wrapped(quote, parsed, steps, self._funds(shown, rent), accounts.slot)
         closing = None
         if close_account:
             closing = closing_of(quote, self.payer, shown, await self._reserved(self.payer, accounts.slot))
@@ -296,12 +303,12 @@ class SwapChecker:
         quote: Quote,
         drafted: Message,
         steps: tuple[Instruction, ...],
-        shown: Mapping[str, Account | None],
+        funds: WalletFunds,
         slot: int,
     ) -> tuple[Instruction, ...]:
         """Returns the steps adapted to the account for wrapped SOL: it stays open if it exists, and may only be opened
         if it still does not exist then."""
-        account = read_token_account(shown.get(self._wrapped))
+        account = read_token_account(funds.accounts.get(self._wrapped))
         if account is None:
             return open_only_if_absent(steps, self._wrapped)
         if account.owner != self.payer:
@@ -309,8 +316,7 @@ class SwapChecker:
         spend = 0
         if account.amount and self._rules.spend_wrapped and quote.request.mint_in == WSOL:
             wanted = lamports_wrapped(steps, self.payer, self._wrapped)
-            funds = self._funds(shown)
-            costs = funds.certain(drafted) - wanted + WALLET_RENT
+            costs = funds.certain(drafted) - wanted + funds.rent.wallet
             reserved = await self._reserved(self.payer, slot)
             spend = amount_from_wrapped(wanted, costs, funds.lamports(), account.amount, reserved)
         return keep_open(steps, self.payer, self._wrapped, spend)
@@ -373,25 +379,18 @@ class SwapChecker:
         return refusal
 
     def _check_funds(
-        self, quote: Quote, message: Message, before: Mapping[str, Account | None], after: Account | None, paid: int
+        self, quote: Quote, message: Message, funds: WalletFunds, after: Account | None, paid: int
     ) -> None:
         """Raises `InsufficientFunds` if the wallet cannot pay the priority fee on top of `paid`, the simulated fee."""
         # Checked twice: at the start, when the network takes its fee, and at the end, when the wallet must keep its
         # rent.
-        shortage = self._funds(before).shortage(quote, message)
+        shortage = funds.shortage(quote, message)
         more = network_fee(message) - paid
-        if shortage is None and more > 0 and after is not None and after.lamports < more + WALLET_RENT:
+        if shortage is None and more > 0 and after is not None and after.lamports < more + funds.rent.wallet:
             why = f"{more} lamports for compute units, and what the wallet's account must keep"
-            shortage = self._funds({self.payer: after}).lacks(WSOL, after.lamports, more + WALLET_RENT, why)
+            shortage = funds.lacks(WSOL, after.lamports, more + funds.rent.wallet, why)
         if shortage is not None:
             raise shortage
 
-    def _funds(self, accounts: Mapping[str, Account | None]) -> WalletFunds:
-        return WalletFunds(self.payer, accounts, self._tokens)
-
-
-def _budget(units: int, price: int) -> tuple[Instruction, ...]:
-    """Returns the compute budget: a fifth more units than the simulation used, at `price` each."""
-    # The margin covers what changes before the landing. More would be paid for in the priority fee and never used.
-    limit = min(MAX_UNITS, max(MIN_UNITS, -(-(units + PRICE_UNITS) * 12 // 10)))
-    return (compute_unit_limit(limit), *((compute_unit_price(price),) if price else ()))
+    def _funds(self, accounts: Mapping[str, Account | None], rent: Rent) -> WalletFunds:
+        return WalletFunds(self.payer, accounts, self._tokens, rent)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from dexexec.domain.solana import Instruction
-from dexexec.settlement.solana.message import Version
+from dexexec.settlement.solana.message import MAX_UNITS, Version, compute_unit_limit, compute_unit_price
 from dexexec.settlement.solana.transaction import PRICE_BYTES, TooLarge, compile_message
 
 
@@ -15,6 +15,11 @@ class VersionChoice(StrEnum):
     """Version 0, and version 1 for what does not fit, if the cluster executes it."""
     V0 = "0"
     V1 = "1"
+
+
+MIN_UNITS = 10_000
+PRICE_UNITS = 150
+"""Compute units of the instruction that sets the priority fee, which is not part of the simulation."""
 
 
 def never() -> bool:
@@ -40,3 +45,10 @@ class MessageCompiler:
             return compile_message(payer, steps, blockhash, Version.V0, PRICE_BYTES)
         except TooLarge:
             return compile_message(payer, steps, blockhash, Version.V1)
+
+
+def compute_budget(units: int, price: int) -> tuple[Instruction, ...]:
+    """Returns the compute budget: a fifth more units than the simulation used, at `price` each."""
+    # The margin covers what changes before the landing. More would be paid for in the priority fee and never used.
+    limit = min(MAX_UNITS, max(MIN_UNITS, -(-(units + PRICE_UNITS) * 12 // 10)))
+    return (compute_unit_limit(limit), *((compute_unit_price(price),) if price else ()))

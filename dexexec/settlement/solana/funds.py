@@ -9,17 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dexexec.domain.quote import Mode, Quote
+from dexexec.domain.rent import Rent
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
 from dexexec.settlement.solana.guard.effect_rules import balance_of
 from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Message, Program, network_fee
-from dexexec.settlement.solana.token_account import RENT_OVERHEAD, RENT_PER_BYTE, SIZE
+from dexexec.settlement.solana.token_account import SIZE
 from dexexec.venue import InsufficientFunds
 
-TOKEN_ACCOUNT_RENT = (RENT_OVERHEAD + SIZE) * RENT_PER_BYTE
-"""Lamports that a new token account takes, and returns when it is closed. One of Token-2022 may take more."""
-WALLET_RENT = RENT_OVERHEAD * RENT_PER_BYTE
-"""Lamports that a wallet must keep, unless it is emptied completely."""
 _SYSTEM_TRANSFER = b"\x02\0\0\0"
 _GIVES_NOTHING = {b"\x03", b"\x0c", b"\x11"}
 """Token instructions that cannot pay lamports to the wallet: Transfer, TransferChecked, SyncNative."""
@@ -28,11 +25,13 @@ _NO_TRANSFERS = frozenset({Program.COMPUTE_BUDGET, Program.MEMO, Program.MEMO_1}
 
 @dataclass(frozen=True, slots=True)
 class WalletFunds:
-    """What the wallet at `address` holds: `accounts` are its own account and its token accounts, by address."""
+    """What the wallet at `address` holds: `accounts` are its own account and its token accounts, by address.
+    `rent` is the cluster's."""
 
     address: str
     accounts: Mapping[str, Account | None]
     tokens: Tokens
+    rent: Rent
 
     def shortage(self, quote: Quote, message: Message) -> InsufficientFunds | None:
         """Returns what the wallet certainly lacks to execute `message`, or None."""
@@ -42,7 +41,7 @@ class WalletFunds:
         # The network takes its fee first, and the wallet must then keep its rent or exactly nothing. Lamports that come
         # back at the end, as from unwrapped SOL, are too late for that.
         if lamports >= sum(parts.values()) and lamports != fee:
-            parts = {"for the network fee": fee, "to keep the wallet's account": WALLET_RENT}
+            parts = {"for the network fee": fee, "to keep the wallet's account": self.rent.wallet}
         if lamports < sum(parts.values()):
             listed = ", ".join(f"{self._amount(WSOL, part)} {what}" for what, part in parts.items() if part)
             return self.lacks(WSOL, lamports, sum(parts.values()), listed)
@@ -81,7 +80,8 @@ class WalletFunds:
             accounts = [meta.address for meta in instruction.accounts]
             if instruction.program == Program.ASSOCIATED_TOKEN and len(accounts) > 1:
                 if accounts[0] == self.address and accounts[1] not in opened and self._is_new(accounts[1]):
-                    rent += TOKEN_ACCOUNT_RENT
+                    # One of Token-2022 may take more.
+                    rent += self.rent.exempt(SIZE)
                     opened.add(accounts[1])
             elif _is_transfer(instruction) and len(accounts) > 1:
                 if accounts[0] != self.address:

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dexexec.clock import Clock
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.funds import LAMPORTS
+from dexexec.domain.rent import ReadRent, Rent
 from dexexec.domain.solana import Account, Accounts
 from dexexec.domain.token import WSOL, Tokens
 from dexexec.settlement.solana.fresh_accounts import fresher_accounts
-from dexexec.settlement.solana.funds import WALLET_RENT, abbreviate
+from dexexec.settlement.solana.funds import abbreviate
 from dexexec.settlement.solana.message import MAX_UNITS, SIGNATURE_FEE, TOKEN_PROGRAMS
 from dexexec.settlement.solana.spending import Reservations
-from dexexec.settlement.solana.token_account import RENT_OVERHEAD, RENT_PER_BYTE, TokenAccount, read_token_account
+from dexexec.settlement.solana.token_account import TokenAccount, read_token_account
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.venue import AccountFrozen, SolanaChain
 
@@ -27,12 +28,12 @@ OPENED_ACCOUNTS = 2
 """Token accounts that a sale of SOL may open: the one for wrapped SOL, which it closes again, and the receiving one."""
 
 
-def lamports_kept(max_priority_fee: int) -> int:
+def lamports_kept(max_priority_fee: int, rent: Rent) -> int:
     """Returns the lamports that a sale of all SOL leaves in the wallet: what it must keep, the rent of the accounts
     that the swap opens, and the fee at the highest price (micro-lamports per compute unit) that may be offered."""
-    rent = OPENED_ACCOUNTS * (RENT_OVERHEAD + EXTENDED_SIZE) * RENT_PER_BYTE
+    opened = OPENED_ACCOUNTS * rent.exempt(EXTENDED_SIZE)
     fee = SIGNATURES * SIGNATURE_FEE - (-MAX_UNITS * max_priority_fee // 1_000_000)
-    return WALLET_RENT + rent + fee
+    return rent.wallet + opened + fee
 
 
 class BalanceReader:
@@ -51,13 +52,15 @@ class BalanceReader:
         spend_wrapped: bool,
         tokens: Tokens,
         node: SolanaChain,
+        rent: ReadRent,
     ) -> None:
         self._chain = chain
         self._node = node
         self._wallet = wallet
         self._clock = clock
         self._reserved = reserved
-        self._kept = lamports_kept(max_priority_fee)
+        self._max_priority_fee = max_priority_fee
+        self._rent = rent
         self._spend_wrapped = spend_wrapped
         self._tokens = tokens
 
@@ -78,7 +81,8 @@ class BalanceReader:
         reserved = await self._reserved(self._wallet, accounts.slot)
         shown = dict(zip(addresses, accounts.found, strict=True))
         if mint == WSOL:
-            return self._sol(shown, accounts.slot, reserved)
+            kept = lamports_kept(self._max_priority_fee, await self._rent())
+            return self._sol(shown, accounts.slot, reserved, kept)
         address, token = self._token_account(mint, shown)
         if token is not None and token.frozen:
             symbol = known.symbol if (known := self._tokens.get(mint)) else mint
@@ -90,14 +94,16 @@ class BalanceReader:
             reserved=reserved.get(mint, 0),
         )
 
-    def _sol(self, shown: Mapping[str, Account | None], slot: int, reserved: Mapping[str, int]) -> SpendableBalance:
+    def _sol(
+        self, shown: Mapping[str, Account | None], slot: int, reserved: Mapping[str, int], most_kept: int
+    ) -> SpendableBalance:
         account = shown[self._wallet]
         lamports = account.lamports if account else 0
         _, wrapped = self._token_account(WSOL, shown)
         more = wrapped.amount if wrapped and self._spend_wrapped else 0
         # Fees and rent are paid in lamports, so wrapped SOL can be spent completely even if those are few. And what is
         # reserved of one kind is not taken from the other: the sum would otherwise promise what neither has.
-        kept = min(lamports, self._kept)
+        kept = min(lamports, most_kept)
         free_lamports = max(0, lamports - kept - reserved.get(LAMPORTS, 0))
         free_wrapped = max(0, more - reserved.get(WSOL, 0))
         return SpendableBalance(

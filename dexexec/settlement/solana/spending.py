@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dexexec.domain.funds import LAMPORTS, Need, Spending
 from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
-from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
+from dexexec.settlement.solana.funds import WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import balance_of
 from dexexec.settlement.solana.guard.message_rules import Proposal
 from dexexec.settlement.solana.message import network_fee
@@ -47,7 +47,7 @@ def spending_of(
     # The simulated transaction had no priority fee yet, so the difference is added.
     missing = balance - _lamports(after.get(wallet)) + network_fee(message) - paid
     lamports = max(funds.certain(message), missing)
-    needs = [Need(LAMPORTS, lamports, max(0, balance - WALLET_RENT))]
+    needs = [Need(LAMPORTS, lamports, max(0, balance - funds.rent.wallet))]
     mint = proposal.quote.request.mint_in
     most = proposal.quote.max_in
     if mint == WSOL:

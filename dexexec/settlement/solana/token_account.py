@@ -16,15 +16,12 @@ MULTISIG_SIZE = 355
 ACCOUNT_TYPE = 2
 """Token-2022 writes this at byte 165 of a token account with extensions (1 would be a mint)."""
 FROZEN = 2
-RENT_PER_BYTE = 6_960
-"""Lamports that keep one byte of data permanently (`Rent::default`)."""
-RENT_OVERHEAD = 128
-"""Bytes that are charged for an account in addition to its data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenAccount:
-    """Addresses are base58, `amount` and `delegated` base units; `lamports` includes the rent."""
+    """Addresses are base58, `amount` and `delegated` base units; `lamports` includes the rent, which depends on
+    `size`, in bytes."""
 
     program: str
     mint: str
@@ -36,7 +33,7 @@ class TokenAccount:
     frozen: bool
     native: bool
     lamports: int
-    rent: int
+    size: int
 
 
 def read_token_account(account: Account | None) -> TokenAccount | None:
@@ -58,7 +55,7 @@ def read_token_account(account: Account | None) -> TokenAccount | None:
         frozen=state == FROZEN,
         native=bool(int.from_bytes(data[109:113], "little")),
         lamports=account.lamports,
-        rent=(RENT_OVERHEAD + len(data)) * RENT_PER_BYTE,
+        size=len(data),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from solders.keypair import Keypair
 
 from dexexec.bootstrap.clusters import PUBLIC_CLUSTERS
-from dexexec.cli.wallet_report import NEEDED, run
+from dexexec.cli.wallet_report import run
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain import base58
@@ -24,6 +24,9 @@ from tests.support.localnet.rpc_chains import RecordingListener
 from tests.support.localnet.scripted_node import scripted_node
 
 _, DEVNET, _ = PUBLIC_CLUSTERS
+RENT = 650_240
+"""Lamports of an account without data: 5,080 for each of 128 bytes."""
+NEEDED = 5_000 + (128 + 165) * 5_080 + RENT
 BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 KEY = Keypair()
 SECRET, ADDRESS = json.dumps(list(bytes(KEY))), str(KEY.pubkey())
@@ -51,6 +54,7 @@ async def devnet(lamports: int, *balances: tuple[str, int, int], **account: obje
 
     async with scripted_node(
         getGenesisHash=lambda _: DEVNET,
+        getMinimumBalanceForRentExemption=lambda _: RENT,
         getMultipleAccounts=lambda _: {"context": {"slot": 1}, "value": [shape if lamports else None]},
         getTokenAccountsByOwner=held,
     ) as node:
@@ -87,7 +91,7 @@ async def test_what_is_lacking_to_trade_is_shown() -> None:
     async with devnet(NEEDED - 1) as given:
         code, text = await shown(**given)
     assert code == 1
-    assert "Lacking  At least 0.00293516 SOL" in text
+    assert "Lacking  At least 0.00214368 SOL" in text
     assert "Lacking  USDC: what `sell` orders spend" in text
     async with devnet(NEEDED) as given:
         assert (await shown(**given))[0] == 0
@@ -152,6 +156,7 @@ async def test_all_wallets_are_listed_each_with_its_name(tmp_path: Path) -> None
 
     async with scripted_node(
         getGenesisHash=lambda _: DEVNET,
+        getMinimumBalanceForRentExemption=lambda _: RENT,
         getMultipleAccounts=held,
         getTokenAccountsByOwner=lambda _: {"context": {"slot": 1}, "value": []},
     ) as node:

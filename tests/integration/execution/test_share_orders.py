@@ -31,7 +31,7 @@ from tests.support.localnet.settlement_setup import FINAL
 from tests.support.localnet.worker_setup import LONG_MS, OpenWorkers, WorkerSetup
 from tests.support.parts import new_order, running
 from tests.support.scripted_workers import OpenScriptedWorkers
-from tests.support.swap_transactions import RENT
+from tests.support.swap_transactions import CLUSTER_RENT, RENT
 
 SOL = 10**9
 FEE = 2 * 5_000
@@ -122,7 +122,7 @@ async def test_all_sol_leaves_what_must_stay(open_workers: OpenWorkers) -> None:
     async with open_workers() as b:
         await keep_lamports(b, 10 * SOL)
         view = await executed(b, sells_share(side=Side.BUY))
-        kept = lamports_kept(b.at.sealer._checker._rules.max_priority_fee)
+        kept = lamports_kept(b.at.sealer._checker._rules.max_priority_fee, CLUSTER_RENT)
         assert view["amountIn"] == str(10 * SOL - kept)
         assert routed(view)[0]["spendable"]["kept"] == str(kept)
         assert await b.at.lamports() == kept - int(view["cost"]["fees"])

@@ -16,7 +16,7 @@ from dexexec.settlement.solana.token_account import read_token_account
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.venue import AccountChanged
 from tests.integration.settlement.test_wrapped_sol import DOLLAR, FEE, SOL, Owner, owner
-from tests.support.swap_transactions import RENT
+from tests.support.swap_transactions import CLUSTER_RENT, RENT
 
 HELD = 5_000 * DOLLAR
 
@@ -112,7 +112,7 @@ async def test_tokens_that_have_arrived_are_seen_by_the_simulation(tmp_path: Pat
 async def test_all_sol_leaves_a_wallet_that_can_pay_for_the_next_swap(tmp_path: Path) -> None:
     async with owner(tmp_path, 9 * SOL, 5 * SOL) as one:
         spendable = await one.sealer().spendable(WSOL)
-        assert spendable.available == 14 * SOL - lamports_kept(0)
+        assert spendable.available == 14 * SOL - lamports_kept(0, CLUSTER_RENT)
         request = SwapRequest(
             mint_in=WSOL, mint_out=USDC, amount=spendable.available, mode=Mode.EXACT_IN, slippage_bps=50
         )
@@ -120,11 +120,11 @@ async def test_all_sol_leaves_a_wallet_that_can_pay_for_the_next_swap(tmp_path: 
         assert sealed.spending is not None
         amounts = sealed.spending.amounts()
         assert amounts[WSOL] == 5 * SOL
-        assert amounts[LAMPORTS] == 9 * SOL - lamports_kept(0) + FEE
+        assert amounts[LAMPORTS] == 9 * SOL - lamports_kept(0, CLUSTER_RENT) + FEE
         landed = await one.sent(sealed.signed)
         assert isinstance(landed, Landed)
         assert fill_of(landed, request).amount_in == spendable.available
-        assert await one.holds() == (lamports_kept(0) - FEE, 0)
+        assert await one.holds() == (lamports_kept(0, CLUSTER_RENT) - FEE, 0)
         assert (await one.sealer().spendable(WSOL)).available == 0
 
 

@@ -11,12 +11,11 @@ from dexexec.clock import SystemClock
 from dexexec.domain.closing import Closing
 from dexexec.domain.solana import Instruction
 from dexexec.settlement.guard_errors import GuardError, Rule
-from dexexec.settlement.solana.token_account import RENT_OVERHEAD, RENT_PER_BYTE
 from dexexec.venue import AccountChanged
 from tests.support.attempts import an_attempt
 from tests.support.localnet.sealing_setup import SealingSetup, close_account, sealing_setup
 from tests.support.localnet.spl_tokens import ata, make_mint, mint_tokens
-from tests.support.swap_transactions import MAX_IN, call
+from tests.support.swap_transactions import CLUSTER_RENT, MAX_IN, call
 
 PROGRAMS = pytest.mark.parametrize("program", [TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID], ids=["spl", "2022"])
 IMMUTABLE_OWNER_SIZE = 170
@@ -49,7 +48,7 @@ async def test_the_balance_is_read_and_the_account_is_closed_by_its_own_program(
         unsigned = await at.build(*steps)
         sealed = await at.sealer().seal(at.venue, at.quote(mint), unsigned, until, an_attempt(), close_account=True)
         size = IMMUTABLE_OWNER_SIZE if program == TOKEN_2022_PROGRAM_ID else 165
-        rent = (RENT_OVERHEAD + size) * RENT_PER_BYTE
+        rent = CLUSTER_RENT.exempt(size)
         assert sealed.closing == Closing(address=account, rent=rent)
         await at.lands(sealed.signed)
         await at.net.advance(2)

@@ -24,6 +24,7 @@ from tests.support.localnet.settlement_setup import (
 )
 from tests.support.localnet.worker_setup import OpenWorkers
 from tests.support.orders_on_servers import statuses_of
+from tests.support.sealers import chain_rent
 from tests.support.swap_transactions import fixed
 
 EXACT_OUT = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=20_000_000, mode=Mode.EXACT_OUT, slippage_bps=50)
@@ -34,7 +35,9 @@ SAME = ("price", "amountIn", "amountOut", "minOut", "maxIn", "slippageBps", "net
 
 def without_key(at: SettlementSetup) -> Settlement:
     """A settlement that has no sealer: only the wallet's address."""
-    checker = SwapChecker(at.chain, at.wallet.address, GuardRules(MAX_PRICE), at.clock, price=fixed(PRICE))
+    checker = SwapChecker(
+        at.chain, at.wallet.address, GuardRules(MAX_PRICE), at.clock, rent=chain_rent, price=fixed(PRICE)
+    )
     return Settlement({Network.LOCALNET: at.chain}, {}, at.clock, at.observer, simulators={Network.LOCALNET: checker})
 
 
@@ -83,7 +86,9 @@ async def test_promise_19_a_dry_run_sends_nothing_and_moves_nothing(tmp_path: Pa
 async def test_promise_19_the_guard_refuses_in_a_dry_run_what_it_refuses_to_sign(tmp_path: Path) -> None:
     async with settlement_setup(tmp_path) as at:
         quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 5)
-        checker = SwapChecker(at.chain, at.wallet.address, GuardRules(PRICE - 1), at.clock, price=fixed(PRICE))
+        checker = SwapChecker(
+            at.chain, at.wallet.address, GuardRules(PRICE - 1), at.clock, rent=chain_rent, price=fixed(PRICE)
+        )
         settlement = Settlement(
             {Network.LOCALNET: at.chain}, {}, at.clock, at.observer, simulators={Network.LOCALNET: checker}
         )

@@ -7,6 +7,7 @@ write to can change, so sums over these show what moved.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dexexec.domain.rent import Rent
 from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import GuardError, Rule
@@ -20,7 +21,7 @@ class Effects:
 
     `max_in` and `min_out` are base units. `wrapped_allowance` is how much of the existing wrapped SOL may be spent.
     `fee` is what the simulation charged, in lamports. `watched` are the addresses that the message may write to.
-    `closes` is our token account that must be closed; empty if none may be.
+    `rent` is the cluster's. `closes` is our token account that must be closed; empty if none may be.
     """
 
     wallet: str
@@ -33,6 +34,7 @@ class Effects:
     watched: tuple[str, ...]
     before: Mapping[str, Account | None]
     after: Mapping[str, Account | None]
+    rent: Rent
     closes: str = ""
 
 
@@ -49,15 +51,15 @@ class _Change:
         was, now = ((token.amount if token and token.mint == mint else 0) for token in (self.before, self.after))
         return now - was
 
-    def lamports(self) -> int:
-        """Returns by how many lamports our balance here grew."""
+    def lamports(self, rent: Rent) -> int:
+        """Returns by how many lamports our balance here grew. `rent` is the cluster's."""
         was = self.before.lamports if self.before else 0
         if self.after is None:
             return -was
         now = self.after.lamports
         if self.after.mint != WSOL:
             # Lamports beyond the rent of such an account are hard to get back, so they count as spent.
-            now = min(now, max(was, self.after.rent))
+            now = min(now, max(was, rent.exempt(self.after.size)))
         return now - was
 
 
@@ -131,7 +133,7 @@ def _amount_faults(effects: Effects, changes: list[_Change]) -> Iterator[GuardEr
     paid = _lamports(effects.before[effects.wallet]) - _lamports(effects.after[effects.wallet])
     # SOL is summed over all our accounts, without the network fee. Wrapping, unwrapping and rent that moves between our
     # own accounts then cancel out, and only what really leaves us is counted.
-    sol = sum(change.lamports() for change in changes) - paid + effects.fee
+    sol = sum(change.lamports(effects.rent) for change in changes) - paid + effects.fee
     gains = {mint: sol if mint == WSOL else sum(change.gain(mint) for change in changes) for mint in traded}
     if -gains[effects.mint_in] > effects.max_in:
         yield GuardError(Rule.SPENT, f"{-gains[effects.mint_in]} would be spent, over the order's {effects.max_in}")

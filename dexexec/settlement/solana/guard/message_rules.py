@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from dexexec.domain import base58
 from dexexec.domain.attempt_id import MEMO_PREFIX
 from dexexec.domain.quote import Quote
+from dexexec.domain.rent import Rent
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import GuardError, Rule
@@ -80,8 +81,8 @@ class Proposal:
     `wrapped` is the address of the wallet's associated account for wrapped SOL, which may not exist. `cosigners` are
     the other signers that the adapter declared, and `programs` those pinned for its venue. `memo` names the order on
     the chain. `before` has the accounts that the message may write to, by address; None for one that does not exist.
-    `spend_wrapped` is as in `GuardRules`. `closes` is the wallet's token account that the swap empties and that is
-    closed after it; empty if the order closes none.
+    `rent` is the cluster's. `spend_wrapped` is as in `GuardRules`. `closes` is the wallet's token account that the swap
+    empties and that is closed after it; empty if the order closes none.
     """
 
     message: Message
@@ -92,6 +93,7 @@ class Proposal:
     programs: frozenset[str]
     memo: str
     before: Mapping[str, Account | None]
+    rent: Rent
     spend_wrapped: bool = True
     closes: str = ""
 
@@ -135,6 +137,7 @@ def check(
             watched=proposal.message.writable,
             before=proposal.before,
             after=after,
+            rent=proposal.rent,
             closes=proposal.closes,
         )
     )

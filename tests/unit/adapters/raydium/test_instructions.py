@@ -32,6 +32,7 @@ from tests.support.raydium_accounts import (
     pool_of,
     raydium,
 )
+from tests.support.swap_transactions import CLUSTER_RENT
 
 AT = address(1)
 PAYER = address(50)
@@ -189,6 +190,7 @@ async def test_the_guard_finds_nothing_and_it_fits_into_a_transaction(pair: tupl
         programs=venue.programs,
         memo=attempt,
         before=dict.fromkeys(parsed.writable),
+        rent=CLUSTER_RENT,
     )
     check_message(GuardRules(max_priority_fee=0), proposal)
 

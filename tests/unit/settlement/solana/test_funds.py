@@ -9,7 +9,7 @@ import pytest
 from dexexec.domain.quote import Mode
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import KNOWN, WSOL, Token, Tokens
-from dexexec.settlement.solana.funds import TOKEN_ACCOUNT_RENT, WALLET_RENT, WalletFunds, abbreviate
+from dexexec.settlement.solana.funds import WalletFunds, abbreviate
 from dexexec.settlement.solana.message import (
     SIGNATURE_FEE,
     Message,
@@ -21,6 +21,7 @@ from dexexec.settlement.solana.message import (
 from dexexec.settlement.solana.transaction import associated_token_account, compile_message, parse_message
 from tests.support.swap_transactions import (
     BLOCKHASH,
+    CLUSTER_RENT,
     MAX_IN,
     MINT_IN,
     OURS_IN,
@@ -54,7 +55,7 @@ def funds(
 ) -> WalletFunds:
     wallet = None if lamports is None else Account(Program.SYSTEM, lamports, b"")
     found: dict[str, Account | None] = {WALLET: wallet, OURS_IN: token_account(MINT_IN, held), OURS_OUT: None}
-    return WalletFunds(WALLET, {**found, WRAPPED: None, **others}, NAMED)
+    return WalletFunds(WALLET, {**found, WRAPPED: None, **others}, NAMED, CLUSTER_RENT)
 
 
 def words(found: Exception | None) -> str:
@@ -64,9 +65,9 @@ def words(found: Exception | None) -> str:
 def test_a_wallet_that_can_pay_has_no_shortage() -> None:
     steps = (open_account(WALLET, WALLET, quote().request.mint_out), transfer(OURS_IN, VAULT_IN, WALLET, MAX_IN))
     assert funds().shortage(quote(), message(*steps)) is None
-    exactly = SIGNATURE_FEE + TOKEN_ACCOUNT_RENT
+    exactly = SIGNATURE_FEE + RENT
     assert funds(exactly).shortage(quote(), message(*steps)) is None, "what it keeps is judged in the end"
-    assert (TOKEN_ACCOUNT_RENT, WALLET_RENT) == (RENT, 890_880)
+    assert (RENT, CLUSTER_RENT.wallet) == (2_039_280, 890_880)
 
 
 def test_a_token_is_named_with_a_decimal_amount_and_an_unknown_one_in_base_units() -> None:
@@ -94,7 +95,7 @@ def test_sol_is_added_up_with_rent_and_fee() -> None:
 
 def test_the_price_for_compute_units_is_part_of_the_fee() -> None:
     steps = (compute_unit_limit(100_000), compute_unit_price(1_000_000), SWAP)
-    held = SIGNATURE_FEE + 100_000 + WALLET_RENT
+    held = SIGNATURE_FEE + 100_000 + CLUSTER_RENT.wallet
     assert funds(held).shortage(quote(), message(*steps)) is None
     assert words(funds(held - 1).shortage(quote(), message(*steps))) == (
         "the wallet WALLET holds 0.000995879 SOL, and 0.00099588 SOL are needed: 0.000105 SOL for the network fee,"
@@ -105,16 +106,16 @@ def test_the_price_for_compute_units_is_part_of_the_fee() -> None:
 
 def test_an_account_that_is_there_or_opened_twice_takes_no_rent_again() -> None:
     opens = open_account(WALLET, WALLET, quote().request.mint_out)
-    there = funds(SIGNATURE_FEE + WALLET_RENT, others={OURS_OUT: token_account(quote().request.mint_out)})
+    there = funds(SIGNATURE_FEE + CLUSTER_RENT.wallet, others={OURS_OUT: token_account(quote().request.mint_out)})
     assert there.shortage(quote(), message(opens, SWAP)) is None
     twice = message(opens, replace(opens, data=b"\0"), SWAP)
-    assert funds(SIGNATURE_FEE + TOKEN_ACCOUNT_RENT).shortage(quote(), twice) is None
+    assert funds(SIGNATURE_FEE + RENT).shortage(quote(), twice) is None
 
 
 @pytest.mark.parametrize("gives", [SWAP, CLOSE, pay(VENUE, WALLET, SOL)], ids=["a program", "a close", "a payment"])
 def test_costs_after_a_step_that_may_pay_the_wallet_are_not_certain(gives: Instruction) -> None:
     later = message(memo("x"), gives, open_account(WALLET, WALLET, WSOL), pay(WALLET, WRAPPED, SOL))
-    assert funds(2 * SIGNATURE_FEE + WALLET_RENT).shortage(quote(), later) is None
+    assert funds(2 * SIGNATURE_FEE + CLUSTER_RENT.wallet).shortage(quote(), later) is None
 
 
 def test_how_much_an_exact_output_takes_is_not_certain_before_it_is_simulated() -> None:
@@ -127,7 +128,7 @@ def test_how_much_an_exact_output_takes_is_not_certain_before_it_is_simulated() 
 def test_wrapped_sol_counts_for_a_swap_of_sol() -> None:
     wrapped = token_account(WSOL, SOL, lamports=SOL + RENT)
     sells_sol = quote(mint_in=WSOL, max_in=SOL)
-    rich = funds(SIGNATURE_FEE + WALLET_RENT, others={WRAPPED: wrapped})
+    rich = funds(SIGNATURE_FEE + CLUSTER_RENT.wallet, others={WRAPPED: wrapped})
     assert rich.shortage(sells_sol, message(SWAP)) is None
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dexexec.domain.rent import Rent
 from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import Rule
@@ -107,6 +108,18 @@ def test_our_lamports_are_not_parked_in_token_accounts_above_their_rent() -> Non
     rich = POOLED.and_before(OURS_OTHER=token_account(MINT_OUT, lamports=RENT + 5))
     assert rule_of(rich) is None
     assert rule_of(rich.and_after(OURS_OTHER=token_account(MINT_OUT))) is Rule.LAMPORTS
+
+
+def test_rent_is_what_the_cluster_charges_now() -> None:
+    lower = replace(Swap(), rent=Rent(5_080))
+    cheap = token_account(MINT_OUT, 50, lamports=1_488_440)
+    saved = RENT - 1_488_440
+    assert rule_of(lower) is Rule.LAMPORTS, "the new account holds more than it must"
+    assert rule_of(lower.and_after(OURS_OUT=cheap, WALLET=wallet_account(LOST + saved))) is None
+    assert rule_of(lower.and_after(OURS_OUT=cheap, WALLET=wallet_account(LOST + saved - 1))) is Rule.LAMPORTS
+    # An account from before keeps the rent that it has, and gets none back.
+    held = lower.and_before(OURS_OUT=token_account(MINT_OUT))
+    assert rule_of(held.and_after(OURS_OUT=token_account(MINT_OUT, 50), WALLET=wallet_account(LOST + RENT))) is None
 
 
 # SOL
@@ -237,7 +250,7 @@ def test_only_token_accounts_are_read_as_such() -> None:
     good = token_account(MINT_IN, 2**64 - 1, delegate=(VENUE, 9), close_authority=ATTACKER)
     read = read_token_account(good)
     assert read is not None
-    assert (read.mint, read.owner, read.amount, read.rent) == (MINT_IN, WALLET, 2**64 - 1, RENT)
+    assert (read.mint, read.owner, read.amount, read.size) == (MINT_IN, WALLET, 2**64 - 1, 165)
     assert (read.delegate, read.delegated, read.close_authority, read.frozen) == (VENUE, 9, ATTACKER, False)
     extended = token_account(MINT_IN, program=Program.TOKEN_2022, extra=b"\x02\0\0")
     assert read_token_account(extended) is not None

@@ -13,18 +13,20 @@ from dexexec.domain.funds import LAMPORTS
 from dexexec.domain.solana import Account, Accounts
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.solana.fresh_accounts import FRESHER_SLOTS
-from dexexec.settlement.solana.funds import TOKEN_ACCOUNT_RENT, WALLET_RENT
 from dexexec.settlement.solana.message import Program
 from dexexec.settlement.solana.spendable import BalanceReader, lamports_kept
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import AccountFrozen, SolanaChain
+from tests.support.sealers import chain_rent
 from tests.support.swap_transactions import (
     ATTACKER,
+    CLUSTER_RENT,
     MINT_IN,
     MINT_OUT,
     OURS_IN,
     OURS_OTHER,
+    RENT,
     SOL,
     WALLET,
     WRAPPED,
@@ -33,7 +35,7 @@ from tests.support.swap_transactions import (
     wallet_account,
 )
 
-KEPT = lamports_kept(0)
+KEPT = lamports_kept(0, CLUSTER_RENT)
 NEW_PROGRAM_ACCOUNT = associated_token_account(WALLET, MINT_IN, Program.TOKEN_2022)
 
 
@@ -74,6 +76,7 @@ async def spendable(
         spend_wrapped=spend_wrapped,
         tokens=Tokens(KNOWN),
         node=cast("SolanaChain", node),
+        rent=chain_rent,
     )
     found = await reader.spendable(mint)
     assert slots[-1] == found.slot, "what is reserved is as of the slot of the balance"
@@ -146,12 +149,12 @@ async def test_all_sol_leaves_what_the_swap_costs() -> None:
     found = await spendable(Node((9, state())), WSOL)
     assert found == SpendableBalance(account=WALLET, slot=9, balance=SOL, kept=KEPT)
     assert found.available == SOL - KEPT
-    assert KEPT >= WALLET_RENT + 2 * TOKEN_ACCOUNT_RENT + 2 * 5_000
+    assert CLUSTER_RENT.wallet + 2 * RENT + 2 * 5_000 <= KEPT
 
 
 async def test_the_highest_priority_fee_that_may_be_offered_stays() -> None:
-    assert lamports_kept(1_000_000) - KEPT == 1_400_000
-    assert lamports_kept(1) - KEPT == 2, "rounded up"
+    assert lamports_kept(1_000_000, CLUSTER_RENT) - KEPT == 1_400_000
+    assert lamports_kept(1, CLUSTER_RENT) - KEPT == 2, "rounded up"
     assert (await spendable(Node((9, state())), WSOL, max_priority_fee=1_000_000)).available == SOL - KEPT - 1_400_000
 
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 from dexexec.domain.funds import LAMPORTS, Need, Spending
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import KNOWN, WSOL, Tokens
-from dexexec.settlement.solana.funds import WALLET_RENT, WalletFunds
+from dexexec.settlement.solana.funds import WalletFunds
 from dexexec.settlement.solana.message import Program, network_fee
 from dexexec.settlement.solana.spending import spending_of
 from tests.support.swap_transactions import (
     AFTER,
     BEFORE,
+    CLUSTER_RENT,
     FEE,
     MINT_IN,
     RENT,
@@ -35,12 +36,12 @@ CLOSE = call(Program.TOKEN, b"\x09", WRAPPED, WALLET, WALLET, signers=[WALLET])
 def spending(swap: Swap, after: State, paid: int | None = None) -> Spending:
     proposal = swap.proposal()
     fee = network_fee(proposal.message) if paid is None else paid
-    return spending_of(proposal, after, fee, WalletFunds(WALLET, proposal.before, Tokens(KNOWN)), 7)
+    return spending_of(proposal, after, fee, WalletFunds(WALLET, proposal.before, Tokens(KNOWN), CLUSTER_RENT), 7)
 
 
 def test_a_sale_of_tokens_takes_max_in_and_lamports_for_fee_and_rent() -> None:
     assert spending(Swap(), AFTER) == Spending(
-        WALLET, 7, (Need(LAMPORTS, FEE + RENT, SOL - WALLET_RENT), Need(MINT_IN, 100, 1_000))
+        WALLET, 7, (Need(LAMPORTS, FEE + RENT, SOL - CLUSTER_RENT.wallet), Need(MINT_IN, 100, 1_000))
     )
 
 
