@@ -18,6 +18,9 @@ from dexexec.store.unsettled_session import refuse_another_schema
 
 Connection = Session
 
+KEPT_READY = 4
+"""Free sessions that do not go back to the pool at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolUsage:
@@ -37,6 +40,11 @@ class Database:
         self._checking: asyncio.Task[None] | None = None
         self._suspect_before = 0.0
         """Sessions whose last check was before this time of the event loop are treated as dead."""
+        self._ready: list[Connection] = []
+        """Sessions that are free and were used last. The pool regards them as lent: to lend and return one costs more
+        than a statement."""
+        self._waiting = 0
+        """Callers that wait for the pool. What becomes free goes to them."""
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             address.conninfo(),
             connection_class=Session,
@@ -55,7 +63,7 @@ class Database:
     def usage(self) -> "PoolUsage":
         """How many connections of the pool are used and idle, and how many callers wait for one."""
         stats = self._pool.get_stats()
-        idle = stats.get("pool_available", 0)
+        idle = stats.get("pool_available", 0) + len(self._ready)
         return PoolUsage(used=stats.get("pool_size", 0) - idle, idle=idle, waiting=stats.get("requests_waiting", 0))
 
     async def open(self) -> None:
@@ -66,6 +74,7 @@ class Database:
         """Close every connection."""
         if self._checking is not None:
             await cancelled([self._checking])
+        await self._return_ready()
         await self._pool.close(timeout=2)
 
     @asynccontextmanager
@@ -76,14 +85,13 @@ class Database:
             with translate_postgres_errors(passing):
                 connection = await self._take()
                 try:
-                    async with connection:
-                        yield connection
+                    yield connection
                 except SPOILED:
-                    # The pool would give the same session out again, and its next statement would fail as well.
+                    # The same session would be lent again, and its next statement would fail as well.
                     await connection.close()
                     raise
                 finally:
-                    await self._pool.putconn(connection)
+                    await self._give_back(connection)
         except UnavailableError:
             self._check()
             raise
@@ -95,7 +103,7 @@ class Database:
         loop = asyncio.get_running_loop()
         until = loop.time() + self.timeout
         while True:
-            connection = await self._pool.getconn(max(0.0, until - loop.time()))
+            connection = await self._free(max(0.0, until - loop.time()))
             try:
                 await connection.check_if_due(self._suspect_before)
             except BaseException as error:
@@ -108,11 +116,35 @@ class Database:
             else:
                 return connection
 
+    async def _free(self, seconds: float) -> Connection:
+        if self._ready:
+            return self._ready.pop()
+        self._waiting += 1
+        try:
+            return await self._pool.getconn(seconds)
+        finally:
+            self._waiting -= 1
+
+    async def _give_back(self, connection: Connection) -> None:
+        if connection.is_between_transactions() and not self._waiting and len(self._ready) < KEPT_READY:
+            self._ready.append(connection)
+        else:
+            # It ends an open transaction, and replaces what is broken.
+            await self._pool.putconn(connection)
+
+    async def _return_ready(self) -> None:
+        while self._ready:
+            await self._pool.putconn(self._ready.pop())
+
     def _check(self) -> None:
         """Check all idle connections in the background, and drop those that do not answer."""
         # If one connection is broken, others probably are too. Without the check, each would fail one caller.
         if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._pool.check())
+            self._checking = asyncio.create_task(self._check_idle())
+
+    async def _check_idle(self) -> None:
+        await self._return_ready()
+        await self._pool.check()
 
     async def dedicated(self) -> Connection:
         """Open a session outside the pool, for callers that need one of their own. Raises `UnavailableError`."""

@@ -297,7 +297,7 @@ async def _prepare(connection: Connection) -> None:
     # Preparing can wait for locks on the tables. Within the first real statement, `wait_ms` would not include that
     # time.
     if connection not in _PREPARED:
-        await connection.execute(CREATE, {"rows": "[]", "worker": None}, prepare=True, binary=True)
+        await fetch_rows(connection, CREATE, {"rows": "[]", "worker": None}, prepare=True, binary=True)
         _PREPARED.add(connection)
 
 

@@ -8,6 +8,8 @@ import psycopg
 from psycopg.abc import Params, QueryNoTemplate
 from psycopg.rows import namedtuple_row
 
+from dexexec.store.session import Session
+
 
 async def fetch_rows(
     connection: psycopg.AsyncConnection[Any],
@@ -18,6 +20,14 @@ async def fetch_rows(
     binary: bool | None = None,
 ) -> list[Any]:
     """Run a statement and return its rows, with their columns as attributes."""
+    if (
+        prepare
+        and binary
+        and isinstance(statement, str)
+        and isinstance(connection, Session)
+        and connection.is_between_transactions()
+    ):
+        return await connection.run_prepared(statement, () if values is None else values)
     # Named tuples: against plain tuples they cost about 0.2 us per row of a claim, dictionaries five times as much.
     cursor = connection.cursor(row_factory=namedtuple_row)
     await cursor.execute(statement, values, prepare=prepare, binary=binary)

@@ -6,6 +6,7 @@ import pytest
 
 from dexexec.errors import UnavailableError
 from dexexec.store import Address, Database
+from dexexec.store.rows import fetch_rows
 from tests.support.parts import new_order, open_database, running
 from tests.support.scripted_workers import OpenScriptedWorkers
 from tests.support.waiting import until
@@ -40,17 +41,18 @@ async def test_a_worker_outlives_refused_statements_and_goes_on_afterwards(
             await b.ended(order_id)
 
 
-async def test_a_plan_that_an_altered_table_made_invalid_fails_once(database_address: Address) -> None:
-    async with open_database(database_address) as database:
+@pytest.mark.parametrize("binary", [False, True], ids=["by psycopg", "directly"])
+async def test_a_plan_that_an_altered_table_made_invalid_fails_once(database_address: Address, binary: bool) -> None:
+    async with open_database(database_address) as database, open_database(database_address) as other:
 
         async def columns() -> int:
             async with database.connection() as connection:
-                cursor = await connection.execute("SELECT * FROM plans", prepare=True)
-                return len(cursor.description or ())
+                [row] = await fetch_rows(connection, "SELECT * FROM plans", prepare=True, binary=binary)
+                return len(row)
 
-        await change(database, "CREATE TABLE plans (a int)")
+        await change(other, "CREATE TABLE plans AS SELECT 1 AS a")
         assert [await columns() for _ in range(2)] == [1, 1]
-        await change(database, "ALTER TABLE plans ADD b int")
+        await change(other, "ALTER TABLE plans ADD b int")
         with pytest.raises(UnavailableError):
             await columns()
         assert await columns() == 2
