@@ -18,6 +18,7 @@ from dexexec.api.certificate import Certificate
 from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.contract.documents import AsyncApiHandler, DocsHandler, OpenApiHandler
 from dexexec.api.costs import CostsHandler
+from dexexec.api.early_refusal import EarlyRefusal
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.operations import MetricsHandler
@@ -144,6 +145,7 @@ def make_server(
         certificate=certificate,
         network=settings,
         observer=api.observer,
+        early=EarlyRefusal(api.intake.check_capacity, lambda: api.readiness.stopping),
         max_body_size=MAX_BODY_BYTES,
         max_header_size=request_head.READ_BYTES,
     )

@@ -69,14 +69,17 @@ class ClientStream(IOStream):
         *,
         proxied: bool,
         refusal: Callable[["ClientStream"], bytes],
+        early: Callable[[bytes], tuple[int, bytes] | None] = lambda _: None,
         buffer: int,
         chunk: int,
     ) -> None:
-        """`refusal` makes the answer to a request that cannot be parsed. `buffer` bounds what is read ahead of
-        handling, `chunk` what is read at once (bytes)."""
+        """`refusal` makes the answer to a request that cannot be parsed, and `early` that to one which is refused by
+        its head alone, with the length of the body that follows. `buffer` bounds what is read ahead of handling,
+        `chunk` what is read at once (bytes)."""
         super().__init__(connection, max_buffer_size=buffer, read_chunk_size=chunk)
         self._owner = owner
         self._refusal = refusal
+        self._early = early
         self._loop = asyncio.get_running_loop()
         self._on_answered: Callable[[], None] | None = None
         self.client = client
@@ -104,6 +107,22 @@ class ClientStream(IOStream):
         poll = select.poll()
         poll.register(self.socket, _PEER_CLOSED)
         return any(events & (_ENDED | _PEER_CLOSED) for _, events in poll.poll(0))
+
+    async def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> bytes:
+        """Called by Tornado for the head of each request. Those that are refused early do not get to Tornado."""
+        while True:
+            head = await super().read_until_regex(regex, max_bytes)
+            refused = self._early(head)
+            if refused is None:
+                return head
+            length, answer = refused
+            self.enter(Phase.BODY)
+            await self.read_bytes(length)
+            self.enter(Phase.ANSWER)
+            await self.write(answer)
+            self.enter(Phase.REQUEST)
+            # What a client sends ahead is in the buffer: without this, all of it would be answered in one turn.
+            await asyncio.sleep(0)
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         """Called by Tornado for each read."""

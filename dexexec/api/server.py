@@ -9,25 +9,23 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Any
 
 from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPHeaders, HTTPServerConnectionDelegate
+from tornado.httputil import HTTPServerConnectionDelegate
 from tornado.ioloop import IOLoop
 
-from dexexec.api import problems
 from dexexec.api.certificate import Certificate
 from dexexec.api.client_address import client_key, is_proxy
 from dexexec.api.client_stream import ClientStream, Phase, SecureStream
 from dexexec.api.connection_table import ConnectionTable
-from dexexec.api.handler import common_headers, encode, request_id
+from dexexec.api.early_refusal import EarlyRefusal, whole_answer
 from dexexec.api.problems import UnreadableRequestError
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.tls_handshake import HANDSHAKES_PER_TURN, Handshake
 from dexexec.config.client_connections import ConnectionSettings
-from dexexec.errors import RequestError, TooManyConnectionsError
+from dexexec.errors import TooManyConnectionsError
 from dexexec.observe.observer import Observer
 
 ACCEPTED_PER_TURN = 16
@@ -55,6 +53,7 @@ class LimitedServer(HTTPServer):
         certificate: Certificate | None,
         network: ConnectionSettings,
         observer: Observer,
+        early: EarlyRefusal,
         **parameters: Any,
     ) -> None:
         """Called by Tornado in place of a constructor."""
@@ -65,6 +64,7 @@ class LimitedServer(HTTPServer):
         self._handshakes_failed = 0
         self._network = network
         self._observer = observer
+        self._early = early
         self._listeners: list[socket.socket] = []
         self._resuming: asyncio.TimerHandle | None = None
         self._refused = 0
@@ -153,6 +153,7 @@ class LimitedServer(HTTPServer):
             client,
             proxied=is_proxy(str(address[0]), self._network),
             refusal=self._unreadable,
+            early=self._early.of,
             buffer=READ_BUFFER,
             chunk=READ_CHUNK,
         )
@@ -173,7 +174,7 @@ class LimitedServer(HTTPServer):
     def not_tls(self, connection: socket.socket) -> None:
         """Called by the handshake: most likely the client used http:// where https:// is right, so answer that."""
         error = UnreadableRequestError("this port takes TLS only: use https://, and wss:// for the stream")
-        _send_and_close(connection, whole_answer(error))
+        _send_and_close(connection, whole_answer(error, close=True))
 
     def failed(self, handshake: Handshake, why: str) -> None:
         """Called by the handshake: count it for a line in the log."""
@@ -193,7 +194,7 @@ class LimitedServer(HTTPServer):
             asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_refusals)
         self._refused += 1
         if self.certificate is None:
-            answer = whole_answer(TooManyConnectionsError("all connections are taken, and each is in use"))
+            answer = whole_answer(TooManyConnectionsError("all connections are taken, and each is in use"), close=True)
             _send_and_close(connection, answer)
         else:
             connection.close()  # an answer would need a handshake, which costs more than most requests
@@ -202,21 +203,11 @@ class LimitedServer(HTTPServer):
         """The answer to a request that Tornado cannot parse."""
         error = UnreadableRequestError("this is no valid request of HTTP/1.1: its first line, headers or chunks")
         self._observer.request_refused(error.http_status, error.code, [], client=stream.client)
-        return whole_answer(error)
+        return whole_answer(error, close=True)
 
     def _log_refusals(self) -> None:
         self._observer.connections_refused(self._refused)
         self._refused = 0
-
-
-def whole_answer(error: RequestError) -> bytes:
-    """An answer of HTTP/1.1 with the problem document, for a connection that is closed behind it."""
-    identity = request_id(HTTPHeaders())
-    body = encode(problems.document(error, identity))
-    headers = {**common_headers(identity), **problems.headers(error), "Connection": "close"}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    status = f"{error.http_status} {HTTPStatus(error.http_status).phrase}"
-    return f"HTTP/1.1 {status}\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _send_and_close(connection: socket.socket, answer: bytes) -> None:
