@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from dexexec.api.cost_sentence import cost_text
+from dexexec.api.landing_sentence import sends_text
 from dexexec.api.resting_text import child_text, is_of_child, terms_text, waiting_text
 from dexexec.domain.failure_advice import advice_for
 from dexexec.domain.failure_reason import FailureReason
@@ -133,6 +134,9 @@ class _Writer:
         for event in self._order["events"]:
             yield from self._event(event)
         for attempt in self._order["attempts"]:
+            if text := sends_text(attempt):
+                sent = {"endpoints": attempt["endpoints"]}
+                yield Sentence(at=attempt["at"], topic=Topic.ATTEMPT, text=text, figures=sent)
             yield from self._outcome(attempt)
         for child in self._order.get("children", ()):
             at = child["finishedAt"] or child["createdAt"]

@@ -51,6 +51,7 @@ class EndpointSends:
     def end(self, answer: SendAnswer, words: str = "") -> None:
         """Records the answer to a request, or why it has no answer."""
         self.in_flight -= 1
+        # Counted when it began, since a request that hangs is a send: only now it is known that this was none.
         if answer is SendAnswer.NOT_SENT:
             self.sends -= 1
         # A node that has the transaction already may refuse it the next time: that takes no acceptance back. A send
@@ -66,8 +67,9 @@ class EndpointSends:
             return None
         return landed_slot - self.slot
 
-    def detail(self, landed_slot: int | None) -> dict[str, object]:
-        """Returns the record as JSON values."""
+    def detail(self, landed_slot: int | None, seen_at_ms: int | None) -> dict[str, object]:
+        """Returns the record as JSON values, of a transaction that landed in `landed_slot` and was seen then."""
+        slots = self.slots_to(landed_slot)
         sent_at = datetime.fromtimestamp(self.sent_at_ms / 1000, UTC).isoformat(timespec="milliseconds")
         return {
             "endpoint": self.endpoint,
@@ -76,7 +78,9 @@ class EndpointSends:
             "sends": self.sends,
             "answer": str(self.answer),
             **({"detail": self.words} if self.words else {}),
-            "landingSlots": self.slots_to(landed_slot),
+            "landingSlots": slots,
+            # Only together: a send after the landing brought nothing.
+            "landingMs": None if slots is None or seen_at_ms is None else max(0, seen_at_ms - self.sent_at_ms),
         }
 
 
@@ -115,6 +119,6 @@ class SendLog:
             return Accepted()
         return Unknown("; ".join(sends.words or f"{sends.endpoint} has not answered yet" for sends in self))
 
-    def detail(self, landed_slot: int | None = None) -> list[dict[str, object]]:
-        """Returns the records as JSON values."""
-        return [sends.detail(landed_slot) for sends in self]
+    def detail(self, landed_slot: int | None = None, seen_at_ms: int | None = None) -> list[dict[str, object]]:
+        """Returns the records as JSON values, of a transaction that landed in `landed_slot` and was seen then."""
+        return [sends.detail(landed_slot, seen_at_ms) for sends in self]

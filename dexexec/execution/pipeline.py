@@ -353,7 +353,7 @@ class Pipeline:
         """End the order, leave it to the finality watcher, or retry it."""
         is_final = result.outcome.proven
         # A confirmed swap has no outcome yet: the chain may still take it back, and the attempt stays open until then.
-        resolution = Resolution(attempt.n, result.outcome if is_final else None, result.proof)
+        resolution = Resolution(attempt.n, result.outcome if is_final else None, result.proof, result.sends)
         if result.fill is not None:
             pause_ms = self._finality_ms or self._settlement.finality_pause_ms(attempt.signed.network)
             look_in_ms = None if is_final else pause_ms

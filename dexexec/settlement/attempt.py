@@ -1,6 +1,7 @@
 """A recorded attempt as settlement receives it, and the result that settlement returns."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dexexec.domain.outcome import Outcome
@@ -39,7 +40,8 @@ class SettlementResult:
     """The outcome of an attempt, with its proof as JSON values.
 
     `fill` is set when the swap landed, otherwise `reason` and `detail` are. `earlier` lists earlier attempts of the
-    order that landed too, although they were proven gone. Without a fill, all of those are finalized.
+    order that landed too, although they were proven gone. Without a fill, all of those are finalized. `sends` has the
+    sends to each endpoint as JSON values, on a chain with several.
     """
 
     outcome: Outcome
@@ -48,3 +50,4 @@ class SettlementResult:
     reason: str = ""
     detail: str = ""
     earlier: tuple[EarlierLanding, ...] = ()
+    sends: tuple[Mapping[str, object], ...] = ()

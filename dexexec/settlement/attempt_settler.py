@@ -12,26 +12,24 @@ from dataclasses import replace
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.domain.pace import Pace
-from dexexec.domain.stage import Stage
-from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SubmitAnswer, SwapStatus, Unknown
-from dexexec.errors import ClaimLostError
-from dexexec.failpoints import Failpoint, Failpoints
+from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SwapStatus
+from dexexec.failpoints import Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
 from dexexec.settlement.attempt_lookup import AttemptLookup, AttemptView
 from dexexec.settlement.attempt_result import result_of, unsent
+from dexexec.settlement.attempt_sender import AttemptSender
 from dexexec.settlement.backoff import FIRST_PAUSE, LookupPauses
-from dexexec.settlement.status_lookup import CALL_TIMEOUT
 from dexexec.settlement.waiting import WaitingCallback, WaitingReporter, waiting_of
-from dexexec.venue import Chain, NotifyingChain, pace_of
+from dexexec.venue import Chain, NotifyingChain, PacedChain, pace_of
 
 LONGEST_WAIT_SLOTS = 5
 """Slots between two lookups at most, on a chain that sends notifications: one can get lost."""
 FINAL_SLOTS = 10
 """Slots for which a landed swap is looked up on until it is final, where that should be at once. Then it is recorded as
 confirmed only, and followed as where finality takes time: nodes may be wrong about their cluster."""
-RESEND_AFTER = 2.0
-"""Seconds between two sends of the same bytes."""
+TIMER_ERROR = 0.001
+"""Seconds by which a timer may fire too early."""
 
 
 class AttemptSettler:
@@ -55,40 +53,33 @@ class AttemptSettler:
         self._lookup = lookup
         self._clock = clock
         self._observer = observer
-        self._may_send = may_send
         self._on_waiting = on_waiting
-        self._failpoints = failpoints
         self._pauses = LookupPauses(lambda: pace_of(chain).slot_seconds)
         self._landed_at: float | None = None
-        self._sends = 0
-        self._last_answer: SubmitAnswer | None = None
+        self._sender = AttemptSender(
+            attempt.signed, chain=chain, clock=clock, observer=observer, may_send=may_send, failpoints=failpoints
+        )
 
     async def run(self) -> SettlementResult:
         """Returns the result, however long it takes. Raises `ClaimLostError` when the lease ran out before a send."""
         late = self._clock.monotonic() >= self._attempt.deadline
         if late and not self._attempt.resumed:
             return unsent()
-        sent_at = self._clock.monotonic()
         overtaken = await self._overtaken()
         # Past the deadline, bytes that may never have been sent are only looked up, until they are proven expired.
         if not late and not overtaken:
-            await self._send()
+            await self._sender.send()
+            self._sender.repeats = True
         reporter = WaitingReporter(self._clock, self._on_waiting, pace_of(self._chain))
         while True:
-            view = await self._lookup.view()
-            result = result_of(self._attempt, view.status, self._sends, self._last_answer, self._observer)
+            view = await self._view()
+            answer = self._sender.answer
+            result = result_of(self._attempt, view.status, self._sender.count, answer, self._observer)
             if result is not None and not self._soon_final(view.status):
-                return replace(result, earlier=view.earlier)
-            waiting = waiting_of(self._attempt.signed, view.status, self._last_answer, searched=view.searched)
-            await reporter.report(waiting)
-            may_resend = self._may_resend(view)
-            await self._wait(view.status, resend_at=sent_at + RESEND_AFTER if may_resend else None)
-            raise_if_cancelled()
-            # Nodes and validators drop transactions under load. Only another send gives the same bytes another chance
-            # before their blockhash expires, and it cannot make a second swap of them.
-            if may_resend and self._clock.monotonic() - sent_at >= RESEND_AFTER:
-                await self._send()
-                sent_at = self._clock.monotonic()
+                return replace(result, earlier=view.earlier, sends=self._sender.record(view.status))
+            await reporter.report(waiting_of(self._attempt.signed, view.status, answer, searched=view.searched))
+            self._sender.repeats = self._may_resend(view)
+            await self._wait(view.status)
 
     def _soon_final(self, status: SwapStatus) -> bool:
         """Whether the swap landed just now on a chain where that is final at once, and is not final yet."""
@@ -113,45 +104,51 @@ class AttemptSettler:
     def _may_resend(self, view: AttemptView) -> bool:
         # A turn that sent nothing was too late or overtaken. A transaction that is in a block, even without effect,
         # needs no further send. Next to an earlier attempt that landed, this one would be a second swap.
-        return self._sends > 0 and not isinstance(view.status, FailedOnChain | Landed) and not view.earlier
+        return self._sender.count > 0 and not isinstance(view.status, FailedOnChain | Landed) and not view.earlier
 
-    async def _wait(self, status: SwapStatus, *, resend_at: float | None) -> None:
-        """Waits until the next lookup is due: after a growing pause, or when the chain sends a notification."""
+    async def _view(self) -> AttemptView:
+        """Looks the attempt up. Nodes that are slow to answer do not hold up the next send of the bytes."""
+        if not self._sender.repeats or not isinstance(self._chain, PacedChain):
+            return await self._lookup.view()
+        lookup = asyncio.ensure_future(self._lookup.view())
+        try:
+            # One that is answered at once needs no timer.
+            await asyncio.sleep(0)
+            while not lookup.done():
+                pause = asyncio.ensure_future(self._clock.sleep(max(self._sender.seconds_to_next, FIRST_PAUSE)))
+                try:
+                    await asyncio.wait({lookup, pause}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    pause.cancel()
+                if not lookup.done():
+                    await self._sender.send_if_due()
+            return lookup.result()
+        finally:
+            # When the lease ran out during a send: nothing waits for this answer any more.
+            lookup.cancel()
+
+    async def _wait(self, status: SwapStatus) -> None:
+        """Waits until the next lookup is due: after a growing pause, or when the chain sends a notification. The bytes
+        are sent again meanwhile."""
         if not isinstance(self._chain, NotifyingChain):
             await self._clock.sleep(self._pauses.next())
+            raise_if_cancelled()
+            await self._sender.send_if_due()
             return
-        left = longest_wait(pace_of(self._chain), self._attempt.signed.last_valid_height, status)
-        if resend_at is not None:
-            left = min(left, resend_at - self._clock.monotonic())
-        # Never zero: a resend that is due already would otherwise turn this loop into a busy one.
-        seconds = max(left, FIRST_PAUSE)
-        await self._chain.wait_for_notification(self._attempt.signed.signature, seconds)
-
-    async def _send(self) -> None:
-        # Checked right before the send, not once at the start: the lease may run out while this attempt waits, and
-        # then another worker may already have ended the order.
-        if not self._may_send():
-            raise ClaimLostError("the lease ran out: nothing more is sent")
-        await self._failpoints.reach(Failpoint.SENDING)
-        self._last_answer = await self._submit()
-        self._sends += 1
-        await self._failpoints.reach(Failpoint.SENT)
-
-    async def _submit(self) -> SubmitAnswer:
-        signed = self._attempt.signed
-        begun = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT):
-                return await self._chain.submit(signed)
-        except TimeoutError:
-            return Unknown("no answer in time")
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the swap may be on its way
-            self._observer.settlement_failed(signed.network, signed.signature, error)
-            return Unknown("sending failed")
-        finally:
-            now = self._clock.monotonic()
-            self._observer.metrics.stage_ended(Stage.SENDING, now - begun)
-            self._observer.tracer.stage(Stage.SENDING, begun, now)
+        wait = longest_wait(pace_of(self._chain), self._attempt.signed.last_valid_height, status)
+        until = self._clock.monotonic() + wait
+        while (left := until - self._clock.monotonic()) > TIMER_ERROR:
+            # Never zero: a send that is due already would otherwise turn this loop into a busy one.
+            seconds = min(left, max(self._sender.seconds_to_next, FIRST_PAUSE))
+            ends = self._clock.monotonic() + seconds
+            await self._chain.wait_for_notification(self._attempt.signed.signature, seconds)
+            raise_if_cancelled()
+            # A timer may fire a moment early, which is no notification.
+            notified = self._clock.monotonic() < ends - TIMER_ERROR
+            await self._sender.send_if_due()
+            # A send is no reason for a lookup: nothing can have happened since the last one that was not notified.
+            if notified:
+                return
 
 
 def longest_wait(pace: Pace, last_valid_height: int, status: SwapStatus) -> float:

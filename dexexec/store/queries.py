@@ -42,7 +42,7 @@ ORDER BY seq
 """  # noqa: S608
 
 ATTEMPTS = """
-SELECT n, venue, signature, last_valid_height, quote, created_at, outcome, resolved_at, proof
+SELECT n, venue, signature, last_valid_height, quote, created_at, outcome, resolved_at, proof, sends
 FROM attempts WHERE order_id = %s ORDER BY n
 """
 
@@ -211,6 +211,7 @@ def _attempt(row: DictRow) -> dict[str, object]:
         "outcome": row["outcome"] or Outcome.OPEN,
         "resolvedAt": row["resolved_at"] and timestamp(row["resolved_at"]),
         "proof": row["proof"],
+        "endpoints": row.get("sends") or [],
     }
 
 

@@ -88,9 +88,10 @@ WITH t AS MATERIALIZED (
                                           wallet text, spends jsonb)
     JOIN u USING (id)
 ), r AS (
-    UPDATE attempts a SET outcome = r.outcome, proof = r.proof,
+    UPDATE attempts a SET outcome = r.outcome, proof = r.proof, sends = coalesce(r.sends, a.sends),
         resolved_at = CASE WHEN r.outcome IS NOT NULL THEN u.at END
-    FROM json_to_recordset(%t::json) AS r(id uuid, n int, outcome text, proof jsonb, corrects bool) JOIN u USING (id)
+    FROM json_to_recordset(%t::json) AS r(id uuid, n int, outcome text, proof jsonb, sends jsonb, corrects bool)
+    JOIN u USING (id)
     WHERE a.order_id = r.id AND a.n = r.n AND (coalesce(a.outcome, '') = '' OR r.corrects)
     RETURNING a.order_id, a.n, a.venue, u.tag, u.owner, u.at, a.outcome, a.proof
 ), c AS (
@@ -265,6 +266,7 @@ def _resolution_row(order_id: UUID, resolution: Resolution, *, corrects: bool = 
         "n": resolution.n,
         "outcome": resolution.outcome,
         "proof": resolution.proof,
+        "sends": resolution.sends or None,
         "corrects": corrects,
     }
 

@@ -82,11 +82,13 @@ class NewAttempt:
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """The outcome of an attempt with its proof. `outcome` is None while the attempt is open: `proof` is then that of a
-    swap that is confirmed and not finalized, or empty."""
+    swap that is confirmed and not finalized, or empty. `sends` are the sends to each endpoint as JSON values; without
+    any, those of an earlier turn stay."""
 
     n: int
     outcome: Outcome | None
     proof: Detail
+    sends: tuple[Mapping[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -377,7 +377,8 @@ async def test_a_confirmed_swap_stays_open_until_it_is_final_and_its_fill_goes_w
             attempts: Any = found["attempts"]
             return found["status"], found["amountOut"], attempts[0]["outcome"]
 
-        seen, fill = Resolution(1, None, {"slot": 77, "finalized": False}), Fill(10, 20, 5_000, 77)
+        sends = ({"endpoint": "one.example", "sends": 2, "answer": "accepted", "landingSlots": 1},)
+        seen, fill = Resolution(1, None, {"slot": 77, "finalized": False}, sends), Fill(10, 20, 5_000, 77)
         landed = step(claimed, 4, (Status.CONFIRMED, {}), fill=fill, resolution=seen, resume_in_ms=0)
         assert await store.advance(landed)
         assert await view() == ("confirmed", "20", "open")
@@ -391,4 +392,8 @@ async def test_a_confirmed_swap_stays_open_until_it_is_final_and_its_fill_goes_w
         last = step(again, 6, (Status.CONFIRMED, {"finalized": True}), final=True, fill=fill, resolution=final)
         assert await store.advance(last)
         assert await view() == ("confirmed", "20", "landed")
+        shown = await store.order(order_id)
+        assert shown is not None
+        attempts: Any = shown["attempts"]
+        assert attempts[0]["endpoints"] == list(sends), "what is written later has no sends and keeps those"
         await worker.end()

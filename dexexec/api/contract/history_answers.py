@@ -21,6 +21,7 @@ from dexexec.api.contract.cost_answers import OrderCost
 from dexexec.api.contract.order_answers import OrderSummary, Slice, Terms
 from dexexec.domain.bracket import ExitRole
 from dexexec.domain.outcome import Outcome
+from dexexec.domain.sends import SendAnswer
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType
 
@@ -128,6 +129,26 @@ class BuiltFrom(Answer):
     max_in: BaseUnits = absent()
 
 
+class EndpointSends(Answer):
+    """Where the bytes of an attempt were sent, and what was answered there. No answer proves anything."""
+
+    endpoint: str
+    """The name of its host."""
+    send_only: bool
+    """Whether it only takes transactions (`DEXEXEC_SEND_URLS`)."""
+    sent_at: Timestamp | None
+    """The first send; null if none left the service."""
+    sends: Count
+    """How often the same bytes were sent."""
+    answer: SendAnswer
+    """The first acceptance, else the last answer."""
+    detail: str = absent("In words, for people.")
+    landing_slots: Count | None
+    """The slots from the first send to the landing; null if it did not land, or if a slot is not known."""
+    landing_ms: Milliseconds | None
+    """The time from the first send until the landing was seen."""
+
+
 class Attempt(Answer):
     """A signed transaction, and what became of it."""
 
@@ -141,6 +162,8 @@ class Attempt(Answer):
     resolved_at: Timestamp | None
     proof: dict[str, JsonValue] | None
     """The proof of the outcome, as JSON values."""
+    endpoints: list[EndpointSends]
+    """Where it was sent: by the worker that recorded the outcome, on Solana."""
 
 
 class ChildOrder(Answer):

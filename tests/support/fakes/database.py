@@ -269,6 +269,7 @@ class MemoryDatabase:
             for one in row.attempts:
                 if one.attempt.n == resolution.n and (one.outcome is None or resolution in step.corrections):
                     one.outcome, one.proof = resolution.outcome, dict(resolution.proof)
+                    one.sends = resolution.sends or one.sends
                     one.resolved_at = None if resolution.outcome is None else now
         handouts.write(self, step, now)
         row.status = step.events[-1][0]

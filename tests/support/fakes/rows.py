@@ -1,6 +1,7 @@
 """The rows of the database in memory, and how the store reads them."""
 
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -31,6 +32,7 @@ class AttemptRow:
     outcome: Outcome | None = None
     resolved_at: int | None = None
     proof: dict[str, object] | None = None
+    sends: tuple[Mapping[str, object], ...] = ()
     spending: Spending | None = None
 
 

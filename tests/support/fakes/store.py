@@ -241,6 +241,7 @@ class MemoryStore:
                     "quote": one.attempt.quoted,
                     "outcome": one.outcome or "open",
                     "proof": one.proof,
+                    "endpoints": list(one.sends),
                 }
                 for one in row.attempts
             ],

@@ -52,7 +52,8 @@ def order(**changes: Any) -> dict[str, Any]:
         ],
         "attempts": [
             {"attempt": 1, "venue": "b", "txHash": "5kK", "outcome": "landed", "at": "2026-11-29T16:34:49.532Z",
-             "resolvedAt": "2026-11-29T16:34:50.053Z", "proof": {"slot": 224, "sends": 1, "finalized": True}},
+             "resolvedAt": "2026-11-29T16:34:50.053Z", "proof": {"slot": 224, "sends": 1, "finalized": True},
+             "endpoints": []},
         ],
         **changes,
     }  # fmt: skip
@@ -295,3 +296,18 @@ def test_a_share_of_the_balance_is_described_with_what_it_came_to_and_the_accoun
     assert found[0].startswith("Accepted: spend 50% of all USDC of the wallet for SOL,")
     assert "100 USDC in slot 75, and 10 USDC stays for fees and rent: the order spends 60 USDC." in found[2]
     assert found[3].endswith("The token account stays open: the account would keep 7 base units.")
+
+
+def test_it_shows_where_an_attempt_was_sent_and_how_soon_it_landed() -> None:
+    sent = {"sentAt": "2026-11-29T16:34:49.540Z", "sends": 3, "sendOnly": False, "landingSlots": 2, "landingMs": 430}
+    sent_order = order()
+    sent_order["attempts"][0]["endpoints"] = [
+        {**sent, "endpoint": "one.example", "answer": "accepted"},
+        {**sent, "endpoint": "two.example", "answer": "refused", "detail": "two.example: no (-32002)"},
+        {**sent, "endpoint": "relay.example", "answer": "accepted", "sendOnly": True, "landingSlots": 0},
+        {**sent, "endpoint": "full.example", "answer": "not-sent", "sends": 0, "sentAt": None, "landingSlots": None},
+    ]
+    assert (
+        "Attempt 1 was sent up to 3 times: one.example accepted it, 2 slots before it landed; two.example refused it;"
+        " relay.example (only takes transactions) accepted it, in the same slot; full.example got nothing."
+    ) in texts(explain(sent_order, TOKENS))

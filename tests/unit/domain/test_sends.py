@@ -18,18 +18,18 @@ def log_with(*answers: SendAnswer, slot: int | None = 100) -> SendLog:
 
 
 def test_it_has_the_first_send_the_count_and_the_slots_to_the_landing() -> None:
-    assert log_with(SendAnswer.ACCEPTED, SendAnswer.REFUSED).detail(103) == [
+    assert log_with(SendAnswer.ACCEPTED, SendAnswer.REFUSED).detail(103, AT + 750) == [
         {
             "endpoint": "one.example", "sendOnly": True, "sentAt": "2023-11-14T22:13:20.123Z", "sends": 2,
-            "answer": "accepted", "landingSlots": 3,
+            "answer": "accepted", "landingSlots": 3, "landingMs": 750,
         }
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("slot", "landed"), [(None, 103), (100, None), (100, 99)])
 def test_slots_that_are_not_known_or_make_no_sense_are_left_open(slot: int | None, landed: int | None) -> None:
-    [detail] = log_with(SendAnswer.ACCEPTED, slot=slot).detail(landed)
-    assert detail["landingSlots"] is None
+    [detail] = log_with(SendAnswer.ACCEPTED, slot=slot).detail(landed, AT + 750)
+    assert (detail["landingSlots"], detail["landingMs"]) == (None, None)
 
 
 def test_what_never_left_has_no_time_until_it_does() -> None:

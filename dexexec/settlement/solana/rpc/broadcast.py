@@ -59,7 +59,7 @@ class Broadcaster:
         """Sends the bytes and records it in `log`. Never raises.
 
         Returns at the first acceptance, when all endpoints have answered, or after the length of a slot; `patient`
-        waits longer, as long as a request may take.
+        waits longer, as long as a request may take. A repeated send waits for no answer.
         """
         again = bool(log)
         # A request without an answer is not repeated: hanging endpoints would collect one more with each send.
@@ -72,7 +72,8 @@ class Broadcaster:
             # Any answer lets the others follow, and without one the length of a slot does.
             await asyncio.wait(requests, timeout=self._slot_seconds(), return_when=asyncio.FIRST_COMPLETED)
             requests |= self._begin(free[first:], signed, log, again=again)
-        await self._first_acceptance(requests, log, None if patient else self._slot_seconds())
+        if patient or not again:
+            await self._first_acceptance(requests, log, None if patient else self._slot_seconds())
         return log.answer()
 
     async def aclose(self) -> None:
@@ -85,6 +86,7 @@ class Broadcaster:
     def _begin(
         self, endpoints: Iterable[SendEndpoint], signed: SignedSwap, log: SendLog, *, again: bool
     ) -> set[asyncio.Task[None]]:
+        # One slot for all of them: what they differ in is how soon they pass the bytes on, not when they got them.
         slot = self._slot() or None
         begun = set()
         for endpoint in endpoints:
