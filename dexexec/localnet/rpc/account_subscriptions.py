@@ -108,5 +108,5 @@ class AccountSubscriptions(SubscriptionGroup[AccountSubscription]):
                 self.notify(number, self._result(subscription, subscription.earlier, view))
 
     def _result(self, subscription: AccountSubscription, account: Account | None, view: Block) -> object:
-        body = encoding.account_body(account or GONE, subscription.data_format, self.node.ledger.decimals)
+        body = encoding.notified_body(account or GONE, subscription.data_format, self.node.ledger.decimals)
         return notified(view, body)

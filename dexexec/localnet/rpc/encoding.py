@@ -23,7 +23,10 @@ MINT_TYPE = 1
 ACCOUNT_TYPE = 2
 """Byte 165 of a Token-2022 account with extensions: what kind of account it is."""
 BASE58_LIMIT = 128
-ENCODINGS = ("base58", "base64", "jsonParsed")
+TOO_LONG = "error: data too large for bs58 encoding"
+"""What a node notifies of in place of data that are too long."""
+ENCODINGS = ("binary", "base58", "base64", "jsonParsed")
+"""`binary` is the oldest form, and the default: base58 without the name of the encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,22 @@ def account_body(account: Account, data_format: DataFormat, decimals: Callable[[
     }
 
 
+def notified_body(
+    account: Account, data_format: DataFormat, decimals: Callable[[Pubkey], int | None]
+) -> dict[str, Any]:
+    """An account in a notification, which cannot be refused: data too long for base58 are replaced by an error."""
+    try:
+        return account_body(account, data_format, decimals)
+    except RpcError:
+        data = TOO_LONG if data_format.encoding == "binary" else [TOO_LONG, "base58"]
+        return account_body(account, DataFormat(), decimals) | {"data": data}
+
+
 def encoded(data: bytes, data_format: DataFormat) -> Any:
     """Account data, sliced, with the name of their encoding."""
     end = None if data_format.length is None else data_format.offset + data_format.length
     cut = data[data_format.offset : end]
-    if data_format.encoding != "base58":
+    if data_format.encoding not in ("base58", "binary"):
         # Also for jsonParsed: what has no parser is shown in base64.
         return [base64.b64encode(cut).decode(), "base64"]
     if len(cut) > BASE58_LIMIT:
@@ -60,7 +74,8 @@ def encoded(data: bytes, data_format: DataFormat) -> Any:
             INVALID_REQUEST,
             f"Encoded binary (base 58) data should be less than {BASE58_LIMIT} bytes, please use Base64 encoding.",
         )
-    return [base58.encode(cut), "base58"]
+    text = base58.encode(cut)
+    return text if data_format.encoding == "binary" else [text, "base58"]
 
 
 def read_base64(text: str) -> bytes:
@@ -119,7 +134,7 @@ def token_balances(
     return balances
 
 
-def read_data_format(options: Mapping[str, Any], default: str = "base58") -> DataFormat:
+def read_data_format(options: Mapping[str, Any], default: str = "binary") -> DataFormat:
     """Reads the encoding and the slice from options. Raises `InvalidParamsError`."""
     encoding = options.get("encoding") or default
     if encoding not in ENCODINGS:

@@ -67,7 +67,7 @@ class ProgramSubscriptions(SubscriptionGroup[ProgramSubscription]):
             if subscription.notified.get(address) == account:
                 continue
             subscription.notified[address] = account
-            body = encoding.account_body(account, subscription.data_format, ledger.decimals)
+            body = encoding.notified_body(account, subscription.data_format, ledger.decimals)
             yield notified(view, {"pubkey": str(address), "account": body})
         subscription.next_slot = _next_slot(view, ledger)
 

@@ -15,6 +15,7 @@ from dexexec.localnet.execution_result import ExecutionResult
 from dexexec.localnet.journal import LandedTransaction
 from dexexec.localnet.rpc import encoding
 from dexexec.localnet.rpc.errors import UNSUPPORTED_TRANSACTION_VERSION, InvalidParamsError, RpcError
+from dexexec.localnet.rpc.instruction_parsing import instruction_body
 
 MEMO_PROGRAMS = frozenset(
     map(
@@ -57,9 +58,7 @@ def make_meta(
 
 def names(landed: LandedTransaction) -> set[str]:
     """All addresses that a transaction names, also those from lookup tables."""
-    keys = VersionedTransaction.from_bytes(landed.raw).message.account_keys
-    loaded = landed.meta["loadedAddresses"]
-    return {*map(str, keys), *loaded["writable"], *loaded["readonly"]}
+    return set(_all_keys(VersionedTransaction.from_bytes(landed.raw).message, landed.meta["loadedAddresses"]))
 
 
 def memos(landed: LandedTransaction) -> str | None:
@@ -110,7 +109,8 @@ def transaction_in_block(landed: LandedTransaction, encoding: str, max_version: 
     """A transaction of `getBlock`. Raises `RpcError` for a version that the client does not accept."""
     transaction = VersionedTransaction.from_bytes(landed.raw)
     version = version_body(transaction, max_version)
-    return {"transaction": _encoded(transaction, landed, encoding), "meta": landed.meta} | version
+    body = {"transaction": _encoded(transaction, landed, encoding), "meta": _meta(landed, transaction, encoding)}
+    return body | version
 
 
 def account_list_body(landed: LandedTransaction, max_version: int | None) -> dict[str, Any]:
@@ -155,10 +155,10 @@ def _encoded(transaction: VersionedTransaction, landed: LandedTransaction, encod
         body["accountKeys"] = [str(key) for key in message.account_keys]
         body["instructions"] = [_compiled(call) for call in message.instructions]
     else:
-        # No program is parsed here: jsonParsed differs only in how keys are shown.
-        body["accountKeys"] = _key_bodies(message, landed.meta["loadedAddresses"])
-        keys = [key["pubkey"] for key in body["accountKeys"]]
-        body["instructions"] = [_partly_decoded(call, keys) for call in message.instructions]
+        loaded = landed.meta["loadedAddresses"]
+        body["accountKeys"] = _key_bodies(message, loaded)
+        keys = _all_keys(message, loaded)
+        body["instructions"] = [_outer_body(call, keys) for call in message.instructions]
     if isinstance(message, MessageV0):
         body["addressTableLookups"] = [
             {
@@ -188,13 +188,31 @@ def _compiled(call: CompiledInstruction) -> dict[str, Any]:
     }
 
 
-def _partly_decoded(call: CompiledInstruction, keys: Sequence[str]) -> dict[str, Any]:
-    return {
-        "programId": keys[call.program_id_index],
-        "accounts": [keys[index] for index in call.accounts],
-        "data": base58.encode(call.data),
-        "stackHeight": 1,
-    }
+def _meta(landed: LandedTransaction, transaction: VersionedTransaction, encoding: str) -> dict[str, Any]:
+    """The stored metadata, with inner instructions in the form of the encoding."""
+    if encoding != "jsonParsed":
+        return landed.meta
+    keys = _all_keys(transaction.message, landed.meta["loadedAddresses"])
+    inner = [
+        {**calls, "instructions": [_inner_body(call, keys) for call in calls["instructions"]]}
+        for calls in landed.meta["innerInstructions"]
+    ]
+    return landed.meta | {"innerInstructions": inner}
+
+
+def _inner_body(call: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    accounts = [keys[index] for index in call["accounts"]]
+    data = base58.decode(call["data"])
+    return instruction_body(keys[call["programIdIndex"]], accounts, data, call["stackHeight"])
+
+
+def _outer_body(call: CompiledInstruction, keys: Sequence[str]) -> dict[str, Any]:
+    accounts = [keys[index] for index in call.accounts]
+    return instruction_body(keys[call.program_id_index], accounts, bytes(call.data), 1)
+
+
+def _all_keys(message: VersionedMessage, loaded: Mapping[str, Sequence[str]]) -> list[str]:
+    return [*map(str, message.account_keys), *loaded["writable"], *loaded["readonly"]]
 
 
 def _key_bodies(message: VersionedMessage, loaded: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

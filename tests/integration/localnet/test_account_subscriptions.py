@@ -8,8 +8,11 @@ import pytest
 from solders.clock import Clock
 from solders.pubkey import Pubkey
 
+from dexexec.domain.token import USDC
 from dexexec.localnet.blocks import Consensus
 from dexexec.localnet.sysvars import CLOCK, SLOT_HASHES
+from dexexec.settlement.solana.transaction import associated_token_account
+from dexexec_adapters.solana.spl import TOKEN
 from tests.support.localnet.in_process import SOL, InProcessLocalnet, pay, run_localnet
 from tests.support.localnet.sockets import Socket, socket_of
 
@@ -155,6 +158,23 @@ async def test_an_ended_subscription_and_a_bad_address_are_refused(tmp_path: Pat
         assert await seen(socket) == []
         assert (await socket.call("accountSubscribe", "0"))["error"]["code"] == -32602
         assert (await socket.call("accountSubscribe", str(friend), {"encoding": "x"}))["error"]["code"] == -32602
+
+
+async def test_data_that_are_too_long_for_base58_are_replaced_by_a_nodes_error(tmp_path: Path) -> None:
+    async with run_localnet(tmp_path) as net, socket_of(net) as socket:
+        owner = Pubkey.new_unique()
+        address = associated_token_account(str(owner), USDC)
+        for method, about in (("accountSubscribe", address), ("programSubscribe", TOKEN)):
+            for options in ({}, {"encoding": "base58"}):
+                await socket.call(method, about, options | {"commitment": "processed"})
+        await net.rpc("localnet_fund", str(owner), USDC, 6, 5)
+        error = "error: data too large for bs58 encoding"
+        results = [message["params"]["result"]["value"] for message in await socket.notifications()]
+        bodies = [value.get("account", value) for value in results if value.get("pubkey", address) == address]
+        assert [body["data"] for body in bodies] == [error, [error, "base58"]] * 2
+        assert {body["space"] for body in bodies} == {165}
+        await net.advance(1)
+        assert await net.rpc("getHealth") == "ok"
 
 
 async def change(net: InProcessLocalnet, address: Pubkey) -> int:
