@@ -330,6 +330,7 @@ class _Solana:
         from dexexec.settlement.solana.guard.message_rules import GuardRules  # noqa: PLC0415
         from dexexec.settlement.solana.priority_fee import PriorityFeeEstimator  # noqa: PLC0415
         from dexexec.settlement.solana.sealer import SolanaSealer  # noqa: PLC0415
+        from dexexec.settlement.solana.signature_fee import SignatureFee  # noqa: PLC0415
 
         networks = self.networks
         settings = self.settings
@@ -354,6 +355,8 @@ class _Solana:
         price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
         networks.background.append(price.run)
         compiler = message_compiler(settings, chain, self.clock, networks.background)
+        signature_fee = SignatureFee(chain, self.clock)
+        networks.background.append(signature_fee.run)
         rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
 
         def checker_for(address: str, co_signer: "Callable[[AttemptId], str]" = no_co_signer) -> SwapChecker:
@@ -370,6 +373,7 @@ class _Solana:
                 record=self.record,
                 co_signer=co_signer,
                 compiler=compiler,
+                signature_fee=signature_fee,
             )
 
         # Made on demand: any address may pay for an order, and most pay for one only.

@@ -35,6 +35,7 @@ from dexexec.settlement.solana.message import (
     network_fee,
 )
 from dexexec.settlement.solana.priority_fee import no_priority_fee
+from dexexec.settlement.solana.signature_fee import assumed
 from dexexec.settlement.solana.simulated_fill import simulated_fill
 from dexexec.settlement.solana.simulation_failure import explain_simulation
 from dexexec.settlement.solana.spendable import BalanceReader
@@ -92,7 +93,7 @@ class SwapChecker:
     `tokens` have names for error messages. `reserved` returns what open attempts may take from the wallet, by mint.
     `record` names the record that has the orders. `co_signer` returns whose signature a transaction needs beside the
     wallet's. `node` is the same chain for refusals, if `chain` answers from memory. `compiler` chooses the version of
-    messages.
+    messages, and `signature_fee` returns what the cluster charges per signature.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class SwapChecker:
         co_signer: Callable[[AttemptId], str] = no_co_signer,
         node: SolanaChain | None = None,
         compiler: MessageCompiler = _VERSION_0,
+        signature_fee: Callable[[], int] = assumed,
     ) -> None:
         self._chain = chain
         self._node = node or chain
@@ -123,6 +125,7 @@ class SwapChecker:
         self._record = record
         self._co_signer = co_signer
         self._compiler = compiler
+        self._signature_fee = signature_fee
         self._wrapped = associated_token_account(payer, WSOL)
         self._balances = BalanceReader(
             chain,
@@ -134,6 +137,7 @@ class SwapChecker:
             tokens=tokens,
             node=self._node,
             rent=rent,
+            signature_fee=signature_fee,
         )
 
     @property
@@ -223,7 +227,7 @@ class SwapChecker:
             offer = await self._price(self._contested(before))
             steps = (*compute_budget(simulation.units, offer.price), *draft.steps)
             message = compile_message(self.payer, steps, unsigned.blockhash.hash, draft.parsed.version)
-            parsed = parse_message(message)
+            parsed = parse_message(message, self._signature_fee())
             self._check_funds(quote, parsed, self._funds(before, rent), simulation.after.get(self.payer), simulated_fee)
             now = self._clock.monotonic()
             if now >= deadline:
@@ -280,7 +284,7 @@ class SwapChecker:
         # The memo also makes two equal swaps with one blockhash different: otherwise they would share a signature.
         co_signer = self._co_signer(attempt) or None
         steps = (*unsigned.instructions, memo(attempt.memo(self._record), co_signer))
-        parsed = parse_message(self._compile(unsigned, steps))
+        parsed = parse_message(self._compile(unsigned, steps), self._signature_fee())
         accounts = await chain.accounts(parsed.writable)
         shown = by_address(parsed.writable, accounts)
         steps = await self._with_wrapped(quote, parsed, steps, self._funds(shown, rent), accounts.slot)
@@ -289,7 +293,7 @@ class SwapChecker:
             closing = closing_of(quote, self.payer, shown, await self._reserved(self.payer, accounts.slot))
             steps = (*steps, *self._closes(closing, shown))
         message = self._compile(unsigned, steps)
-        parsed = parse_message(message)
+        parsed = parse_message(message, self._signature_fee())
         # The changed steps write to some of the same accounts, maybe in another order.
         accounts = replace(accounts, found=tuple(shown[address] for address in parsed.writable))
         return Draft(steps, message, parsed, accounts, closing)

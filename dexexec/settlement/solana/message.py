@@ -27,7 +27,7 @@ class Program(StrEnum):
 
 TOKEN_PROGRAMS = frozenset({Program.TOKEN, Program.TOKEN_2022})
 SIGNATURE_FEE = 5_000
-"""Lamports per signature."""
+"""Lamports per signature, where the cluster's own fee is not known."""
 MAX_UNITS = 1_400_000
 """The most compute units that a transaction may use, and so the most that its priority fee is charged for."""
 MAX_DATA_BYTES = 64 * 1024 * 1024
@@ -66,7 +66,8 @@ class MessageConfig:
 class Message:
     """A message of version 0, or of version 1 if it has a `config`. `signers` begins with the payer; `writable` are the
     addresses that it may write to, including the payer's. The signer and writable flags of an instruction's accounts
-    are those of the whole message, as in the runtime."""
+    are those of the whole message, as in the runtime. `signature_fee` is what the cluster charges per signature, in
+    lamports."""
 
     payer: str
     signers: tuple[str, ...]
@@ -74,6 +75,7 @@ class Message:
     blockhash: str
     instructions: tuple[Instruction, ...]
     config: MessageConfig | None = None
+    signature_fee: int = SIGNATURE_FEE
 
     @property
     def version(self) -> Version:
@@ -141,7 +143,7 @@ def priority_fee(limit: int, price: int) -> int:
 
 def network_fee(message: Message) -> int:
     """Returns the lamports that the network charges for a message: a fixed fee per signature, and the priority fee."""
-    return SIGNATURE_FEE * len(message.signers) + budget(message).priority_fee
+    return message.signature_fee * len(message.signers) + budget(message).priority_fee
 
 
 def with_config(instructions: Sequence[Instruction]) -> tuple[MessageConfig, tuple[Instruction, ...]]:

@@ -4,7 +4,7 @@ Venues spend from the wallet's associated token account, so that is the one that
 wallet to pay for the swap itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from dexexec.clock import Clock
 from dexexec.domain.balance import SpendableBalance
@@ -28,11 +28,11 @@ OPENED_ACCOUNTS = 2
 """Token accounts that a sale of SOL may open: the one for wrapped SOL, which it closes again, and the receiving one."""
 
 
-def lamports_kept(max_priority_fee: int, rent: Rent) -> int:
+def lamports_kept(max_priority_fee: int, rent: Rent, signature_fee: int = SIGNATURE_FEE) -> int:
     """Returns the lamports that a sale of all SOL leaves in the wallet: what it must keep, the rent of the accounts
     that the swap opens, and the fee at the highest price (micro-lamports per compute unit) that may be offered."""
     opened = OPENED_ACCOUNTS * rent.exempt(EXTENDED_SIZE)
-    fee = SIGNATURES * SIGNATURE_FEE - (-MAX_UNITS * max_priority_fee // 1_000_000)
+    fee = SIGNATURES * signature_fee - (-MAX_UNITS * max_priority_fee // 1_000_000)
     return rent.wallet + opened + fee
 
 
@@ -53,6 +53,7 @@ class BalanceReader:
         tokens: Tokens,
         node: SolanaChain,
         rent: ReadRent,
+        signature_fee: Callable[[], int],
     ) -> None:
         self._chain = chain
         self._node = node
@@ -61,6 +62,7 @@ class BalanceReader:
         self._reserved = reserved
         self._max_priority_fee = max_priority_fee
         self._rent = rent
+        self._signature_fee = signature_fee
         self._spend_wrapped = spend_wrapped
         self._tokens = tokens
 
@@ -81,7 +83,7 @@ class BalanceReader:
         reserved = await self._reserved(self._wallet, accounts.slot)
         shown = dict(zip(addresses, accounts.found, strict=True))
         if mint == WSOL:
-            kept = lamports_kept(self._max_priority_fee, await self._rent())
+            kept = lamports_kept(self._max_priority_fee, await self._rent(), self._signature_fee())
             return self._sol(shown, accounts.slot, reserved, kept)
         address, token = self._token_account(mint, shown)
         if token is not None and token.frozen:

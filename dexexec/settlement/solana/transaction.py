@@ -26,7 +26,7 @@ from solders.transaction import SanitizeError
 from dexexec.domain import base58, transaction_bytes
 from dexexec.domain.solana import AccountMeta, Instruction
 from dexexec.domain.transaction_bytes import SIGNATURE_BYTES
-from dexexec.settlement.solana.message import Message, MessageConfig, Program, Version, with_config
+from dexexec.settlement.solana.message import SIGNATURE_FEE, Message, MessageConfig, Program, Version, with_config
 from dexexec.venue import BadAnswer, Unsupported
 
 MAX_BYTES = {Version.V0: 1_232, Version.V1: 4_096}
@@ -102,9 +102,11 @@ def _steps(instructions: Sequence[Instruction]) -> list[SoldersInstruction]:
     ]
 
 
-def parse_message(message: bytes) -> Message:
-    """Parses the result of `compile_message`. Raises `ValueError` for anything but a complete message of version 0
-    without address lookup tables, or of version 1."""
+def parse_message(message: bytes, signature_fee: int = SIGNATURE_FEE) -> Message:
+    """Parses the result of `compile_message`, for a cluster that charges so many lamports per signature.
+
+    Raises `ValueError` for anything but a complete message of version 0 without address lookup tables, or of version 1.
+    """
     if len(message) > MAX_BYTES[Version.V1]:
         raise ValueError(f"a message of {len(message)} bytes fits into no transaction")
     parsed = from_bytes_versioned(message)
@@ -135,6 +137,7 @@ def parse_message(message: bytes) -> Message:
         blockhash=str(parsed.recent_blockhash if isinstance(parsed, MessageV0) else parsed.lifetime_specifier),
         instructions=_instructions(parsed.instructions, metas),
         config=_config(parsed.config) if isinstance(parsed, MessageV1) else None,
+        signature_fee=signature_fee,
     )
 
 

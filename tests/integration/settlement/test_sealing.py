@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
+from dexexec.bootstrap.background import running
 from dexexec.clock import SystemClock
 from dexexec.domain.attempt_id import UNNAMED
 from dexexec.domain.funds import PriorityFee
@@ -34,6 +35,7 @@ from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import SOL
 from tests.support.localnet.sealing_setup import (
     ANY_VERSION,
+    FEE,
     HELD,
     OUT,
     PROGRAM,
@@ -97,6 +99,12 @@ async def test_a_landed_swap_is_recognised_by_its_bytes(tmp_path: Path) -> None:
         assert read_own(kept.payload, at.vault, {}) is None
         forged = join(split(kept.payload).message, [bytes(64), split(kept.payload).signatures[1]])
         assert read_own(forged, at.wallet, {}) is None
+
+
+async def test_the_cluster_names_its_fee_per_signature_and_its_rent(tmp_path: Path) -> None:
+    async with sealing_setup(tmp_path) as at, running([at.chain.run]):
+        assert await at.chain.signature_fee() == FEE
+        assert (await at.chain.rent()).exempt(165) == await at.net.rpc("getMinimumBalanceForRentExemption", 165)
 
 
 async def test_equal_swaps_under_one_blockhash_are_two_transactions(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dexexec.domain.sends import SendLog
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.wallet_history import HistoryEntry, KeptTransaction, NodeHistory
-from dexexec.settlement.solana.message import TOKEN_PROGRAMS
+from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Program, memo
 from dexexec.settlement.solana.rpc import methods, wallet_history
 from dexexec.settlement.solana.rpc.account_batching import AccountBatcher
 from dexexec.settlement.solana.rpc.account_feed import AccountFeed
@@ -32,6 +32,7 @@ from dexexec.settlement.solana.rpc.signature_notifications import SignatureNotif
 from dexexec.settlement.solana.rpc.signature_status import SignatureStatuses
 from dexexec.settlement.solana.rpc.signature_subscriptions import SignatureSubscriptions
 from dexexec.settlement.solana.rpc.subscription_socket import SubscriptionSocket
+from dexexec.settlement.solana.transaction import compile_message
 from dexexec.venue import BadAnswer, ProgramWatch
 
 T = TypeVar("T")
@@ -165,6 +166,13 @@ class RpcChain:
     def account_feed(self, listener: AccountListener) -> AccountFeed:
         """A feed of accounts for `listener`, over a WebSocket of its own. The caller runs it."""
         return AccountFeed(self._nodes, listener, self._clock, self._listener, self._options.timeout)
+
+    async def signature_fee(self) -> int | None:
+        """What the cluster charges per signature, in lamports; None if the node does not know. Raises `VenueError`."""
+        blockhash = await self.blockhash()
+        # Its text makes no difference, and no key signs it: only its one signer counts.
+        message = compile_message(Program.SYSTEM, (memo("fee"),), blockhash.hash)
+        return await _as_venue_error(self._nodes.call(methods.signature_fee(message)))
 
     async def program_accounts(self, program: str, filters: AccountFilters) -> ProgramAccounts:
         """As `SolanaChain`."""

@@ -21,6 +21,7 @@ from dexexec.settlement.solana.rpc.decode.blocks import (
     ChainPosition,
     read_blockhash,
     read_certificate,
+    read_fee,
     read_position,
     read_priority_fees,
     read_rent,
@@ -86,6 +87,11 @@ NEWEST_SLOT: MethodCall[int] = MethodCall(method="getSlot", params=[{"commitment
 BLOCK_HEIGHT: MethodCall[int] = MethodCall(method="getBlockHeight", params=[CONFIRMED], decode=read_u64)
 
 RENT: MethodCall[Rent] = MethodCall(method="getMinimumBalanceForRentExemption", params=[0], decode=read_rent)
+
+
+def signature_fee(message: bytes) -> MethodCall[int | None]:
+    """What the network charges for a message with one signature; None if its blockhash is not known."""
+    return MethodCall(method="getFeeForMessage", params=[_base64(message), CONFIRMED], decode=read_fee)
 
 
 def send(payload: bytes) -> MethodCall[str]:

@@ -14,6 +14,7 @@ from dexexec.domain.solana import Account, Accounts
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.solana.fresh_accounts import FRESHER_SLOTS
 from dexexec.settlement.solana.message import Program
+from dexexec.settlement.solana.signature_fee import assumed
 from dexexec.settlement.solana.spendable import BalanceReader, lamports_kept
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.testing.clock import ManualClock
@@ -77,6 +78,7 @@ async def spendable(
         tokens=Tokens(KNOWN),
         node=cast("SolanaChain", node),
         rent=chain_rent,
+        signature_fee=assumed,
     )
     found = await reader.spendable(mint)
     assert slots[-1] == found.slot, "what is reserved is as of the slot of the balance"

@@ -52,3 +52,9 @@ def read_rent(result: Any) -> Rent:
     if not lamports or lamports % OVERHEAD_BYTES:
         raise ValueError("not the rent of a whole number of lamports per byte")
     return Rent(lamports // OVERHEAD_BYTES)
+
+
+def read_fee(result: Any) -> int | None:
+    """Decodes `getFeeForMessage`."""
+    value = result["value"]
+    return None if value is None else read_u64(value)
