@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
+from dexexec.domain.simulation_mode import SimulationMode
+
 
 class SolanaSettings(BaseModel):
     """How the chain is read, and how transactions are paid for, sent and followed."""
@@ -65,6 +67,14 @@ class SolanaSettings(BaseModel):
         ge=4,
         le=100,
         description="slots after which an account in memory that was neither reported nor read again is not used",
+    )
+    simulate: SimulationMode = Field(
+        SimulationMode.LOCAL,
+        description="where transactions are simulated before they are signed: `local` in this process where its"
+        " programs and accounts are known, else by a node; `node`; `both`, which must agree",
+    )
+    simulation_checks: float = Field(
+        0.05, ge=0, le=1, description="share of the local simulations that are compared with a node's in the background"
     )
     program_dumps: Path | None = Field(
         None, description="folder with dumps of the venues' programs, for `bench` and tests; the service needs none"

@@ -97,9 +97,9 @@ class TokenBalance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """A node's simulation of a transaction. `units` are compute units used; `error` is the runtime's reason if it would
-    fail, with `failure` if an instruction caused it. `after` has the requested accounts by address as they would be
-    afterwards; a closed account is None."""
+    """A simulation of a transaction, by a node or `local`, in this process. `units` are compute units used; `error` is
+    the runtime's reason if it would fail, with `failure` if an instruction caused it. `after` has the requested
+    accounts by address as they would be afterwards; a closed account is None."""
 
     slot: int
     units: int
@@ -107,3 +107,4 @@ class Simulation:
     failure: ProgramFailure | None = None
     logs: tuple[str, ...] = ()
     after: Mapping[str, Account | None] = field(default_factory=dict)
+    local: bool = False

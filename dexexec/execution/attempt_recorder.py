@@ -228,5 +228,6 @@ def _recorded(job: Job, choice: ChosenQuote, attempt: Attempt, sealed: Sealed) -
 def _attempt_of(job: Job, choice: ChosenQuote, sealed: Sealed) -> Attempt:
     fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
     closing = {"closeAccount": sealed.closing.detail()} if sealed.closing else {}
-    quoted = {**choice.quoted, **fee, **closing}
+    prepared = {"preparedFrom": sealed.prepared.detail()} if sealed.prepared else {}
+    quoted = {**choice.quoted, **fee, **closing, **prepared}
     return Attempt(n=job.attempts + 1, venue=choice.quote.venue, signed=sealed.signed, quoted=quoted)

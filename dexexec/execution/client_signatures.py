@@ -55,6 +55,7 @@ class ClientSignatures:
         checked = needed.checked
         network = self._venues[choice.quote.venue].capabilities.network
         fee = {"priorityFee": checked.priority_fee.detail()} if checked.priority_fee else {}
+        prepared = {"preparedFrom": checked.prepared.detail()} if checked.prepared else {}
         handout = Handout(
             n=job.attempts + 1,
             venue=choice.quote.venue,
@@ -64,7 +65,7 @@ class ClientSignatures:
             last_valid_height=checked.blockhash.last_valid_height,
             network=network,
             genesis=self._settlement.networks[network],
-            quoted={**choice.quoted, **fee},
+            quoted={**choice.quoted, **fee, **prepared},
             most_in=choice.quote.max_in,
             impact_ppm=choice.quote.price_impact_ppm,
             spending=checked.spending,

@@ -113,6 +113,33 @@ class VenueEvents:
         """An order read a set of accounts."""
         self.metrics.accounts_read(from_memory=from_memory)
 
+    def program_read(self, program: str, sha256: str, size: int) -> None:
+        """The code of a program was read, to simulate transactions in this process."""
+        self.log.info("program read", program=program, sha256=sha256, bytes=size)
+
+    def program_upgraded(self, program: str) -> None:
+        """A program has new code or was closed. Nodes simulate what calls it until the new code was compared."""
+        self.log.warning("program upgraded", program=program)
+
+    def program_unusable(self, program: str, why: str) -> None:
+        """The code of a program cannot be read or is not believed: nodes simulate what calls it."""
+        self.log.warning("program not simulated here", program=program, why=why)
+
+    def simulated(self, where: str, why: str) -> None:
+        """A transaction was simulated in this process or by a node."""
+        self.metrics.simulated(where, why)
+
+    def simulation_checked(self, outcome: str) -> None:
+        """A simulation in this process was compared with a node's."""
+        self.metrics.simulation_checked(outcome)
+
+    def simulation_differs(self, programs: str, difference: str) -> None:
+        """A simulation in this process differs from a node's. Nodes simulate what calls these programs from now on."""
+        self.log.error(
+            "simulations differ", programs=programs, difference=difference,
+            hint="nodes simulate these programs until their code changes or the service restarts; report what differed",
+        )  # fmt: skip
+
     def breaker_state_changed(self, venue: str, state: str) -> None:
         """The circuit breaker of a venue opened, is half open, or closed."""
         self.log.warning("venue breaker", venue=venue, state=state)

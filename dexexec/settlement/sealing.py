@@ -13,6 +13,7 @@ from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.closing import Closing
 from dexexec.domain.funds import PriorityFee, Spending
 from dexexec.domain.handout import Handout
+from dexexec.domain.prepared_from import PreparedFrom
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.swap import Blockhash, SignedSwap
 from dexexec.errors import DexexecError
@@ -35,19 +36,21 @@ class Checked:
     priority_fee: PriorityFee | None = None
     spending: Spending | None = None
     closing: Closing | None = None
+    prepared: PreparedFrom | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """A signed swap that is ready to be recorded. On Solana it has a priority fee, and the amounts of the wallet that
     the record has to reserve for it; `closing` if the order asks to close the account that it empties.
-    `building_seconds` is what the venue took before."""
+    `building_seconds` is what the venue took before, and `prepared` shows how old the chain's values were."""
 
     signed: SignedSwap
     priority_fee: PriorityFee | None = None
     spending: Spending | None = None
     closing: Closing | None = None
     building_seconds: float = 0.0
+    prepared: PreparedFrom | None = None
 
 
 class ClientSignatureNeeded(DexexecError):  # noqa: N818 - no failure: the next step is the client's

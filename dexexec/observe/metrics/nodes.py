@@ -23,6 +23,17 @@ class NodeMetrics:
             "Requests that were not sent, since the request budget had nothing left in time.",
             ["node"],
         )
+        self._simulations = make.counter(
+            "dexexec_simulations_total",
+            "Simulations by where they were made (local, node) and why not locally: cold, program, unproven, closed,"
+            " message, runtime; empty if by choice.",
+            ["where", "why"],
+        )
+        self._simulation_checks = make.counter(
+            "dexexec_simulation_checks_total",
+            "Local simulations that were compared with a node's: agree, differ, not-comparable (the accounts changed).",
+            ["outcome"],
+        )
         self._up = make.gauge(
             "dexexec_rpc_node_up",
             "Whether a node's last answer was usable. The worst of all processes.",
@@ -57,6 +68,14 @@ class NodeMetrics:
     def warm_state_interrupted(self) -> None:
         """Accounts in memory are not used for a while."""
         self._interruptions[()].inc()
+
+    def simulated(self, where: str, why: str) -> None:
+        """A transaction was simulated."""
+        self._simulations[where, why].inc()
+
+    def simulation_checked(self, outcome: str) -> None:
+        """A local simulation was compared with a node's."""
+        self._simulation_checks[outcome].inc()
 
     def node_answered(self, node: str, method: str, outcome: str, seconds: float) -> None:
         """A request to a node ended."""

@@ -5,7 +5,6 @@ many units it needs. `sealer` signs it; a dry run ends here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +13,7 @@ from dexexec.domain.attempt_id import UNNAMED, AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.closing import Closing
 from dexexec.domain.funds import PriorityFee, Spending
+from dexexec.domain.prepared_from import PreparedFrom
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.rent import ReadRent, Rent
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
@@ -21,7 +21,7 @@ from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
 from dexexec.settlement.solana.closing import close_instruction, closing_of
 from dexexec.settlement.solana.compiler import MessageCompiler, compute_budget
-from dexexec.settlement.solana.draft import Draft, by_address
+from dexexec.settlement.solana.draft import Draft, by_address, same_wallet
 from dexexec.settlement.solana.fresh_accounts import fresher_accounts
 from dexexec.settlement.solana.funds import WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import own_accounts
@@ -47,6 +47,7 @@ from dexexec.settlement.solana.transaction import (
     compile_message,
     parse_message,
 )
+from dexexec.settlement.solana.warm.simulation_choice import SimulationsDifferError
 from dexexec.settlement.solana.wrapped_sol import amount_from_wrapped, keep_open, lamports_wrapped, open_only_if_absent
 from dexexec.venue import (
     AccountFrozen,
@@ -76,13 +77,15 @@ def no_co_signer(_: AttemptId) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSwap:
     """A transaction that the guard allows to sign: its message as bytes and as values, its priority fee, what it may
-    take from the wallet, what the simulation moved, and what it does with the account that the order asks to close."""
+    take from the wallet, what the simulation moved, what it was prepared from, and what it does with the account that
+    the order asks to close."""
 
     message: bytes
     parsed: Message
     priority_fee: PriorityFee
     spending: Spending
     fill: Fill
+    prepared: PreparedFrom
     closing: Closing | None = None
 
 
@@ -181,8 +184,12 @@ class SwapChecker:
         if self._chain is not self._node:
             # A refusal may end an order, and what is in memory may be wrong. So whatever stops the swap is checked once
             # more from the start, with nothing but the node's answers, and only that result counts.
-            with suppress(VenueError):
+            try:
                 return await check(chain=self._chain)
+            except SimulationsDifferError:
+                raise
+            except VenueError:
+                pass
         return await check(chain=self._node)
 
     async def _check(
@@ -246,6 +253,7 @@ class SwapChecker:
                 final, simulation.after, simulated_fee, self._funds(before, rent), draft.accounts.slot
             ),
             fill=simulated_fill(final, simulation, simulated_fee),
+            prepared=PreparedFrom.values(simulation, draft.accounts.slot, unsigned.blockhash),
             closing=draft.closing,
         )
 
@@ -345,22 +353,15 @@ class SwapChecker:
                 return replace(draft, accounts=accounts), simulation
             # Other orders of this wallet may land between two answers. The difference between the accounts before and
             # after would then not be this swap's, so both must start from the same state of the wallet.
-            # From the node: memory may not have reached the slot of its simulation yet.
-            again = await self._node.accounts(writable)
-            unchanged = self._same_wallet(draft.parsed, accounts, again)
+            # From where it was simulated: memory may not have reached the slot of a node's simulation yet.
+            again = await (chain if simulation.local else self._node).accounts(writable)
+            unchanged = same_wallet(draft.parsed, accounts, again)
             if unchanged and accounts.slot <= simulation.slot <= again.slot:
                 return replace(draft, accounts=replace(accounts, slot=simulation.slot)), simulation
             accounts = again
         raise Timeout(
             "the wallet's accounts changed during each simulation, or the node's answers are old", shared=True
         )
-
-    def _same_wallet(self, message: Message, earlier: Accounts, later: Accounts) -> bool:
-        """Whether our accounts are equal in both."""
-        # Only our accounts: pools change with every block, and that is not this wallet's concern.
-        before = own_accounts(by_address(message.writable, earlier), self.payer)
-        after = own_accounts(by_address(message.writable, later), self.payer)
-        return before == after
 
     async def _unless_stale(self, refusal: VenueError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
         """Returns `refusal`, or `Unreachable` if it was based on old accounts: then the node is at fault, not the
@@ -378,7 +379,7 @@ class SwapChecker:
             again = await self._node.accounts(addresses)
         else:
             again = await fresher_accounts(self._node, self._clock, addresses, seen.slot)
-        if not self._same_wallet(proposal.message, seen, again):
+        if not same_wallet(proposal.message, seen, again):
             return Unreachable("the node showed the wallet's accounts as they were before", shared=True)
         return refusal
 

@@ -57,6 +57,7 @@ class CheckedSealer(Sealer):
             priority_fee=checked.priority_fee,
             spending=checked.spending,
             closing=checked.closing,
+            prepared=checked.prepared,
         )
 
     async def simulate(
@@ -97,7 +98,7 @@ class SolanaSealer(CheckedSealer):
             payload=transaction,
             last_valid_height=checked.blockhash.last_valid_height,
         )
-        return Sealed(signed, checked.priority_fee, checked.spending, checked.closing)
+        return Sealed(signed, checked.priority_fee, checked.spending, checked.closing, prepared=checked.prepared)
 
     def trouble(self) -> SignerError | None:
         """The outage because of which the signer is not tried now, or None."""

@@ -18,6 +18,8 @@ from dexexec.venue import AccountChanged
 from tests.integration.settlement.test_wrapped_sol import DOLLAR, FEE, SOL, Owner, owner
 from tests.support.swap_transactions import CLUSTER_RENT, RENT
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 HELD = 5_000 * DOLLAR
 
 

@@ -17,6 +17,8 @@ from tests.support.localnet.sealing_setup import SealingSetup, close_account, se
 from tests.support.localnet.spl_tokens import ata, make_mint, mint_tokens
 from tests.support.swap_transactions import CLUSTER_RENT, MAX_IN, call
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 PROGRAMS = pytest.mark.parametrize("program", [TOKEN_PROGRAM_ID, TOKEN_2022_PROGRAM_ID], ids=["spl", "2022"])
 IMMUTABLE_OWNER_SIZE = 170
 """Bytes of an associated account of Token-2022: its owner can never change, which is an extension."""

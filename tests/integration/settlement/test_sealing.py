@@ -50,6 +50,8 @@ from tests.support.message_versions import version  # noqa: F401 - runs each tes
 from tests.support.sealers import solana_sealer
 from tests.support.swap_transactions import MAX_IN, VERSION, call, message_of, open_account, pay, transfer
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 async def test_an_honest_swap_is_sealed_and_lands_when_it_is_sent(tmp_path: Path) -> None:
     async with sealing_setup(tmp_path) as at:

@@ -19,6 +19,8 @@ from tests.support.localnet.spl_tokens import mint_tokens
 from tests.support.message_versions import version  # noqa: F401 - runs each test once per version
 from tests.support.swap_transactions import MAX_IN, MIN_OUT, call, open_account, pay
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 # Greedy ones
 
 

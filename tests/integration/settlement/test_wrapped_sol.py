@@ -25,6 +25,8 @@ from tests.support.localnet.mock_venue_setup import MockVenueSetup, mock_venue_s
 from tests.support.sealers import solana_sealer
 from tests.support.swap_transactions import call, open_account
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 SOL, DOLLAR, FEE = 10**9, 10**6, 2 * 5_000
 SELL_1, SELL_12 = (
     SwapRequest(mint_in=WSOL, mint_out=USDC, amount=amount * SOL, mode=Mode.EXACT_IN, slippage_bps=50)

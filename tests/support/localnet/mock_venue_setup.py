@@ -25,12 +25,17 @@ from dexexec.venues.registry import VenueClass
 from dexexec_adapters.mock.venue import MockOptions
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.local_simulation import SimulatingChain, simulating
 from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import SLOT_MS, SlotClock
 from tests.support.sealers import solana_sealer
 
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 5)
 TOKENS = Tokens((*KNOWN, PEPE))
+
+
+class SimulatingLocalnet(SimulatingChain, Localnet):
+    """A localnet's chain that simulates where the test says."""
 
 
 @dataclass
@@ -74,7 +79,8 @@ async def mock_venue_setup(folder: Path) -> AsyncIterator[MockVenueSetup]:
     """A fresh localnet, and a fresh wallet that holds nothing."""
     async with (
         run_localnet(folder) as net,
-        open_chain(Localnet([net.url], SystemClock(), RecordingListener())) as chain,
+        open_chain(SimulatingLocalnet([net.url], SystemClock(), RecordingListener())) as chain,
+        simulating(net, chain),
     ):
         clock = SlotClock(net)
         sealer = solana_sealer(chain, Wallet(secrets.token_bytes(32)), GuardRules(max_priority_fee=0), clock)

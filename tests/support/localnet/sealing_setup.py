@@ -31,6 +31,7 @@ from dexexec.venue import (
 )
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.local_simulation import SimulatingChain, simulating
 from tests.support.localnet.rpc_chains import RecordingListener
 from tests.support.localnet.spl_tokens import make_mint, mint_tokens
 from tests.support.sealers import solana_sealer
@@ -90,7 +91,7 @@ class NoWaitClock(SystemClock):
         await asyncio.sleep(0)
 
 
-class InjectingChain(RpcChain):
+class InjectingChain(SimulatingChain):
     """The chain, where the venue's program does `inside` instead of being called: what a program that is given our
     accounts and our signature can really do to them. While a transaction is simulated, `meanwhile` happens."""
 
@@ -214,15 +215,16 @@ async def sealing_setup(folder: Path) -> AsyncIterator[SealingSetup]:
         listener = RecordingListener()
         chain = InjectingChain([net.url], SystemClock(), listener)
         try:
-            yield SealingSetup(
-                net=net,
-                chain=chain,
-                venue=ScriptedVenue(chain, vault),
-                key=key,
-                mint_in=str(mint_in),
-                mint_out=str(mint_out),
-                other=str(other),
-            )
+            async with simulating(net, chain):
+                yield SealingSetup(
+                    net=net,
+                    chain=chain,
+                    venue=ScriptedVenue(chain, vault),
+                    key=key,
+                    mint_in=str(mint_in),
+                    mint_out=str(mint_out),
+                    other=str(other),
+                )
         finally:
             await chain.aclose()
         assert listener.lines == [], "the node worked all the time"

@@ -159,6 +159,21 @@ class RpcChain:
         """As `SolanaChain`, from a node that does not lag. Concurrent reads share one request if they fit."""
         return await _as_venue_error(self._account_batcher.accounts(addresses))
 
+    @property
+    def node_count(self) -> int:
+        """How many nodes there are."""
+        return len(self._nodes.order)
+
+    async def accounts_everywhere(self, addresses: Sequence[str]) -> dict[str, Accounts]:
+        """The accounts as each node shows them, by its name, of all nodes that answer. For what no single node is
+        believed. Raises `VenueError`."""
+        answers = await _as_venue_error(self._nodes.everywhere(methods.accounts(addresses)))
+        return {node.name: found for node, found in answers}
+
+    async def account_heads(self, addresses: Sequence[str], size: int) -> Accounts:
+        """The accounts with the first `size` bytes of their data only. Raises `VenueError`."""
+        return await _as_venue_error(self._nodes.call(methods.accounts(addresses, size), fresh=True))
+
     async def rent(self) -> Rent:
         """The cluster's rent. Raises `VenueError`."""
         return await _as_venue_error(self._nodes.call(methods.RENT))

@@ -110,6 +110,16 @@ class AccountWatch:
         found = self._cache.snapshot(addresses, self._clock.monotonic(), self._limits())
         return None if isinstance(found, Cold) else found
 
+    def recall(self, addresses: Sequence[str]) -> Accounts | None:
+        """As `snapshot`, for an order: the accounts stay watched."""
+        self._watched.use(addresses, self._clock.monotonic())
+        return self.snapshot(addresses)
+
+    @property
+    def newest_slot(self) -> int:
+        """The newest slot that was notified; 0 before the first one."""
+        return self._cache.stream.newest
+
     def pin(self, addresses: Iterable[str]) -> None:
         """Watches accounts for as long as the process runs."""
         self._begin(self._watched.pin(addresses, self._clock.monotonic()))

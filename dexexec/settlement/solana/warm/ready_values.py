@@ -73,7 +73,7 @@ class ReadyValues:
         return self._rent or await self._read_rent()
 
     def blockhash_age(self) -> float | None:
-        """The age of the kept blockhash, in blocks at most; None if there is none."""
+        """The age of the kept blockhash, in blocks at most; None without one."""
         return None if self._kept is None else self._blocks_since(self._kept)
 
     async def run(self) -> None:
