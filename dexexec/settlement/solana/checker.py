@@ -187,6 +187,7 @@ class SwapChecker:
             try:
                 return await check(chain=self._chain)
             except SimulationsDifferError:
+                # The node alone would let it pass: the operator wants both to agree.
                 raise
             except VenueError:
                 pass

@@ -104,6 +104,7 @@ class PriorityFeeEstimator:
         while True:
             key = self._next_renewal()
             if key is not None and key not in self._requests:
+                # Shielded as well: an order may wait for the same answer when this loop ends.
                 await asyncio.shield(self._begin(key))
             await self._clock.sleep(RENEWAL_PAUSE)
 

@@ -29,7 +29,7 @@ def read(url: str) -> dict[str, object]:
 def refuses(process: Process, *words: str) -> None:
     """It ends by itself with one line that has these words in it."""
     assert process.wait(60) not in {0, None}
-    warnings = ('"check this setting"', '"node failed"')
+    warnings = ('"check this setting"', '"node failed"', '"cluster\'s finality"')
     lines = [line for line in process.err.splitlines() if not any(warning in line for warning in warnings)]
     assert len(lines) == 1, process.err
     assert lines[0].startswith("dexexec: ")

@@ -76,6 +76,7 @@ class LocalSimulations:
         transaction = read_transaction(payload)
         programs = self._known_programs(transaction)
         accounts, slot = self._accounts(transaction, watched, programs)
+        # Code before accounts before features: each of them is fetched in the background as soon as it is missed.
         simulator = self._current(accounts)
         for program in programs.values():
             if not simulator.has(program):
@@ -162,6 +163,7 @@ class LocalSimulations:
 
     async def _read_missing(self) -> None:
         while self._missing:
+            # Removed before the request: what is missed while it runs is read after it.
             page = sorted(self._missing)[:MAX_ACCOUNTS]
             self._missing.difference_update(page)
             try:

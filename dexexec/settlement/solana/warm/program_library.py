@@ -144,9 +144,11 @@ class ProgramLibrary:
             if entry.program is None:
                 continue
             if entry.program.is_marked_by([shown[source] for source in entry.program.sources]):
+                # The code may have been read again while this request was on its way.
                 entry.confirmed_at = max(entry.confirmed_at, asked_at)
             else:
                 self._observer.program_upgraded(entry.program.address)
+                # At once, and not when the new code is there: the old one must not be executed any more.
                 entry.program = None
                 entry.read_again_at = 0.0
 
@@ -187,6 +189,7 @@ class ProgramLibrary:
     def _agreed(self, shown: Mapping[str, Accounts]) -> tuple[Account | None, ...]:
         """The accounts that all answers show, apart from their lamports. Raises `ValueError`."""
         answers = list(shown.values())
+        # Lamports may differ between slots, and anybody can send some. They do not change what is executed.
         contents = [tuple((one.owner, one.data) if one else None for one in answer.found) for answer in answers]
         if any(content != contents[0] for content in contents):
             raise ValueError(f"the nodes show different code: {', '.join(sorted(shown))}")

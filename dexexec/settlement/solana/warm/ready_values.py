@@ -96,6 +96,7 @@ class ReadyValues:
         return max(by_time, float(self._newest_slot() - kept.blockhash.slot))
 
     async def _read_blockhash(self) -> Blockhash:
+        # The time before the request: a slow answer must not make the blockhash look younger.
         at = self._clock.monotonic()
         blockhash = await self._node.blockhash()
         # Readings may overlap: the one that began last counts, whenever it ends.

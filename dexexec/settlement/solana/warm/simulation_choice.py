@@ -84,6 +84,7 @@ class SimulationChoice:
             if closed_by is not None:
                 raise SimulationsDifferError(closed_by)
             return await self._by_both(run, transaction, watched)
+        # Before the question whether they agreed: of a closed set nothing is compared any more.
         if closed_by is not None:
             return await self._by_node(transaction, watched, Obstacle.CLOSED)
         if not self._checks.has_agreed(run.programs):

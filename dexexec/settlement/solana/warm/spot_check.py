@@ -68,6 +68,7 @@ class SpotChecks:
         self.counts[outcome] += 1
         self.observer.simulation_checked(outcome)
         if outcome is Outcome.AGREE:
+            # An agreement does not open what a difference has closed: a fault may show in one of many swaps only.
             self._agreed[programs] = None
             while len(self._agreed) > MOST_SETS:
                 del self._agreed[next(iter(self._agreed))]
@@ -85,6 +86,7 @@ async def compare(
 ) -> tuple[Outcome, str]:
     """Compares a local simulation with the one of a node that was requested after it. `again` simulates once more on
     what is in memory then."""
+    # Memory keeps the newest states only, so the past of a node that is behind cannot be simulated here.
     if node.slot < before.simulation.slot:
         return Outcome.NOT_COMPARABLE, "the node is behind"
     if node.slot == before.simulation.slot:
