@@ -5,20 +5,21 @@ many units it needs. `sealer` signs it; a dry run ends here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED, AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.closing import Closing
-from dexexec.domain.funds import PriorityFee, Spending
+from dexexec.domain.funds import PriorityFee
 from dexexec.domain.prepared_from import PreparedFrom
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.rent import ReadRent, Rent
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
+from dexexec.settlement.solana.checked_swap import CheckedSwap
 from dexexec.settlement.solana.closing import close_instruction, closing_of
 from dexexec.settlement.solana.compiler import MessageCompiler, compute_budget
 from dexexec.settlement.solana.draft import Draft, by_address, same_wallet
@@ -72,21 +73,6 @@ _VERSION_0 = MessageCompiler()
 def no_co_signer(_: AttemptId) -> str:
     """The co-signer of a wallet whose key this process has: none."""
     return ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedSwap:
-    """A transaction that the guard allows to sign: its message as bytes and as values, its priority fee, what it may
-    take from the wallet, what the simulation moved, what it was prepared from, and what it does with the account that
-    the order asks to close."""
-
-    message: bytes
-    parsed: Message
-    priority_fee: PriorityFee
-    spending: Spending
-    fill: Fill
-    prepared: PreparedFrom
-    closing: Closing | None = None
 
 
 class SwapChecker:
