@@ -1,6 +1,7 @@
 """The sysvar accounts that differ from block to block: clock and slot hashes, as of any block. Pure."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from solders.account import Account
 from solders.clock import Clock
@@ -15,6 +16,8 @@ CHANGING = frozenset({CLOCK, SLOT_HASHES})
 SLOTS_PER_EPOCH = 432_000
 MAX_SLOT_HASHES = 512
 INTEGER_BYTES = 8
+# Every block reads the 512 hashes before it: decoding them each time would be most of what a block costs.
+_decoded = lru_cache(maxsize=2 * MAX_SLOT_HASHES)(Hash.from_string)
 
 
 def clock_of(block: Block) -> Clock:
@@ -25,7 +28,7 @@ def clock_of(block: Block) -> Clock:
 
 def slot_hashes_of(earlier: Sequence[Block]) -> list[tuple[int, Hash]]:
     """The slot hashes that programs read in a block. `earlier` are the blocks before it, newest first."""
-    return [(block.slot, Hash.from_string(block.hash)) for block in earlier[:MAX_SLOT_HASHES]]
+    return [(block.slot, _decoded(block.hash)) for block in earlier[:MAX_SLOT_HASHES]]
 
 
 def as_of(address: Pubkey, now: Account, block: Block, earlier: Sequence[Block]) -> Account:
