@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from dexexec.localnet import lies
-from dexexec.localnet.blocks import MAX_LAG
+from dexexec.localnet.blocks import MAX_LAG, Commitment
 from dexexec.localnet.lies import HONEST, Lies
 from dexexec.localnet.rpc.errors import InvalidParamsError
 
@@ -77,6 +77,8 @@ class Faults:
     answers: list[AnswerFault] = field(default_factory=list)
     lag: int = 0
     forgets: ForgottenStatuses = ForgottenStatuses.NOTHING
+    refuses: frozenset[str] = frozenset()
+    """Commitments whose names the node does not have."""
     lies: Lies = HONEST
     notifications: NotificationFaults = field(default_factory=NotificationFaults)
 
@@ -103,7 +105,8 @@ class Faults:
         """The remaining faults as JSON, in the form that `read` accepts."""
         answers = [asdict(fault) | {"methods": sorted(fault.methods)} for fault in self.answers if fault.requests]
         notifications = asdict(self.notifications) | {"silent": sorted(self.notifications.silent)}
-        return asdict(self) | {"answers": answers, "lies": self.lies.body(), "notifications": notifications}
+        changed = {"answers": answers, "lies": self.lies.body(), "notifications": notifications}
+        return asdict(self) | changed | {"refuses": sorted(self.refuses)}
 
 
 def read(values: Mapping[str, Any]) -> Faults:
@@ -119,6 +122,9 @@ def read(values: Mapping[str, Any]) -> Faults:
         answers=[_answer(_object(fault, f"answers[{n}]"), f"answers[{n}].") for n, fault in enumerate(answers)],
         lag=_count(remaining, "lag", MAX_LAG),
         forgets=_choice(ForgottenStatuses, remaining.pop("forgets", ForgottenStatuses.NOTHING), "forgets"),
+        refuses=frozenset(
+            _choice(Commitment, name, "refuses") for name in _names(remaining, "refuses", "commitments", "")
+        ),
         lies=lies.read(_object(remaining.pop("lies", {}), "lies")),
         notifications=_notifications(_object(remaining.pop("notifications", {}), "notifications")),
     )

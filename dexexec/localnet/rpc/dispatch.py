@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Set
 from typing import Any
 
+from dexexec.localnet.blocks import Commitment
 from dexexec.localnet.rpc import (
     account_methods,
     block_methods,
@@ -24,6 +25,7 @@ from dexexec.localnet.rpc.errors import (
 )
 from dexexec.localnet.rpc.request import Call, Method, Node
 
+COMMITMENT_KEYS = ("commitment", "preflightCommitment")
 METHODS: dict[str, Method] = {
     **node_methods.METHODS,
     **block_methods.METHODS,
@@ -92,6 +94,7 @@ def read_call(document: Any, known: Set[str]) -> tuple[str, list[Any]]:
 def _answer_one(document: Any, node: Node, methods: Mapping[str, Method]) -> dict[str, Any] | None:
     try:
         name, params = read_call(document, methods.keys())
+        _check_commitments(params, node)
         result = node.faults.lies.falsify(name, methods[name](Call(node, params)))
         body = {"jsonrpc": "2.0", "result": result, "id": _id(document)}
     except RpcError as error:
@@ -101,6 +104,15 @@ def _answer_one(document: Any, node: Node, methods: Mapping[str, Method]) -> dic
         body = error_body(_id(document), RpcError(INTERNAL_ERROR, f"Internal error: the journal failed ({error})"))
     # A call without an id is a notification.
     return None if isinstance(document, dict) and "id" not in document and "method" in document else body
+
+
+def _check_commitments(params: list[Any], node: Node) -> None:
+    """Raises `RpcError` for a commitment whose name the node does not have."""
+    for options in params:
+        named = {options.get(key) for key in COMMITMENT_KEYS} if isinstance(options, dict) else set()
+        for name in sorted(node.faults.refuses & named):
+            left = " or ".join(f"`{level}`" for level in Commitment if level not in node.faults.refuses)
+            raise InvalidParamsError(f"unknown variant `{name}`, expected {left}")
 
 
 def _id(document: Any) -> Any:

@@ -84,6 +84,23 @@ async def test_a_node_can_answer_wrongly_so_many_times(tmp_path: Path, answer: s
         assert json.loads((await post(net.url, CALL)).body)["result"] == 0
 
 
+async def test_a_node_can_have_no_name_for_a_commitment(tmp_path: Path) -> None:
+    async with run_localnet(tmp_path) as net:
+        await net.set_faults(refuses=["confirmed"])
+        wallet = await net.funded()
+        transaction = encoded(await net.signed([pay(wallet, Pubkey.new_unique(), SOL)], wallet))
+        for method, params in (
+            ("getSlot", [{"commitment": "confirmed"}]),
+            ("sendTransaction", [transaction, {"encoding": "base64", "preflightCommitment": "confirmed"}]),
+        ):
+            with pytest.raises(
+                RpcRefusedError, match="unknown variant `confirmed`, expected `processed` or `final"
+            ) as it:
+                await net.rpc(method, *params)
+            assert it.value.code == -32602
+        assert await net.rpc("getSlot", {"commitment": "finalized"}) == 0
+
+
 async def test_a_node_can_report_that_it_is_unhealthy(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         await net.set_faults(answers=[{"answer": "-32005", "methods": ["getSlot"]}])

@@ -49,6 +49,7 @@ def test_what_is_left_of_faults_can_be_set_again() -> None:
     silent = {"silent": ["a", "b"], "delay": 3}
     lasting = {
         "notifications": silent,
+        "refuses": ["confirmed"],
         "lag": 5,
         "forgets": "recent",
         "lies": {"lastValidHeight": -7, "finalized": True},
@@ -93,6 +94,7 @@ def test_a_lying_node_returns_other_numbers_and_an_honest_node_its_own() -> None
         ({"lies": {"hight": 1}}, "lies.hight: is not a lie"),
         ({"lies": {"height": True}}, "lies.height: must be an integer from -1000000000"),
         ({"lies": {"finalized": 1}}, "lies.finalized: must be true or false"),
+        ({"refuses": ["final"]}, "refuses: must be one of processed, confirmed, finalized"),
         ({"notifications": {"silent": "all"}}, "notifications.silent: must be a list of addresses"),
         ({"notifications": {"frozen": 1}}, "notifications.frozen: must be true or false"),
         ({"notifications": {"late": 1}}, "notifications.late: is not a fault"),
