@@ -356,6 +356,17 @@ class Venue(ABC, Generic[OptionsT]):
         """
         return None
 
+    async def warm(self, pair: tuple[str, str]) -> None:
+        """Find and read in advance what a quote of two mints needs, so that the first order need not wait for it.
+        Called in the background at the start, and again now and then. Raises one of `VENUE_ERRORS`, which only means
+        that orders wait."""
+        return
+
+    def pool_accounts(self) -> Mapping[str, Sequence[str]]:
+        """The pools that quotes use at present, by address, with all accounts that their prices depend on. They are
+        kept in memory, and reports show whether they are."""
+        return {}
+
     def explain(self, failure: ProgramFailure) -> VenueError | None:
         """The meaning of a failed instruction of one of this venue's programs; None for other programs."""
         return None

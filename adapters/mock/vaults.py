@@ -102,6 +102,10 @@ class Vaults:
             cached = self._pools[pair] = Pool(pair, authority, *vaults)
         return cached
 
+    def accounts(self) -> dict[str, tuple[str, str]]:
+        """The vaults of all pools that were used, by the pool's address."""
+        return {pool.address: (pool.base_vault, pool.quote_vault) for pool in self._pools.values()}
+
     async def balances(self, pool: Pool, first: tuple[int, int]) -> Balances:
         """The balances of the vaults. Missing vaults are funded with `first` (base, quote). Raises `VenueError`."""
         answer = await self._chain.accounts((pool.base_vault, pool.quote_vault))

@@ -9,7 +9,7 @@ import asyncio
 import random
 import secrets
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -229,6 +229,16 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
     def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None] | None:
         """The pool of each launch of the pair. None for a pair that always has its pool."""
         return self._launched.follow(pair)
+
+    async def warm(self, pair: tuple[str, str]) -> None:
+        """On a localnet: read the vaults of the pair, which are funded if they do not exist."""
+        known = self.market.pair(pair)
+        if self._vaults is not None and self._launched.launch(known, self.context.clock.unix_ms()) is None:
+            await self._vaults.balances(self._vaults.pool(known), self._first_reserves(known))
+
+    def pool_accounts(self) -> Mapping[str, Sequence[str]]:
+        """On a localnet: the vaults of each pool."""
+        return self._vaults.accounts() if self._vaults else {}
 
     async def cosign(self, message: bytes) -> Mapping[str, bytes]:
         """The signature of the vaults' authority for a swap that was built here. Raises `BadAnswer` or

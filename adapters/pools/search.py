@@ -5,6 +5,7 @@ everything that a price depends on is read for every quote.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -49,7 +50,7 @@ class Mints(NamedTuple):
 
 class PoolCache(Generic[KeyT, PoolT]):
     """Search results by key, at most `max_age` seconds old by the monotonic clock `now` (seconds). `is_new` are keys
-    whose pools may change at any time.
+    whose pools may change at any time, unless they are `followed`: then a change starts a new search.
 
     `find` searches. Its errors are raised to everyone who waits for the search, and are not cached.
     """
@@ -60,8 +61,10 @@ class PoolCache(Generic[KeyT, PoolT]):
         now: Callable[[], float],
         max_age: float,
         is_new: Callable[[KeyT], bool] = lambda _: False,
+        followed: Callable[[KeyT], bool] = lambda _: False,
     ) -> None:
         self._is_new = is_new
+        self._followed = followed
         self._find = find
         self._now = now
         self._max_age = max_age
@@ -81,6 +84,34 @@ class PoolCache(Generic[KeyT, PoolT]):
         if search is not None and search.done():
             del self._searches[key]
 
+    def known(self) -> list[PoolT]:
+        """All pools that searches have found and that are still cached."""
+        return [
+            pool
+            for _, search in self._searches.values()
+            if search.done() and not _failed(search)
+            for pool in search.result()
+        ]
+
+    def age(self, key: KeyT) -> float:
+        """Seconds since the last search for `key` began; infinite without one."""
+        return self._now() - self._searches[key][0] if key in self._searches else math.inf
+
+    async def refresh(self, key: KeyT) -> bool:
+        """Search again while the cached pools are still used, and return whether that worked. If not, they stay, up to
+        their age."""
+        since = self._now()
+        search = asyncio.create_task(self._search(key))
+        try:
+            await asyncio.wait([search])
+        finally:
+            search.cancel()
+        if _failed(search):
+            return False
+        self._searches.pop(key, None)
+        self._searches[key] = since, search
+        return True
+
     async def aclose(self) -> None:
         """Cancel running searches."""
         running = [search for _, search in self._searches.values() if not search.done()]
@@ -90,7 +121,8 @@ class PoolCache(Generic[KeyT, PoolT]):
         await asyncio.gather(*running, return_exceptions=True)
 
     def _is_old(self, key: KeyT, since: float, pools: tuple[PoolT, ...]) -> bool:
-        max_age = self._max_age if pools and not self._is_new(key) else min(self._max_age, NEW_MAX_AGE)
+        may_change = (not pools or self._is_new(key)) and not self._followed(key)
+        max_age = min(self._max_age, NEW_MAX_AGE) if may_change else self._max_age
         return self._now() - since >= max_age
 
     def _begin(self, key: KeyT) -> asyncio.Task[tuple[PoolT, ...]]:

@@ -34,6 +34,7 @@ from dexexec.venue import (
 )
 from dexexec_adapters.curves.integers import U64_MAX
 from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
+from dexexec_adapters.pools.keeper import PoolKeeper
 from dexexec_adapters.pools.launch_reader import LaunchReader
 from dexexec_adapters.pools.launches import PairSearch, follow_pools
 from dexexec_adapters.pools.options import PoolOptions
@@ -56,9 +57,6 @@ NETWORK_FEE = 5_000
 """Lamports: the base fee of one signature."""
 MAX_POOLS = 16
 """How many pools are priced for one quote, the deepest ones. Their accounts must fit into one answer of a node."""
-
-MAX_LAUNCHED_PAIRS = 1_024
-"""Pairs whose reported pools are remembered."""
 
 KeysT = TypeVar("KeysT", bound=PoolKeys)
 CurveT = TypeVar("CurveT")
@@ -111,10 +109,10 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         self.program_id = deployment.program
         self.configs = deployment.configs
         max_age = self.options.pool_max_age_ms / 1000
+        self._keeper = PoolKeeper(context, self.program_id, filters=self.filters, is_new=self._is_new, max_age=max_age)
         self._pools: PoolCache[Mints, KeysT] = PoolCache(
-            self._find, context.clock.monotonic, max_age, is_new=self._is_new
+            self._find, context.clock.monotonic, max_age, is_new=self._is_new, followed=self._keeper.follows
         )
-        self._launched: dict[Mints, dict[str, None]] = {}
 
     # ---- specific to each program ----
 
@@ -211,6 +209,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         node's errors.
         """
         pair = mints_of(request)
+        self._keeper.use(pair)
         left = deadline - self.context.clock.monotonic()
         try:
             if left <= 0:
@@ -254,8 +253,21 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             async for pool in pools:
                 if pool.address not in seen:
                     seen.add(pool.address)
-                    self._remember(mints, pool.address)
+                    self._keeper.remember(mints, pool.address)
+                    self._pools.forget(mints)
                 yield pool
+
+    async def warm(self, pair: tuple[str, str]) -> None:
+        """Find the pools of the pair and keep them known, and read their accounts."""
+        self._keeper.start(self._pools)
+        mints = sorted_mints(pair)
+        self._keeper.use(mints)
+        if pools := await self._pools.get(mints):
+            await self._read(pools)
+
+    def pool_accounts(self) -> Mapping[str, Sequence[str]]:
+        """The known pools, with the accounts that their prices depend on."""
+        return {pool.address: (*self.shared_accounts(), *self.accounts_of(pool)) for pool in self._pools.known()}
 
     def explain(self, failure: ProgramFailure) -> VenueError | None:
         """The meaning of the error number, if the failed instruction is the program's."""
@@ -266,6 +278,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
 
     async def aclose(self) -> None:
         """Cancel searches for pools."""
+        await self._keeper.aclose()
         await self._pools.aclose()
 
     # ---- internal ----
@@ -274,17 +287,6 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """Whether a token of the pair is not configured: then an order waits for its launch."""
         return any(self.context.tokens.get(base58.encode(mint)) is None for mint in pair)
 
-    def _remember(self, pair: Mints, address: str) -> None:
-        """Quote a reported pool from now on, also where a node cannot search for it."""
-        pools = self._launched.setdefault(pair, {})
-        pools[address] = None
-        # A dict keeps the order of insertion, so the oldest go first.
-        while len(pools) > MAX_POOLS:
-            del pools[next(iter(pools))]
-        while len(self._launched) > MAX_LAUNCHED_PAIRS:
-            del self._launched[next(iter(self._launched))]
-        self._pools.forget(pair)
-
     async def _find(self, pair: Mints) -> Sequence[KeysT]:
         """The pair's deepest pools. Unreadable pools are skipped; if there are no others, their errors are raised."""
         candidates: Mapping[str, Account | None]
@@ -292,8 +294,9 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             existing = await read_existing(self.chain, self.options.pools)
             candidates = {address: existing.get(address) for address in self.options.pools}
         else:
-            likely = [*self.derived_pools(pair), *self._launched.get(pair, ())]
+            likely = [*self.derived_pools(pair), *self._keeper.reported(pair)]
             candidates = {**await discover(self.chain, self.program_id, self.filters(pair), likely)}
+        self._keeper.searched(pair, candidates)
         states: list[StateT] = []
         refusals: list[VenueError] = []
         for address, account in candidates.items():

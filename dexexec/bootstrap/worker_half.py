@@ -14,6 +14,7 @@ from dexexec.bootstrap.resting import make_leader, open_reference
 from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shared import Shared, at_start
 from dexexec.bootstrap.venues import close_venues, prepare_venues
+from dexexec.bootstrap.warm_up import WarmUp
 from dexexec.config.environment import environment
 from dexexec.domain.worker_trouble import TroubleKind, WorkerTrouble
 from dexexec.execution.archiver import Archiver
@@ -109,6 +110,9 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         reference = await stack.enter_async_context(open_reference(shared, networks.chains))
         half = _assemble(shared, venues, networks, permission, reference)
         half.background.append(ledger.run)
+        if networks.watches:
+            warm_up = WarmUp(venues, networks, pair=settings.default_pair(), clock=shared.clock, observer=observer)
+            half.background.append(warm_up.run)
         stack.push_async_callback(leave, shared.name, shared.queue)
         if started:
             half.background.append(started.watch)

@@ -102,6 +102,10 @@ class VenueEvents:
         """Orders read accounts from memory again."""
         self.log.info("accounts in memory used again", node=node)
 
+    def venue_not_warmed(self, venue: str, why: str) -> None:
+        """The pools of the configured pair could not be read in advance: the first orders wait for that."""
+        self.log.info("venue not warm", venue=venue, why=why)
+
     def account_subscription_refused(self, node: str, why: str) -> None:
         """A node does not subscribe as many accounts as orders need. The others are read from nodes for each order."""
         self.log.warning(
