@@ -25,9 +25,7 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
 
 class VenueError(Exception):
-    """Base of the closed set of errors that an adapter may raise from `quote` and `build`.
-
-    `code` is machine-readable and stable. `retryable`: the same request may succeed later. An exception of any other
+    """Base of the closed set of errors that an adapter may raise from `quote` and `build`. `code` is machine-readable and stable. `retryable`: the same request may succeed later. An exception of any other
     type counts as a bug of the adapter, and is never shown to a client.
 
     The nodes of a network serve all its venues. An error of the chain because a node failed, was too slow, too busy or
@@ -296,10 +294,8 @@ def options_from(options: type[BaseModel], prefix: str, environ: Mapping[str, st
 @dataclass(frozen=True, slots=True)
 class VenueContext(Generic[OptionsT]):
     """What an adapter gets from the engine: time, tokens, the chain of its network, its own options. No secrets.
-
     `cluster` names the Solana cluster of the chain's nodes: `devnet`, `mainnet-beta`, `testnet` or `localnet`; empty
-    for a chain with another genesis hash.
-    """
+    for a chain with another genesis hash."""
 
     clock: Clock
     tokens: Tokens
@@ -332,9 +328,7 @@ class Venue(ABC, Generic[OptionsT]):
     @abstractmethod
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
         """Price `request`, in integers of base units, before `deadline` (on the context's monotonic clock, seconds).
-
-        Raises one of `VENUE_ERRORS`.
-        """
+        Raises one of `VENUE_ERRORS`."""
 
     @abstractmethod
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
@@ -349,17 +343,14 @@ class Venue(ABC, Generic[OptionsT]):
 
     def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None] | None:
         """The venue's pools of two mints, in any order: first those that exist, and each new one as soon as it can be
-        read; again when a reserve or a token's rule has changed. Endless. None: the venue reports no pools.
-
-        Everything is read from the chain: what a node reports is only a reason to read it. The generator may raise
-        one of `VENUE_ERRORS`, which ends it; the engine starts another one after a pause.
-        """
+        read; again when a reserve or a token's rule has changed. Endless. None: the venue reports no pools. Everything
+        is read from the chain: what a node reports is only a reason to read it. The generator may raise one of
+        `VENUE_ERRORS`, which ends it; the engine starts another one after a pause."""
         return None
 
     async def warm(self, pair: tuple[str, str]) -> None:
-        """Find and read in advance what a quote of two mints needs, so that the first order need not wait for it.
-        Called in the background at the start, and again now and then. Raises one of `VENUE_ERRORS`, which only means
-        that orders wait."""
+        """Read in advance what a quote of two mints needs. Called in the background, at the start and every minute.
+        Raises one of `VENUE_ERRORS`, which only means that orders wait."""
         return
 
     def pool_accounts(self) -> Mapping[str, Sequence[str]]:

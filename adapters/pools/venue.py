@@ -203,11 +203,8 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         check_named(f"{prefix}POOLS", pools, accounts, self.read_pool)
 
     async def quote(self, request: SwapRequest, deadline: float) -> Quote:
-        """A quote of the best of the pair's pools, all read in one slot.
-
-        Raises `NoRoute`, `Unsupported` or `BadAnswer` with the pools' reasons if no pool can do the swap, and the
-        node's errors.
-        """
+        """A quote of the best of the pair's pools, all read in one slot. Raises `NoRoute`, `Unsupported` or `BadAnswer`
+        with the pools' reasons if no pool can do the swap, and the node's errors."""
         pair = mints_of(request)
         self._keeper.use(pair)
         left = deadline - self.context.clock.monotonic()
