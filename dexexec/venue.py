@@ -25,8 +25,9 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
 
 class VenueError(Exception):
-    """Base of the closed set of errors that an adapter may raise from `quote` and `build`. `code` is machine-readable and stable. `retryable`: the same request may succeed later. An exception of any other
-    type counts as a bug of the adapter, and is never shown to a client.
+    """Base of the closed set of errors that an adapter may raise from `quote` and `build`. `code` is machine-readable
+    and stable. `retryable`: the same request may succeed later. An exception of any other type counts as a bug of the
+    adapter, and is never shown to a client.
 
     The nodes of a network serve all its venues. An error of the chain because a node failed, was too slow, too busy or
     not believed is marked `shared`: it does not count against the venue, and its breaker ignores it.
