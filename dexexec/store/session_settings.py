@@ -48,6 +48,9 @@ SETTINGS = {
     "enable_indexscan": "on",
     "enable_nestloop": "on",
     "plan_cache_mode": "auto",
+    # Without sequential scans, a table that has no index for a statement looks so expensive that Postgres would compile
+    # every execution, which takes seconds where the execution takes a millisecond.
+    "jit": "off",
 }
 SEARCH_PATH = "search_path"
 """The schema of our tables (PG_SCHEMA), then temporary tables: one that a pooler left behind must not hide a table."""

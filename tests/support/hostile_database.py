@@ -32,6 +32,7 @@ HOSTILE = {
     "enable_seqscan": "on",
     "enable_indexscan": "off",
     "plan_cache_mode": "force_custom_plan",
+    "jit": "on",
     "synchronous_commit": "off",
 }
 """What an ordinary role may be given by its administrator."""
