@@ -48,6 +48,7 @@ from dexexec.config.settings import Settings
 from dexexec.domain.amendment import Amended
 from dexexec.domain.api_key import Scope
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
+from dexexec.domain.endpoint_figures import EndpointFigures
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter, OrderTotals
 from dexexec.domain.policy import Policy
@@ -97,6 +98,9 @@ class OrderHistory(Protocol):
 
     async def costs(self, query: CostQuery) -> CostReport:
         """What attempts cost in a time."""
+
+    async def endpoint_figures(self) -> list[EndpointFigures]:
+        """How well the newest attempts landed, for each endpoint."""
 
 
 class OrderCancelling(Protocol):

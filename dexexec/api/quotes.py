@@ -10,9 +10,10 @@ from uuid import UUID
 from dexexec.api.client_address import client_address
 from dexexec.api.handler import ApiHandler
 from dexexec.api.query import Parameter, Query
+from dexexec.domain.endpoint_figures import EndpointFigures
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import BPS
-from dexexec.errors import FieldProblem, InvalidOrderError, InvalidQueryError
+from dexexec.errors import FieldProblem, InvalidOrderError, InvalidQueryError, UnavailableError
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.quote_acceptance import impact_limit_ppm, within_impact
 from dexexec.intake import order_body
@@ -96,12 +97,20 @@ class VenuesHandler(ApiHandler):
     """`GET /api/venues`."""
 
     async def get(self) -> None:
-        """The state of every enabled venue in this process."""
+        """The state of every enabled venue in this process, and of the endpoints that all workers send to."""
         if names := sorted(self.request.query_arguments):
             raise InvalidQueryError([unknown_name(names[0], (), "is not a parameter of this list")])
         async with self.reading(self.api.quoting):
             reports = await self.api.venues.report()
-        self.answer({"venues": [venue_json(report, reports) for report in reports]})
+            endpoints = await self._endpoints()
+        self.answer({"venues": [venue_json(report, reports) for report in reports], "endpoints": endpoints})
+
+    async def _endpoints(self) -> list[dict[str, object]] | None:
+        # The venues are in the memory of this process, and are shown without Postgres too.
+        try:
+            return [endpoint_json(each) for each in await self.api.history.endpoint_figures()]
+        except UnavailableError:
+            return None
 
     head = get
 
@@ -189,6 +198,20 @@ def venue_json(report: VenueReport, reports: Sequence[VenueReport]) -> dict[str,
         "errors": figures.errors,
         "latencyMs": {"p50": figures.p50_ms, "p99": figures.p99_ms},
         "winShare": _share(figures.best, wins),
+    }
+
+
+def endpoint_json(figures: EndpointFigures) -> dict[str, object]:
+    """How well transactions landed that were sent to an endpoint."""
+    return {
+        "endpoint": figures.endpoint,
+        "sendOnly": figures.send_only,
+        "attempts": figures.attempts,
+        "accepted": figures.accepted,
+        "landed": figures.landed,
+        "landRate": round(figures.land_rate, 4),
+        "landingSlots": {"p50": figures.slots_p50, "p90": figures.slots_p90},
+        "landingMs": {"p50": figures.ms_p50, "p90": figures.ms_p90},
     }
 
 

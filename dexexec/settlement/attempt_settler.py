@@ -76,7 +76,9 @@ class AttemptSettler:
             answer = self._sender.answer
             result = result_of(self._attempt, view.status, self._sender.count, answer, self._observer)
             if result is not None and not self._soon_final(view.status):
-                return replace(result, earlier=view.earlier, sends=self._sender.record(view.status))
+                sends = self._sender.record(view.status)
+                self._observer.metrics.attempt_sent(sends, landed=isinstance(view.status, Landed | FailedOnChain))
+                return replace(result, earlier=view.earlier, sends=sends)
             await reporter.report(waiting_of(self._attempt.signed, view.status, answer, searched=view.searched))
             self._sender.repeats = self._may_resend(view)
             await self._wait(view.status)

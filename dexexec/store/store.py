@@ -19,6 +19,7 @@ from dexexec.clock import Clock
 from dexexec.concurrency.batcher import Batcher
 from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
+from dexexec.domain.endpoint_figures import EndpointFigures
 from dexexec.domain.event import Event
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.halt import Halt
@@ -60,6 +61,7 @@ from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.costs import CostQuery, CostReport
 from dexexec.store.database import Database
 from dexexec.store.dispatcher import CapacityReservation, Dispatcher
+from dexexec.store.endpoint_figures import read_endpoint_figures
 from dexexec.store.handed_out_orders import HandedOutOrders
 from dexexec.store.leases import WorkerSession
 from dexexec.store.mass_cancellations import MassCancellation
@@ -289,6 +291,10 @@ class Store(HandedOutOrders):
     async def costs(self, query: CostQuery) -> CostReport:
         """Return the sums of what attempts cost in a time."""
         return await self._bounded(costs.read_costs(self._for_reads, query))
+
+    async def endpoint_figures(self) -> list[EndpointFigures]:
+        """Return how well the newest attempts landed, for each endpoint that they were sent to."""
+        return await self._bounded(read_endpoint_figures(self._for_reads))
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
         """Return the events above the given `seq`, for many orders at once; an order that does not exist is absent."""

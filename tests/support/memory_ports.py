@@ -10,6 +10,7 @@ from dexexec.clock import Clock
 from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.cost import CostSum
+from dexexec.domain.endpoint_figures import EndpointFigures
 from dexexec.domain.event import timestamp
 from dexexec.domain.handout import AwaitedOrder
 from dexexec.domain.order import NewOrder
@@ -102,6 +103,7 @@ class MemoryStore:
         self.selections: list[Selection] = []
         self.cancel_all_answer: CancelledAll | DexexecError = CancelledAll(cancelled=0, too_late=0)
         self.cost_queries: list[CostQuery] = []
+        self.endpoints: list[EndpointFigures] = []
         self.cost_report = CostReport(
             until=START, more=False, groups=[], total=CostSum(), groups_omitted=0, mints_omitted=False
         )
@@ -195,6 +197,10 @@ class MemoryStore:
         await self.switch.passed()
         self.cost_queries.append(query)
         return self.cost_report
+
+    async def endpoint_figures(self) -> list[EndpointFigures]:
+        await self.switch.passed()
+        return self.endpoints
 
     async def check_writes(self) -> None:
         self.writes_checked += 1

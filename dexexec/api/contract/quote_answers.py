@@ -60,7 +60,39 @@ class Venue(Answer):
     win_share: float | None
 
 
+class LandingSlots(Answer):
+    """Percentiles of the slots from the first send to the landing."""
+
+    p50: Count | None
+    p90: Count | None
+
+
+class LandingTime(Answer):
+    """Percentiles of the time from the first send until the landing was seen, in milliseconds."""
+
+    p50: Milliseconds | None
+    p90: Milliseconds | None
+
+
+class Endpoint(Answer):
+    """How well the newest attempts of all workers landed that were sent to a node or a send-only endpoint."""
+
+    endpoint: str
+    """The name of its host."""
+    send_only: bool
+    attempts: Count
+    accepted: Count
+    landed: Count
+    """Of those that it accepted: in a block, with or without effect."""
+    land_rate: float
+    """`landed` of all `attempts`."""
+    landing_slots: LandingSlots
+    landing_ms: LandingTime
+
+
 class Venues(Answer):
-    """The state of every enabled venue."""
+    """The state of every enabled venue, and of the endpoints that transactions were sent to."""
 
     venues: list[Venue]
+    endpoints: list[Endpoint] | None
+    """Null while Postgres cannot be read."""

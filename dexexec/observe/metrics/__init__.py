@@ -1,6 +1,7 @@
 """The metrics of one process: one method per happening, as the log has. `docs/METRICS.md` describes each metric."""
 
 from dexexec.observe.metrics.instruments import Instruments, NoInstruments
+from dexexec.observe.metrics.landing import LandingMetrics
 from dexexec.observe.metrics.nodes import NodeMetrics
 from dexexec.observe.metrics.orders import OrderMetrics
 from dexexec.observe.metrics.service import ServiceMetrics
@@ -9,13 +10,13 @@ from dexexec.observe.metrics.venues import VenueMetrics
 __all__ = ["NO_METRICS", "Metrics"]
 
 
-class Metrics(OrderMetrics, VenueMetrics, NodeMetrics, ServiceMetrics):
+class Metrics(OrderMetrics, VenueMetrics, NodeMetrics, LandingMetrics, ServiceMetrics):
     """All metrics that are counted as things happen."""
 
     def __init__(self, make: Instruments) -> None:
         self.exposition = make.exposition
         """Writes them for Prometheus; None where they are turned off."""
-        for part in (OrderMetrics, VenueMetrics, NodeMetrics, ServiceMetrics):
+        for part in (OrderMetrics, VenueMetrics, NodeMetrics, LandingMetrics, ServiceMetrics):
             part.__init__(self, make)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dexexec.clock import SystemClock
+from dexexec.domain.endpoint_figures import EndpointFigures
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import USDC, WSOL
 from dexexec.venue import NoRoute, Unreachable
@@ -103,6 +104,33 @@ async def test_an_integer_parameter_is_refused_for_what_is_wrong_with_it(value: 
         path = f"/api/quote?amount=1&slippageBps={value}"
         [found] = document(await service.ask("GET", path), 400, "invalid-query")["errors"]
         assert found == {"field": "slippageBps", "problem": problem, "expected": "an integer from 0 to 5000"}
+
+
+async def test_the_answer_has_the_figures_of_endpoints_and_goes_without_them_while_postgres_is_away() -> None:
+    async with running_service(venues=venues(a=1)) as service:
+        assert (await get(service, "/api/venues"))["endpoints"] == []
+        service.store.endpoints.append(
+            EndpointFigures(
+                endpoint="relay.example",
+                send_only=True,
+                attempts=3,
+                accepted=2,
+                landed=1,
+                slots_p50=2,
+                slots_p90=4,
+                ms_p50=430,
+                ms_p90=None,
+            )
+        )
+        assert (await get(service, "/api/venues"))["endpoints"] == [
+            {
+                "endpoint": "relay.example", "sendOnly": True, "attempts": 3, "accepted": 2, "landed": 1,
+                "landRate": 0.3333, "landingSlots": {"p50": 2, "p90": 4}, "landingMs": {"p50": 430, "p90": None},
+            }
+        ]  # fmt: skip
+        service.store.switch.up = False
+        found = await get(service, "/api/venues")
+        assert (found["endpoints"], len(found["venues"])) == (None, 1)
 
 
 async def test_venues_show_their_breakers_errors_times_and_share_of_wins() -> None:

@@ -14,6 +14,7 @@ import psycopg
 from dexexec.clock import Clock, SystemClock
 from dexexec.domain.amendment import AmendableOrder, Amendment
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
+from dexexec.domain.endpoint_figures import EndpointFigures
 from dexexec.domain.event import Event
 from dexexec.domain.halt import Halt
 from dexexec.domain.handout import AwaitedOrder, Handout
@@ -50,6 +51,7 @@ from dexexec.store.wait_reasons import waiting_for
 from tests.support.fakes import groups, handouts, launches, slices
 from tests.support.fakes.costs import read_costs
 from tests.support.fakes.database import MemoryDatabase
+from tests.support.fakes.endpoint_figures import endpoint_figures
 from tests.support.fakes.lists import count_orders, listed_orders
 from tests.support.fakes.rows import OrderRow, moment
 from tests.support.fakes.wire import Direct, Wire
@@ -272,6 +274,10 @@ class MemoryStore:
     async def costs(self, query: CostQuery) -> CostReport:
         """Sums of what attempts cost in a time."""
         return await self._wire.call("costs", lambda: read_costs(self.database, query))
+
+    async def endpoint_figures(self) -> list[EndpointFigures]:
+        """How well attempts landed, for each endpoint."""
+        return await self._wire.call("endpoint_figures", lambda: endpoint_figures(self.database))
 
     async def events_after(self, wanted: Sequence[tuple[UUID, int]]) -> dict[UUID, list[Event]]:
         """Events above the given `seq`; an order that does not exist is absent."""

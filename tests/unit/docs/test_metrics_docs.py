@@ -47,7 +47,7 @@ def test_names_end_with_their_unit_as_prometheus_wants_it() -> None:
     for name, (kind, _) in documented().items():
         assert name.endswith("_total") == (kind == "counter")
         if kind == "histogram":
-            assert name.endswith(("_seconds", "_rows", "_bps"))
+            assert name.endswith(("_seconds", "_rows", "_bps", "_slots"))
 
 
 def test_every_stage_is_documented() -> None:
