@@ -9,6 +9,7 @@ from pathlib import Path
 from solders.keypair import Keypair
 
 from dexexec.clock import SystemClock
+from dexexec.domain.pace import Finality, Pace
 from dexexec.localnet.blocks import Consensus
 from dexexec.settlement.solana.rpc import RpcChain
 from dexexec.settlement.solana.warm.account_watch import AccountWatch
@@ -17,6 +18,7 @@ from tests.support.localnet.rpc_chains import LONG_TIMEOUTS, RecordingListener
 from tests.support.localnet.scripted_node import ScriptedNode, forward_websocket, scripted_node
 from tests.support.parts import running
 
+SLOT_SECONDS = 0.2
 STALE_SLOTS = 20
 CONFIRMED_AFTER = 3
 """Slots after which a payment is confirmed with either consensus."""
@@ -24,14 +26,22 @@ PAID = 1_000
 """Lamports of one payment from `left` to `right`."""
 
 
-class AdvancedClock(SystemClock):
-    """The machine's time, plus what a test adds to it."""
+class SlotsClock(SystemClock):
+    """Its monotonic time passes with the slots that a test makes, so that a slow machine makes nothing old."""
 
     def __init__(self) -> None:
-        self.added = 0.0
+        self.passed = 1_000.0
 
     def monotonic(self) -> float:
-        return super().monotonic() + self.added
+        return self.passed
+
+
+class PacedRpcChain(RpcChain):
+    """A chain whose slots are as long as `SlotsClock` has them."""
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(SLOT_SECONDS, Finality.DELAYED, measured=True)
 
 
 @dataclass
@@ -62,7 +72,7 @@ class WarmSetup:
     node: ScriptedNode
     chain: RpcChain
     watch: AccountWatch
-    clock: AdvancedClock
+    clock: SlotsClock
     listener: RecordingWatchListener
     payer: Keypair
     left: Keypair
@@ -78,8 +88,13 @@ class WarmSetup:
 
     async def slot(self) -> None:
         """One slot passes, and the watch has time to see it."""
+        self.clock.passed += SLOT_SECONDS
         await self.net.advance(1)
         await asyncio.sleep(0.005)
+
+    def silence(self, slots: float) -> None:
+        """The time of so many slots passes without any."""
+        self.clock.passed += slots * SLOT_SECONDS
 
     def lamports(self) -> tuple[int, int] | None:
         """What is in memory; None if a node has to be read."""
@@ -124,13 +139,13 @@ async def warm_setup(
     stale_slots: int = STALE_SLOTS,
 ) -> AsyncIterator[WarmSetup]:
     """A watch whose accounts are warm."""
-    clock = AdvancedClock()
+    clock = SlotsClock()
     listener = RecordingWatchListener()
     async with run_localnet(folder, consensus=consensus) as net, scripted_node(net.url) as node:
         node.on_message = forward_websocket(net.url)
         payer, left, right = [await net.funded() for _ in range(3)]
         await net.advance(40)
-        chain = RpcChain([node.url], clock, listener, LONG_TIMEOUTS)
+        chain = PacedRpcChain([node.url], clock, listener, LONG_TIMEOUTS)
         watch = AccountWatch(chain, clock, listener, limit=limit, stale_slots=stale_slots)
         try:
             async with running(chain.run(), watch.run()):

@@ -58,7 +58,7 @@ async def test_frozen_notifications_leave_nothing_warm_while_the_connection_stay
         await setup.net.set_faults(notifications={"frozen": True})
         new = await paid(setup)
         # The age of the last Clock counts by this machine's clock, since no slot comes any more that could show it.
-        setup.clock.added += setup.chain.pace.seconds(STALE_SLOTS) + 0.01
+        setup.silence(STALE_SLOTS + 0.1)
         assert setup.lamports() is None
         assert await setup.read() == new
         await setup.net.set_faults()
@@ -69,7 +69,7 @@ async def test_a_frozen_node_is_left_for_another_one(tmp_path: Path) -> None:
     async with warm_setup(tmp_path) as setup:
         sockets = len(setup.node.sockets)
         await setup.net.set_faults(notifications={"frozen": True})
-        setup.clock.added += 60.0
+        setup.silence(300)
         await until(lambda: len(setup.node.sockets) > sockets)
         assert any(kind == "interrupted" and "no Clock" in why for kind, _, why, *_ in lines(setup))
 
@@ -77,7 +77,7 @@ async def test_a_frozen_node_is_left_for_another_one(tmp_path: Path) -> None:
 async def test_a_node_that_answers_nothing_leaves_no_old_value(tmp_path: Path) -> None:
     async with warm_setup(tmp_path) as setup:
         await setup.net.set_faults(answers=wrong_answers("503"), notifications={"frozen": True})
-        setup.clock.added += setup.chain.pace.seconds(STALE_SLOTS) + 0.01
+        setup.silence(STALE_SLOTS + 0.1)
         with pytest.raises(VenueError):
             await setup.read()
 
@@ -112,7 +112,7 @@ async def test_delayed_notifications_are_not_used(tmp_path: Path) -> None:
         await setup.net.set_faults(notifications={"delay": SHORT_STALE * 4})
         new = await paid(setup)
         await setup.net.advance(SHORT_STALE)
-        setup.clock.added += setup.chain.pace.seconds(SHORT_STALE) + 0.01
+        setup.silence(SHORT_STALE + 0.1)
         assert setup.lamports() is None
         assert await setup.read() == new
         for _ in range(SHORT_STALE * 4):
