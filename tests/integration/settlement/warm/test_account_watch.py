@@ -29,7 +29,7 @@ async def test_warm_accounts_are_answered_without_a_request(tmp_path: Path, cons
 async def test_a_set_is_never_torn_while_its_accounts_change(tmp_path: Path, consensus: Consensus) -> None:
     async with warm_setup(tmp_path, consensus=consensus, stale_slots=100) as setup:
         total = sum(await setup.true())
-        seen = set()
+        seen: set[tuple[int, int]] = set()
         async with asyncio.timeout(30):
             while len(seen) < 12:
                 await setup.pay()
