@@ -78,30 +78,49 @@ class LocalSimulations:
         accounts, slot = self._accounts(transaction, watched, programs)
         # Code before accounts before features: each of them is fetched in the background as soon as it is missed.
         simulator = self._current(accounts)
-        for program in programs.values():
-            if not simulator.has(program):
-                # After the present step of this order, which then waits for a node anyway.
-                asyncio.get_running_loop().call_soon(self._load, simulator, program)
-                raise NotLocalError(Obstacle.PROGRAM, f"the code of {program.address} is not loaded yet")
+        if not all(simulator.has(program) for program in programs.values()):
+            # A panic of the runtime unloads everything.
+            self._library.changed.set()
+            raise NotLocalError(Obstacle.PROGRAM, "code of the transaction is not loaded yet")
         simulation = simulator.simulate(transaction, watched, accounts, slot, programs.values())
         identities = frozenset(program.identity for program in programs.values())
         return LocalRun(simulation=simulation, programs=identities, accounts=accounts)
 
     async def run(self) -> None:
-        """Keeps the features current, until cancelled."""
+        """Keeps features and code current, until cancelled."""
         try:
-            while True:
-                await self._features_wanted.wait()
-                try:
-                    features = await read_features(self._nodes)
-                except VenueError:
-                    await self._clock.sleep(RETRY_SECONDS)
-                    continue
-                self._simulator = LocalSimulator(features)
-                self._features_wanted.clear()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_features())
+                group.create_task(self._load_programs())
         finally:
             if self._reading is not None:
                 self._reading.cancel()
+
+    async def _follow_features(self) -> None:
+        while True:
+            await self._features_wanted.wait()
+            try:
+                features = await read_features(self._nodes)
+            except VenueError:
+                await self._clock.sleep(RETRY_SECONDS)
+                continue
+            self._simulator = LocalSimulator(features)
+            self._features_wanted.clear()
+            self._library.changed.set()
+
+    async def _load_programs(self) -> None:
+        """Loads what was read, before an order needs it."""
+        while True:
+            await self._library.changed.wait()
+            self._library.changed.clear()
+            for program in self._library.programs():
+                if self._simulator is not None and not self._simulator.has(program):
+                    try:
+                        self._simulator.load(program)
+                    except NotLocalError as error:
+                        self._library.reject(program, str(error))
+                    # Each takes some milliseconds, in which nothing else runs: orders come in between.
+                    await asyncio.sleep(0)
 
     def _known_programs(self, transaction: LocalTransaction) -> dict[str, LoadedProgram]:
         """The programs that the transaction calls, and others that it names and that are known, by address."""
@@ -147,13 +166,6 @@ class LocalSimulations:
             self._features_wanted.set()
             raise NotLocalError(Obstacle.COLD, "a new epoch has begun, and its features are not known yet")
         return self._simulator
-
-    def _load(self, simulator: LocalSimulator, program: LoadedProgram) -> None:
-        try:
-            if not simulator.has(program):
-                simulator.load(program)
-        except NotLocalError as error:
-            self._library.reject(program, str(error))
 
     def _read_later(self, addresses: Sequence[str]) -> None:
         """Has the accounts read and watched, in the background."""

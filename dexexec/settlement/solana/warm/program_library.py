@@ -75,6 +75,8 @@ class ProgramLibrary:
         self._observer = observer
         self._entries: dict[str, _Entry] = {}
         self._wanted = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set when a program was read; who loads programs clears it."""
 
     def __contains__(self, address: str) -> bool:
         return address in self._entries
@@ -165,6 +167,7 @@ class ProgramLibrary:
                 entry.program = program
                 entry.confirmed_at = asked_at
                 entry.trouble = ""
+                self.changed.set()
                 self._observer.program_read(address, program.sha256, len(program.elf))
 
     def _give_up(self, address: str, entry: _Entry, why: str) -> None:
