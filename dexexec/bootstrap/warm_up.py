@@ -1,10 +1,12 @@
 """Warms the configured pair and the wallets in the background, so that the first order finds them in memory."""
 
+import asyncio
 from collections.abc import Iterable
 
 from dexexec.bootstrap.networks import Networks
 from dexexec.clock import Clock
 from dexexec.observe.observer import Observer
+from dexexec.settlement.rehearsal import Rehearsal
 from dexexec.venue import AnyVenue, VenueError
 
 AGAIN_SECONDS = 60.0
@@ -12,7 +14,8 @@ AGAIN_SECONDS = 60.0
 
 
 class WarmUp:
-    """Warms `venues` for `pair`, and keeps the accounts of the wallets of `networks` in memory."""
+    """Warms `venues` for `pair` with a `rehearsal` of its swaps, and keeps the accounts of the wallets of `networks` in
+    memory."""
 
     def __init__(
         self,
@@ -20,12 +23,14 @@ class WarmUp:
         networks: Networks,
         *,
         pair: tuple[str, str],
+        rehearsal: Rehearsal,
         clock: Clock,
         observer: Observer,
     ) -> None:
         self._venues = list(venues)
         self._networks = networks
         self._pair = pair
+        self._rehearsal = rehearsal
         self._clock = clock
         self._observer = observer
         self._failed: set[str] = set()
@@ -35,8 +40,8 @@ class WarmUp:
         for network, watch in self._networks.watches.items():
             watch.pin(self._wallet_accounts(network))
         while True:
-            for venue in self._venues:
-                await self._warm(venue)
+            # At the same time: each waits for slots and for its nodes, and a slow one delays no other.
+            await asyncio.gather(*map(self._warm, self._venues))
             await self._clock.sleep(AGAIN_SECONDS)
 
     def _wallet_accounts(self, network: str) -> list[str]:
@@ -60,7 +65,8 @@ class WarmUp:
             return
         try:
             await venue.warm(self._pair)
-            accounts = venue.pool_accounts().values()
+            watch.pin(address for group in venue.pool_accounts().values() for address in group)
+            await self._rehearsal.rehearse(venue, self._pair)
         except VenueError as error:
             # Once, until it succeeds: a venue without a pool of the pair fails each time.
             if venue.name not in self._failed:
@@ -71,4 +77,3 @@ class WarmUp:
             self._observer.venue_not_warmed(venue.name, f"{type(error).__name__}: {error}")
             return
         self._failed.discard(venue.name)
-        watch.pin(address for group in accounts for address in group)

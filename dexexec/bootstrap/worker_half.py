@@ -29,6 +29,7 @@ from dexexec.recovery.chain_comparison import Comparison, WalletOnChain, with_fo
 from dexexec.recovery.signing_permission import ComparedRecord, SigningPermission, Unrestricted
 from dexexec.resting.reference_check import Reference
 from dexexec.settlement.reachability import Reachability
+from dexexec.settlement.rehearsal import Rehearsal
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.postgres_ledger import PostgresLedger
 from dexexec.settlement.solana.guard.pinned_programs import Pins
@@ -111,7 +112,21 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         half = _assemble(shared, venues, networks, permission, reference)
         half.background.append(ledger.run)
         if networks.watches:
-            warm_up = WarmUp(venues, networks, pair=settings.default_pair(), clock=shared.clock, observer=observer)
+            rehearsal = Rehearsal(
+                networks.chains,
+                networks.simulators,
+                settings.token_list(),
+                shared.clock,
+                slippage_bps=settings.slippage_bps,
+            )
+            warm_up = WarmUp(
+                venues,
+                networks,
+                pair=settings.default_pair(),
+                rehearsal=rehearsal,
+                clock=shared.clock,
+                observer=observer,
+            )
             half.background.append(warm_up.run)
         stack.push_async_callback(leave, shared.name, shared.queue)
         if started:

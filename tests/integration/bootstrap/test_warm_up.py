@@ -12,6 +12,7 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.localnet.blocks import Consensus
 from dexexec.observe.observer import Observer, make_logger
+from dexexec.settlement.rehearsal import Rehearsal
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.venue import Network, SolanaChain, Unreachable, VenueContext
@@ -63,7 +64,10 @@ async def test_the_configured_pair_and_the_wallet_are_warm_before_the_first_orde
             broken = BrokenVenue(venue.context)
             watch = networks.watches[Network.LOCALNET]
             wallet = networks.wallets[Network.LOCALNET]
-            warm_up = WarmUp([broken, venue], networks, pair=(WSOL, USDC), clock=clock, observer=observer)
+            rehearsal = Rehearsal(networks.chains, networks.simulators, Tokens(KNOWN), clock, slippage_bps=50)
+            warm_up = WarmUp(
+                [broken, venue], networks, pair=(WSOL, USDC), rehearsal=rehearsal, clock=clock, observer=observer
+            )
             async with running(*(work() for work in networks.background), warm_up.run()):
                 wanted = (wallet, associated_token_account(wallet, USDC), associated_token_account(wallet, WSOL))
                 async with asyncio.timeout(20):
