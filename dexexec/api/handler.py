@@ -43,6 +43,7 @@ from dexexec.api.read_gate import (
 from dexexec.api.readiness import Readiness
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.scrape import Scrape
+from dexexec.api.warm_json import WarmSource
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
 from dexexec.domain.amendment import Amended
@@ -131,6 +132,10 @@ class ClientSigner(Protocol):
 
 class QuoteSource(Protocol):
     """The venues of this process, for quotes without an order."""
+
+    @property
+    def warm(self) -> WarmSource:
+        """What is in memory for them."""
 
     async def route(self, request: SwapRequest, deadline: float) -> Routing:
         """Quotes of all venues by `deadline` (monotonic seconds). Raises `VenuesUnavailableError`."""

@@ -10,6 +10,7 @@ from uuid import UUID
 from dexexec.api.client_address import client_address
 from dexexec.api.handler import ApiHandler
 from dexexec.api.query import Parameter, Query
+from dexexec.api.warm_json import chain_json, pools_json
 from dexexec.domain.endpoint_figures import EndpointFigures
 from dexexec.domain.order import NewOrder
 from dexexec.domain.quote import BPS
@@ -103,7 +104,10 @@ class VenuesHandler(ApiHandler):
         async with self.reading(self.api.quoting):
             reports = await self.api.venues.report()
             endpoints = await self._endpoints()
-        self.answer({"venues": [venue_json(report, reports) for report in reports], "endpoints": endpoints})
+        warm = self.api.venues.warm
+        venues = [{**venue_json(one, reports), "pools": pools_json(warm.pools(one.venue))} for one in reports]
+        chains = [chain_json(network, report) for network, report in sorted(warm.chains().items())]
+        self.answer({"venues": venues, "endpoints": endpoints, "chains": chains})
 
     async def _endpoints(self) -> list[dict[str, object]] | None:
         # The venues are in the memory of this process, and are shown without Postgres too.

@@ -1,15 +1,18 @@
 """Venues for quotes without an order: those of the worker in the same process, or, in an API process, its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from dexexec.api.handler import QuoteSource
+from dexexec.api.warm_json import WarmSource
 from dexexec.bootstrap.background import running
 from dexexec.bootstrap.localnet import default_url
 from dexexec.bootstrap.networks import Networks, Purpose, open_networks
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import close_venues, prepare_venues
+from dexexec.bootstrap.warm_view import WarmView
 from dexexec.clock import Clock
 from dexexec.concurrency.circuit_breaker import Breaker
 from dexexec.config.environment import environment
@@ -22,6 +25,9 @@ from dexexec.venue import AnyVenue
 from dexexec.venues import registry
 from dexexec.venues.router import Answer, Router, Routing, VenueReport
 
+if TYPE_CHECKING:
+    from dexexec.settlement.solana.warm.account_watch import AccountWatch
+
 NEVER = 10**9
 """A number of failures that no breaker reaches."""
 
@@ -30,9 +36,10 @@ class WorkerQuoting:
     """The venues of the worker in this process. Its router `orders` decides how they are shown; `quotes` is a second
     router over the same venues, so that no request of a client can open a breaker that orders go by."""
 
-    def __init__(self, orders: Router, quotes: Router) -> None:
+    def __init__(self, orders: Router, quotes: Router, warm: WarmSource) -> None:
         self._orders = orders
         self._quotes = quotes
+        self.warm = warm
 
     async def route(self, request: SwapRequest, deadline: float) -> Routing:
         """Quotes of all venues. One that orders skip now is shown, and not chosen."""
@@ -53,6 +60,7 @@ class OwnQuoting:
         self._settings = settings
         self._clock = clock
         self._observer = observer
+        self.warm: WarmSource = WarmView(observer=observer)
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._router: Router | None = None
@@ -147,10 +155,13 @@ def _as_for_orders(answer: Answer, breaker: Breaker | None) -> Answer:
 
 
 @asynccontextmanager
-async def open_quoting(shared: Shared, router: Router | None) -> AsyncIterator[QuoteSource]:
-    """Quotes by the worker's `router`, or by venues of this process's own."""
+async def open_quoting(
+    shared: Shared, router: Router | None, watches: Mapping[str, "AccountWatch"]
+) -> AsyncIterator[QuoteSource]:
+    """Quotes by the worker's `router`, whose chains have these `watches`, or by venues of this process's own."""
     if router is not None:
-        yield WorkerQuoting(router, quotes_router(router, shared.settings, shared.clock, shared.observer))
+        warm = WarmView(venues=router.venues, watches=watches, observer=shared.observer)
+        yield WorkerQuoting(router, quotes_router(router, shared.settings, shared.clock, shared.observer), warm)
         return
     own = OwnQuoting(shared.settings, shared.clock, shared.observer)
     try:

@@ -81,7 +81,9 @@ async def serve(
             operations = make_operations(shared, half)
             api = None
             if access is not None:
-                quoting = await stack.enter_async_context(open_quoting(shared, half.router if half else None))
+                quoting = await stack.enter_async_context(
+                    open_quoting(shared, half.router if half else None, half.networks.watches if half else {})
+                )
                 # Only with a worker here: the workers of other processes may have other venues.
                 no_balances = why_no_balances(half.router.venues.values()) if half else ""
                 api = make_api_half(

@@ -26,6 +26,7 @@ from dexexec.cli import (
     paper,
     quote,
     service,
+    venues,
     wallet,
 )
 from dexexec.cli.event_loop import run_event_loop
@@ -75,7 +76,8 @@ def parser() -> argparse.ArgumentParser:
     quote.add_parser(commands)
     wallet.add_parser(commands)
     orders.add_parsers(commands)
-    operator.add_parsers(commands)
+    operator.add_parser(commands)
+    venues.add_parser(commands)
     cancel.add_parser(commands)
     explain.add_parser(commands)
     keys.add_parser(commands)
@@ -150,7 +152,7 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911, PLR0912 
         case "workers":
             return _run_on_record(settings, lambda servers: operator.list_workers(options, servers, sys.stdout))
         case "venues":
-            return run_event_loop(operator.show_venues(options, settings, sys.stdout))
+            return run_event_loop(venues.show_venues(options, settings, sys.stdout))
         case "cancel":
             known = settings.token_list()
             return _run_on_record(settings, lambda servers: cancel.run(options, servers, known, sys.stdout))

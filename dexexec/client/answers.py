@@ -155,6 +155,12 @@ class Venue:
     data: Json = field(repr=False)
 
 
+class Venues(list[Venue]):
+    """The state of every venue. `data` also has the endpoints that transactions are sent to, and the watched chains."""
+
+    data: Json
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """What orders cost in a time. `next` is where to continue from, as `since`, if one request was not enough."""
@@ -251,13 +257,8 @@ def page_of(body: Json) -> Page:
 
 def amended_of(body: Json, *, replayed: bool) -> Amended:
     """The answer to a change."""
-    changed = body.get("changed")
-    return Amended(
-        order_id=_text(body, "orderId"),
-        seq=_integer(body, "seq"),
-        changed=changed if isinstance(changed, dict) else {},
-        replayed=replayed,
-    )
+    changed = given if isinstance(given := body.get("changed"), dict) else {}
+    return Amended(order_id=_text(body, "orderId"), seq=_integer(body, "seq"), changed=changed, replayed=replayed)
 
 
 def cancelled_of(body: Json, *, replayed: bool) -> Cancelled:
@@ -290,9 +291,9 @@ def quotes_of(body: Json) -> list[Quote]:
     ]
 
 
-def venues_of(body: Json) -> list[Venue]:
+def venues_of(body: Json) -> Venues:
     """The state of all venues."""
-    return [
+    venues = Venues(
         Venue(
             venue=_text(venue, "venue"),
             network=_text(venue, "network"),
@@ -301,7 +302,10 @@ def venues_of(body: Json) -> list[Venue]:
             data=venue,
         )
         for venue in _objects(body, "venues")
-    ]
+    )
+    # A list with the rest of the answer beside it: programs that read only the venues need no change.
+    venues.data = body
+    return venues
 
 
 def costs_of(body: Json) -> Costs:

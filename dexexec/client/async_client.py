@@ -22,7 +22,7 @@ from dexexec.client.answers import (
     Placed,
     Quote,
     Signed,
-    Venue,
+    Venues,
 )
 from dexexec.client.errors import NoAnswerError, OrderEndedError
 from dexexec.client.event_stream import EventStream
@@ -343,8 +343,8 @@ class AsyncClient:
         query = query_text({"since": since, "until": until, "groupBy": ",".join(group_by) or None})
         return answers.costs_of((await self._send("GET", "/api/costs", timeout=timeout, query=query))[0])
 
-    async def venues(self, *, timeout: float | None = None) -> Sequence[Venue]:
-        """The state of every venue."""
+    async def venues(self, *, timeout: float | None = None) -> Venues:
+        """The state of every venue; `data` also has the endpoints and the watched chains."""
         return answers.venues_of((await self._send("GET", "/api/venues", timeout=timeout))[0])
 
     async def ready(self, *, timeout: float | None = None) -> Mapping[str, object]:

@@ -21,7 +21,7 @@ from dexexec.client.answers import (
     Placed,
     Quote,
     Signed,
-    Venue,
+    Venues,
 )
 from dexexec.client.async_client import FINAL, OUTAGE_SECONDS, SECONDS, AsyncClient
 from dexexec.client.event_stream import EventStream
@@ -257,7 +257,7 @@ class Client:
         """As `AsyncClient.costs`."""
         return self.run(self._client.costs(since=since, until=until, group_by=group_by, timeout=timeout))
 
-    def venues(self, *, timeout: float | None = None) -> Sequence[Venue]:
+    def venues(self, *, timeout: float | None = None) -> Venues:
         """As `AsyncClient.venues`."""
         return self.run(self._client.venues(timeout=timeout))
 

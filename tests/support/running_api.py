@@ -23,8 +23,10 @@ from dexexec.api.handler import Api
 from dexexec.api.key_limits import KeyLimits
 from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
+from dexexec.api.warm_json import WarmSource
 from dexexec.bootstrap.api_half import is_signature_of
 from dexexec.bootstrap.quoting import WorkerQuoting, make_router, quotes_router
+from dexexec.bootstrap.warm_view import WarmView
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.halt import NO_HALTS
@@ -162,6 +164,7 @@ async def running_service(
     keys: MemoryKeys | None = None,
     limits: KeyLimits | None = None,
     keys_required: bool = True,
+    warm: WarmSource | None = None,
     **settings: Any,
 ) -> AsyncIterator[Service]:
     """An API with its neighbours in memory. `certificate`: the files of one, to serve TLS. Each request needs one of
@@ -188,7 +191,9 @@ async def running_service(
         sites=SiteCheck(configured),
         access=Authentication(ring, required=keys is not None and keys_required),
         limits=limits,
-        venues=WorkerQuoting(router, quotes_router(router, configured, clock, observer)),
+        venues=WorkerQuoting(
+            router, quotes_router(router, configured, clock, observer), warm or WarmView(observer=observer)
+        ),
     )
     tls = Certificate(*certificate, observer) if certificate else None
     server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds, certificate=tls)

@@ -43,6 +43,39 @@ class Latency(Answer):
     p99: Milliseconds | None
 
 
+class Pool(Answer):
+    """A pool that quotes use, and whether its accounts are in memory; `cold` is why not."""
+
+    address: str
+    warm: bool
+    cold: str | None
+    accounts: Count
+    age_slots: Count
+    notifications_per_second: float
+    bytes: Count
+
+
+class WatchedChain(Answer):
+    """What this process keeps in memory of a chain, and how it is kept up to date; `cold` is why it is not."""
+
+    network: str
+    warm: bool
+    cold: str | None
+    node: str | None
+    slot: Count
+    age_ms: Count | None
+    watched: Count
+    limit: Count
+    subscribed: Count
+    refused: str | None
+    notifications_per_second: float
+    bytes: Count
+    from_memory: Count
+    from_node: Count
+    gaps: Count
+    last_gap: str | None
+
+
 class Venue(Answer):
     """A venue's state in this process."""
 
@@ -58,6 +91,7 @@ class Venue(Answer):
     errors: dict[str, Count]
     latency_ms: Latency
     win_share: float | None
+    pools: list[Pool]
 
 
 class LandingSlots(Answer):
@@ -91,8 +125,9 @@ class Endpoint(Answer):
 
 
 class Venues(Answer):
-    """The state of every enabled venue, and of the endpoints that transactions were sent to."""
+    """The state of every enabled venue, of the endpoints that transactions were sent to, and of the watched chains."""
 
     venues: list[Venue]
     endpoints: list[Endpoint] | None
     """Null while Postgres cannot be read."""
+    chains: list[WatchedChain]

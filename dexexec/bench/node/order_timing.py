@@ -55,6 +55,7 @@ class OrderTimer:
         status, document, answered_at = await self._answer
         if status != ACCEPTED:
             raise BenchError(f"an order was answered with {status}: {document.decode(errors='replace')[:300]}")
+        # Only now: the id is in the answer. What happened before is in the first message to the socket.
         order = order_id(document)
         self._followers.follow(order)
         if await self._followers.wait_for_all(seconds):

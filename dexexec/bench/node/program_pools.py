@@ -74,6 +74,7 @@ def open_pools(localnet: Localnet, processes: ProcessGroup, mints: list[str]) ->
         position = Keypair()
         _land(localnet, _cpmm_pool(owner, mint), creator)
         _land(localnet, _damm_pool(owner, position.pubkey(), mint), creator, position)
+    # By the chain's time, not this machine's: a localnet that was busy may be behind.
     made_at = _chain_time(localnet, "processed")
     # A pool of CPMM opens in the second after its creation.
     processes.wait(lambda: _chain_time(localnet, "finalized") > made_at + 1, OPENING_SECONDS, "the pools to open")

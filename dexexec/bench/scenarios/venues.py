@@ -102,6 +102,7 @@ def _ground(servers: BenchServers, profile: Profile) -> Iterator[Ground]:
         settings |= {"DEXEXEC_ADAPTERS": "raydium,meteora"}
         settings |= {f"DEXEXEC_{venue}_CLUSTER": "localnet" for venue in ("RAYDIUM", "METEORA")}
     localnet.fund(str(wallet.pubkey()), "", 9, 10_000 * SOL)
+    # On a thread: this process blocks while it starts services, and those send requests through the proxy meanwhile.
     loop = LoopThread()
     proxy = DelayingProxy(localnet.port)
     try:

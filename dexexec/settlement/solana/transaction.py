@@ -78,6 +78,7 @@ def _compiled(
     recent = Hash.from_string(blockhash)
     if version is Version.V0:
         return MessageV0.try_compile(key, _steps(instructions), [], recent)
+    # Adapters and the checker only know instructions, so one way through sealing serves both versions.
     config, others = with_config(instructions)
     header = TransactionConfig(
         priority_fee=config.priority_fee or None,

@@ -3,7 +3,6 @@ running service."""
 
 import io
 import json
-from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -20,7 +19,6 @@ from dexexec.store import Address
 from tests.support.aged_orders import ArchiveSetup, open_retention
 from tests.support.parts import open_store, running
 from tests.support.prepared_orders import claimed_by, one_order, step, submitted
-from tests.support.running_api import running_service
 from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers
 
 SETTINGS = Settings(_env_file=None)
@@ -187,16 +185,6 @@ async def test_workers_show_who_is_gone_and_who_is_in_trouble(database_address: 
         assert await troubled.renew()
         assert (await command(database_address, "workers"))[0] == 0
         await troubled.end()
-
-
-async def test_venues_are_those_of_a_running_service() -> None:
-    async with running_service() as service:
-        options = Namespace(url=f"http://127.0.0.1:{service.port}", json=True)
-        out = io.StringIO()
-        assert await operator.show_venues(options, SETTINGS, out) == 1, "none is enabled here"
-        assert json.loads(out.getvalue()) == {"venues": []}
-    with pytest.raises(StartupError, match="does not show its venues"):
-        await operator.show_venues(options, SETTINGS, out)
 
 
 def test_every_filter_of_the_list_is_an_option() -> None:
