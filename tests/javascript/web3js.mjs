@@ -1,5 +1,6 @@
 // The common examples of @solana/web3.js version 1 on a localnet. `.ci/solana_clients` runs it.
 import {
+  AddressLookupTableProgram,
   ComputeBudgetProgram,
   Connection,
   Keypair,
@@ -73,6 +74,29 @@ const before = await connection.getBalance(wallet.publicKey);
 const landed = await connection.sendTransaction(versioned);
 await connection.confirmTransaction({ signature: landed, ...latestBlockhash });
 check((await connection.getBalance(wallet.publicKey)) === before - 1_000_000 - fee, "it paid another fee");
+
+// A lookup table, and a transaction that reads an address from it
+const authority = wallet.publicKey;
+const recentSlot = await connection.getSlot("finalized");
+const [create, table] = AddressLookupTableProgram.createLookupTable({ authority, payer: authority, recentSlot });
+const addresses = [friend];
+const extend = AddressLookupTableProgram.extendLookupTable({ authority, payer: authority, lookupTable: table, addresses });
+await sendAndConfirmTransaction(connection, new Transaction().add(create, extend), [wallet]);
+const { value: lookupTable } = await connection.getAddressLookupTable(table);
+check(lookupTable.state.addresses[0].equals(friend), "the lookup table has another address");
+const shownTable = (await connection.getParsedAccountInfo(table)).value.data.parsed;
+check(shownTable.type === "lookupTable" && shownTable.info.addresses.length === 1, "the table is not parsed");
+const blockhash = await connection.getLatestBlockhash();
+const short = new VersionedTransaction(
+  new TransactionMessage({
+    payerKey: authority,
+    recentBlockhash: blockhash.blockhash,
+    instructions: [transfer(1_000_000)],
+  }).compileToV0Message([lookupTable]),
+);
+short.sign([wallet]);
+check(short.message.addressTableLookups.length === 1, "the table was not used");
+await connection.confirmTransaction({ signature: await connection.sendTransaction(short), ...blockhash });
 
 // Tokens
 const owned = await connection.getParsedTokenAccountsByOwner(wallet.publicKey, { mint });

@@ -10,7 +10,7 @@ from solders.token.state import TokenAccount
 from dexexec.domain import base58
 from dexexec.localnet.blocks import Block
 from dexexec.localnet.faucet import FaucetError
-from dexexec.localnet.rpc import encoding
+from dexexec.localnet.rpc import account_encoding, encoding
 from dexexec.localnet.rpc.errors import INTERNAL_ERROR, InvalidParamsError, RpcError
 from dexexec.localnet.rpc.request import Call, Method, read_integer, read_pubkey, with_context
 
@@ -32,21 +32,25 @@ def _balance(call: Call) -> dict[str, Any]:
 def _account_info(call: Call) -> dict[str, Any]:
     options = call.options(1)
     view = call.view(options)
-    return with_context(view, account_of(call, call.pubkey(0, "address"), view, encoding.read_data_format(options)))
+    return with_context(
+        view, account_of(call, call.pubkey(0, "address"), view, account_encoding.read_data_format(options))
+    )
 
 
 def _multiple_accounts(call: Call) -> dict[str, Any]:
     options = call.options(1)
     view = call.view(options)
-    data_format = encoding.read_data_format(options, "base64")
+    data_format = account_encoding.read_data_format(options, "base64")
     addresses = [read_pubkey(address, "address") for address in call.strings(0, "addresses", MAX_ADDRESSES)]
     return with_context(view, [account_of(call, address, view, data_format) for address in addresses])
 
 
-def account_of(call: Call, address: Pubkey, view: Block, data_format: encoding.DataFormat) -> dict[str, Any] | None:
+def account_of(
+    call: Call, address: Pubkey, view: Block, data_format: account_encoding.DataFormat
+) -> dict[str, Any] | None:
     """An account in the requested form. None: it does not exist."""
     account = call.ledger.account(address, view)
-    return encoding.account_body(account, data_format, call.ledger.decimals) if account else None
+    return account_encoding.account_body(account, data_format, call.ledger.decimals) if account else None
 
 
 def _program_accounts(call: Call) -> Any:
@@ -94,14 +98,14 @@ def _token_accounts(call: Call, wanted: Callable[[TokenAccount], bool]) -> dict[
 def _matching(
     call: Call, program: Pubkey, view: Block, options: Mapping[str, Any], filters: list[Filter]
 ) -> list[dict[str, Any]]:
-    data_format = encoding.read_data_format(options)
+    data_format = account_encoding.read_data_format(options)
     accounts = [
         (str(address), account)
         for address, account in call.ledger.owned_by(program, view).items()
         if all(matches(account) for matches in filters)
     ]
     return [
-        {"pubkey": address, "account": encoding.account_body(account, data_format, call.ledger.decimals)}
+        {"pubkey": address, "account": account_encoding.account_body(account, data_format, call.ledger.decimals)}
         for address, account in sorted(accounts, key=lambda entry: entry[0])
     ]
 

@@ -13,7 +13,7 @@ from solders.system_program import ID as SYSTEM
 
 from dexexec.localnet.blocks import Block, Commitment
 from dexexec.localnet.ledger import ChainEvent
-from dexexec.localnet.rpc import encoding
+from dexexec.localnet.rpc import account_encoding
 from dexexec.localnet.rpc.notifier import Notifier
 from dexexec.localnet.rpc.request import Call, Node, notified, read_commitment
 from dexexec.localnet.rpc.subscription_group import SubscriptionGroup
@@ -30,7 +30,7 @@ class AccountSubscription:
 
     address: Pubkey
     commitment: Commitment
-    data_format: encoding.DataFormat
+    data_format: account_encoding.DataFormat
     latest: Account | None = None
     earlier: Account | None = None
 
@@ -56,7 +56,7 @@ class AccountSubscriptions(SubscriptionGroup[AccountSubscription]):
         return AccountSubscription(
             address=call.pubkey(0, "address"),
             commitment=read_commitment(options),
-            data_format=encoding.read_data_format(options),
+            data_format=account_encoding.read_data_format(options),
         )
 
     def add(self, number: int, subscription: AccountSubscription) -> None:
@@ -108,5 +108,5 @@ class AccountSubscriptions(SubscriptionGroup[AccountSubscription]):
                 self.notify(number, self._result(subscription, subscription.earlier, view))
 
     def _result(self, subscription: AccountSubscription, account: Account | None, view: Block) -> object:
-        body = encoding.notified_body(account or GONE, subscription.data_format, self.node.ledger.decimals)
+        body = account_encoding.notified_body(account or GONE, subscription.data_format, self.node.ledger.decimals)
         return notified(view, body)

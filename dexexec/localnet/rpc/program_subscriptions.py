@@ -8,7 +8,7 @@ from solders.pubkey import Pubkey
 
 from dexexec.localnet.blocks import Block, Commitment
 from dexexec.localnet.ledger import ChainEvent, Ledger
-from dexexec.localnet.rpc import encoding
+from dexexec.localnet.rpc import account_encoding
 from dexexec.localnet.rpc.account_methods import Filter, read_filters
 from dexexec.localnet.rpc.request import Call, notified, read_commitment
 from dexexec.localnet.rpc.subscription_group import SubscriptionGroup
@@ -22,7 +22,7 @@ class ProgramSubscription:
     program: Pubkey
     commitment: Commitment
     filters: list[Filter]
-    data_format: encoding.DataFormat
+    data_format: account_encoding.DataFormat
     next_slot: int
     notified: dict[Pubkey, Account] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ class ProgramSubscriptions(SubscriptionGroup[ProgramSubscription]):
             program=call.pubkey(0, "program"),
             commitment=commitment,
             filters=read_filters(options),
-            data_format=encoding.read_data_format(options),
+            data_format=account_encoding.read_data_format(options),
             next_slot=_next_slot(self.node.block(commitment), self.node.ledger),
         )
 
@@ -67,7 +67,7 @@ class ProgramSubscriptions(SubscriptionGroup[ProgramSubscription]):
             if subscription.notified.get(address) == account:
                 continue
             subscription.notified[address] = account
-            body = encoding.notified_body(account, subscription.data_format, ledger.decimals)
+            body = account_encoding.notified_body(account, subscription.data_format, ledger.decimals)
             yield notified(view, {"pubkey": str(address), "account": body})
         subscription.next_slot = _next_slot(view, ledger)
 

@@ -16,7 +16,7 @@ from dexexec.localnet.faults import ForgottenStatuses
 from dexexec.localnet.journal import LandedTransaction
 from dexexec.localnet.ledger import Submission
 from dexexec.localnet.message_fee import fee_of
-from dexexec.localnet.rpc import encoding
+from dexexec.localnet.rpc import account_encoding, encoding
 from dexexec.localnet.rpc.account_methods import account_of
 from dexexec.localnet.rpc.errors import (
     PREFLIGHT_FAILURE,
@@ -115,18 +115,18 @@ def _accounts_after(call: Call, wanted: Any, result: ExecutionResult, view: Bloc
     addresses = [read_pubkey(address, "accounts.addresses") for address in wanted["addresses"]]
     if result.err is not None:
         return [None] * len(addresses)
-    data_format = encoding.read_data_format(wanted, "base64")
+    data_format = account_encoding.read_data_format(wanted, "base64")
     return [_account_after(call, address, result, view, data_format) for address in addresses]
 
 
 def _account_after(
-    call: Call, address: Pubkey, result: ExecutionResult, view: Block, data_format: encoding.DataFormat
+    call: Call, address: Pubkey, result: ExecutionResult, view: Block, data_format: account_encoding.DataFormat
 ) -> Any:
     # What the transaction did not touch is read from the ledger.
     after = result.accounts.get(address)
     if after is None:
         return account_of(call, address, view, data_format)
-    return encoding.account_body(after, data_format, call.ledger.decimals) if after.lamports else None
+    return account_encoding.account_body(after, data_format, call.ledger.decimals) if after.lamports else None
 
 
 def _submission(call: Call, options: Mapping[str, Any]) -> Submission:

@@ -145,6 +145,11 @@ async def test_sysvars_are_accounts_as_of_the_commitment(tmp_path: Path, commitm
         assert int.from_bytes(known[:8], "little") == slot, "one for each earlier block"
         assert int.from_bytes(known[8:16], "little") == slot - 1
         assert (rent["space"], schedule["space"]) == (17, 33)
+        parsed = await net.rpc("getMultipleAccounts", addresses, options | {"encoding": "jsonParsed"})
+        kinds = [value["data"]["parsed"] for value in parsed["value"] if isinstance(value["data"], dict)]
+        assert [kind["type"] for kind in kinds] == ["clock", "rent", "epochSchedule"]
+        assert (kinds[0]["info"]["slot"], kinds[0]["info"]["unixTimestamp"]) == (slot, 1_800_000_000)
+        assert (kinds[1]["info"]["burnPercent"], kinds[2]["info"]["slotsPerEpoch"]) == (50, 432_000)
         assert hashes["space"] == (await net.rpc("getAccountInfo", addresses[1], options))["value"]["space"]
 
 
