@@ -130,7 +130,8 @@ class Feed:
         encoded: dict[UUID, list[EncodedEvent]] = {}
         for order_id, after in lowest.items():
             # Without an event after the position, the record may have newer ones, or the client a wrong `afterSeq`.
-            if known := self._followed.recent.after(order_id, after):
+            # While nothing is heard of other processes, any of them may have written more.
+            if self.listening.is_set() and (known := self._followed.recent.after(order_id, after)):
                 encoded[order_id] = [EncodedEvent.from_outgoing(outgoing) for outgoing in known]
         unknown = [(order_id, after) for order_id, after in lowest.items() if order_id not in encoded]
         if unknown:
@@ -198,14 +199,12 @@ class Feed:
         elif message["type"] == "message" and not comes_from(self._publisher.origin, message["data"]):
             self._publisher.heard()
             await self._failpoints.reach(Failpoint.HEARD)
-            self._dispatch(message["data"])
+            self._followed.recent.forget_announced(message["data"])
+            if len(self._followed):
+                self._dispatch(message["data"])
 
     def _dispatch(self, message: bytes) -> None:
-        # Without subscribers and without orders of its own, a process does not even read what others announce.
-        if not len(self._followed) and not len(self._followed.recent):
-            return
         for announcement in decode(message):
-            self._followed.recent.forget(announcement.order_id)
             if announcement.order_id not in self._followed:
                 continue
             try:

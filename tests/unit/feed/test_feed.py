@@ -256,6 +256,7 @@ async def test_a_failpoint_is_between_arrival_and_sockets_for_own_and_other_even
 
 async def test_a_subscription_to_a_new_order_of_this_process_reads_nothing() -> None:
     async with setup() as it:
+        await it.feed.listening.wait()
         order_id = await it.record.create()
         it.publisher.announce(it.record.events[order_id])
         it.publisher.announce([await it.record.step(order_id, LIFE[1])])
@@ -263,6 +264,18 @@ async def test_a_subscription_to_a_new_order_of_this_process_reads_nothing() -> 
         await until(lambda: len(it.sink.calls) == 1)
         assert it.sink.calls == [it.record.events[order_id][1].encode()]
         assert it.record.statements == 0
+
+
+async def test_while_other_processes_are_not_heard_everything_is_read() -> None:
+    async with setup() as it:
+        await it.feed.listening.wait()
+        it.feed.listening.clear()
+        order_id = await it.record.create()
+        it.publisher.announce(it.record.events[order_id])
+        unheard = await it.record.step(order_id, LIFE[1])
+        it.follower.follow(order_id, 0)
+        await until(lambda: len(it.sink.calls) == 2)
+        assert it.sink.calls[1] == unheard.encode()
 
 
 async def test_an_order_that_another_process_goes_on_with_is_read() -> None:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
-from dexexec.feed.publisher import Outgoing
+from dexexec.feed.publisher import Outgoing, encode
 from dexexec.feed.recent_events import RecentEvents
 
 ORDER = UUID(int=1)
@@ -46,11 +46,14 @@ def test_a_history_with_a_gap_or_a_repeat_is_dropped() -> None:
 
 
 def test_what_another_process_writes_ends_a_history() -> None:
-    recent = RecentEvents()
-    recent.put(committed(1))
-    recent.forget(ORDER)
+    recent, other = RecentEvents(), uuid4()
+    recent.put(committed(1) + committed(1, order_id=other))
+    recent.forget_announced(encode(b"elsewhere", committed(2)) + b"\n\nnot an event")
     recent.put(committed(3))
     assert seqs(recent) == []
+    assert len(recent.after(other, 0)) == 1
+    recent.put(committed(1))
+    assert seqs(recent) == [1]
 
 
 def test_a_history_is_dropped_when_the_record_has_more() -> None:
