@@ -9,13 +9,12 @@ class Failpoint(StrEnum):
 
     # Intake
     CREATING = "creating"  # the order was let in; nothing is stored
-    CREATED = "created"  # order and event 1 are committed; the client has no answer, and the order is on no queue
+    CREATED = "created"  # order and event 1 are committed; the client has no answer, the order may be on the queue
     ENQUEUING = "enqueuing"  # before ids go on the stream
     ENQUEUED = "enqueued"  # after that
     # Worker
     LEASED = "leased"  # stream entries are pending for this worker; no order is claimed
     CLAIMED = "claimed"  # claims are committed; no order is executed
-    TAKEN = "taken"  # a new order is committed under this worker's claim, without the queue; it is not executed
     ACKNOWLEDGING = "acknowledging"  # before claimed entries leave the stream, while their orders are executed
     ACKNOWLEDGED = "acknowledged"  # after that
     # Pipeline and settlement

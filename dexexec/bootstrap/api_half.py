@@ -1,5 +1,6 @@
 """Assembles the API half of the service: intake, feed, WebSockets and the HTTP server."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dexexec.api.app import make_app, make_server
@@ -18,6 +19,7 @@ from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import enabled_venues
 from dexexec.broker.socket_leases import SocketLeases
 from dexexec.config.settings import Settings
+from dexexec.domain.order import NewOrder
 from dexexec.errors import UnavailableError, install_hint
 from dexexec.feed.feed import Feed
 from dexexec.intake.amending import Amending
@@ -26,7 +28,6 @@ from dexexec.intake.intake import Intake
 from dexexec.intake.order_body import BodyReader
 from dexexec.intake.wallet_choice import WalletChoice
 from dexexec.observe.observer import Observer
-from dexexec.store import Dispatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def wallet_choice(settings: Settings) -> WalletChoice:
 
 def make_api_half(
     shared: Shared,
-    dispatcher: Dispatcher | None,
+    accepted: Callable[[NewOrder, float], None],
     quoting: QuoteSource,
     access: Access,
     *,
@@ -54,12 +55,12 @@ def make_api_half(
     scrape: Scrape | None = None,
     no_balances: str = "",
 ) -> ApiHalf:
-    """Intake, feed and the HTTP server, which does not listen yet. New orders go to `dispatcher` if it has room.
-    `no_balances` is as in `BodyReader`."""
+    """Intake, feed and the HTTP server, which does not listen yet. `accepted` is as in `Intake`, `no_balances` as
+    in `BodyReader`."""
     settings = shared.settings
     clock = shared.clock
     observer = shared.observer
-    store = shared.store(dispatcher=dispatcher)
+    store = shared.store()
     failpoints = shared.failpoints
     intake = Intake(
         store,
@@ -69,6 +70,7 @@ def make_api_half(
         clock=clock,
         observer=observer,
         halts=shared.halts,
+        accepted=accepted,
         failpoints=failpoints,
     )
     feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)

@@ -76,8 +76,6 @@ async def serve(
             # Before the venues, whose preparation takes longer: a start that is refused should be so at once.
             access = await open_access(shared) if role is not Role.WORKER else None
             half = await stack.enter_async_context(open_worker_half(shared, role)) if role is not Role.API else None
-            # The worker comes first: the store of the API half dispatches new orders to it.
-            dispatcher = half.worker.direct if half else None
             operations = make_operations(shared, half)
             api = None
             if access is not None:
@@ -88,7 +86,7 @@ async def serve(
                 no_balances = why_no_balances(half.router.venues.values()) if half else ""
                 api = make_api_half(
                     shared,
-                    dispatcher,
+                    half.worker.accepted.add if half else lambda _, __: None,
                     quoting,
                     access,
                     readiness=operations.readiness,

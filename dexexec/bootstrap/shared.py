@@ -30,7 +30,7 @@ from dexexec.feed.halt_watch import HaltWatch
 from dexexec.feed.listeners import OtherListeners
 from dexexec.feed.publisher import Outgoing, Publisher
 from dexexec.observe.observer import Observer
-from dexexec.store import Database, Dispatcher, Store, migrate
+from dexexec.store import Database, Store, migrate
 
 T = TypeVar("T")
 
@@ -62,9 +62,7 @@ class Shared:
         self.observer.metrics.events_committed(events)
         self.publisher.announce(events)
 
-    def store(
-        self, *, dispatcher: Dispatcher | None = None, permitted_identity: Callable[[], str | None] = lambda: None
-    ) -> Store:
+    def store(self, *, permitted_identity: Callable[[], str | None] = lambda: None) -> Store:
         """Make a store for the API or the worker; each has its own."""
         return Store(
             self.database,
@@ -73,7 +71,6 @@ class Shared:
             self.settings.request_timeout_ms / 1000,
             for_orders=self.order_pool,
             for_reads=self.read_pool,
-            dispatcher=dispatcher,
             permitted_identity=permitted_identity,
             unreadable=self.observer.order_unreadable,
             wallets=self.settings.wallet_policies(),

@@ -18,6 +18,7 @@ from dexexec.bootstrap.warm_up import WarmUp
 from dexexec.config.environment import environment
 from dexexec.domain.worker_trouble import TroubleKind, WorkerTrouble
 from dexexec.execution.archiver import Archiver
+from dexexec.execution.early_quotes import EarlyQuotes
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.pipeline import Pipeline
@@ -197,6 +198,7 @@ def _assemble(
         failpoints=failpoints,
     )
     presenter = Presenter(settings.token_list())
+    policies = PolicyBook(store, clock, settings.wallet_policies())
     finality_ms = settings.finality_seconds and settings.finality_seconds * 1_000
     pipeline = Pipeline(
         store=store,
@@ -208,7 +210,7 @@ def _assemble(
             settings.max_attempts, settings.retry_base_ms, settings.retry_max_ms, settings.max_rounds
         ),
         halts=shared.halts,
-        policies=PolicyBook(store, clock, settings.wallet_policies()),
+        policies=policies,
         max_price_impact_bps=settings.max_price_impact_bps,
         finality_ms=finality_ms,
         funds_wait_ms=settings.funds_wait_ms,
@@ -250,6 +252,7 @@ def _assemble(
         clock=clock,
         observer=observer,
         permission=permission,
+        early=EarlyQuotes(router=router, policies=policies, settlement=settlement, clock=clock, observer=observer),
         trouble=partial(_trouble, reachability, router),
         session_loops=[make_leader(shared, store, venues.values(), reference, balances).run],
         failpoints=failpoints,

@@ -166,15 +166,40 @@ class Queue:
 
         return await self._run(command)
 
-    async def lease(self, consumer: str, count: int, block_ms: int) -> list[Entry]:
-        """Lease up to `count` entries; waits up to `block_ms` for the first. Do not cancel it: entries that Redis has
-        delivered by then would stay pending until they are reclaimed."""
+    async def lease(self, consumer: str, count: int, block_ms: int, done: Sequence[Entry] = ()) -> list[Entry]:
+        """Acknowledge the entries that are `done`, and lease up to `count` others; waits up to `block_ms` for one. Do
+        not cancel it: entries that Redis has delivered by then would stay pending until they are reclaimed."""
+        refused: list[Exception] = []
 
         async def command() -> _Rows:
-            answer = await self._blocking.xreadgroup(GROUP, consumer, {self.work: ">"}, count=count, block=block_ms)
+            if done:
+                answer = await self._ack_and_read(done, consumer, count, block_ms, refused)
+            else:
+                answer = await self._blocking.xreadgroup(GROUP, consumer, {self.work: ">"}, count=count, block=block_ms)
             return [row for _, rows in cast("_Answer", answer) for row in rows]
 
-        return await self._entries(await self._run(command))
+        rows = await self._run(command)
+        if refused:
+            with contextlib.suppress(UnavailableError):  # they stay pending then, and are reclaimed
+                await self.ack(done)
+        return await self._entries(rows)
+
+    async def _ack_and_read(
+        self, done: Sequence[Entry], consumer: str, count: int, block_ms: int, refused: list[Exception]
+    ) -> object:
+        """The answer to XREADGROUP, with the entries acknowledged before, or the reason added to `refused`."""
+        # In one write: an order has just been claimed, and needs the event loop more than its entry does.
+        pipeline = self._blocking.pipeline(transaction=False)
+        pipeline.evalsha(self._ack.sha, 2, self.work, self.queued, *_ack_args(done))
+        pipeline.xreadgroup(GROUP, consumer, {self.work: ">"}, count=count, block=block_ms)
+        acknowledged, answer = await pipeline.execute(raise_on_error=False)
+        if isinstance(answer, Exception):
+            raise answer
+        # Entries may have been delivered, so this must not fail the lease. The usual cause is a restart of Redis, which
+        # has forgotten the script.
+        if isinstance(acknowledged, Exception):
+            refused.append(acknowledged)
+        return answer
 
     async def reclaim(self, consumer: str, idle_ms: int, count: int = 100) -> list[Entry]:
         """Take over entries that another consumer leased `idle_ms` ago or earlier and did not acknowledge."""
@@ -199,7 +224,7 @@ class Queue:
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and remove entries whose orders are claimed, or need no work."""
         if entries:
-            await self._remove([text for entry in entries for text in (entry.entry_id, str(entry.order_id))])
+            await self._remove(_ack_args(entries))
 
     async def remove_consumers(self, *consumers: str, silent_ms: int = SILENT_MS) -> int:
         """Remove these consumers, and those without a request for `silent_ms`, unless entries are pending for them.
@@ -273,6 +298,10 @@ class Queue:
             self._report(f"{self._removed} entries of {self.work} held no order id and were removed")
             self._reported_at = now
             self._removed = 0
+
+
+def _ack_args(entries: Sequence[Entry]) -> list[str]:
+    return [text for entry in entries for text in (entry.entry_id, str(entry.order_id))]
 
 
 def _order_id(fields: Mapping[bytes, bytes]) -> UUID:

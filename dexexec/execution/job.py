@@ -9,6 +9,7 @@ from dexexec.domain.order import Order
 from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status
 from dexexec.domain.wait_reason import WaitsFor
+from dexexec.execution.early_quotes import EarlyRound
 from dexexec.store import Attempt, Claimed, RoundAmount
 from dexexec.venue import AnyVenue
 
@@ -51,6 +52,8 @@ class Job:
     funds_until: float | None = None
     """Until when it waits for funds that other open attempts may spend; None before that wait."""
     cause: Cause | None = None
+    early: EarlyRound | None = None
+    """Quotes for the first round that were requested while the order was claimed."""
     fixed: FixedBound | None = None
     """The bound that this round fixed, while it is not written yet."""
     amount: RoundAmount | None = None

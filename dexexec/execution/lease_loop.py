@@ -10,7 +10,8 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import cancelled, raise_if_cancelled, unless_stopped
 from dexexec.errors import UnavailableError
-from dexexec.execution.capacity import Capacity
+from dexexec.execution.accepted_orders import AcceptedOrders
+from dexexec.execution.early_quotes import EarlyQuotes
 from dexexec.execution.order_tasks import OrderTasks
 from dexexec.failpoints import Failpoint, Failpoints
 from dexexec.observe.observer import Observer
@@ -25,7 +26,8 @@ STOP_SECONDS = 2.0
 
 
 class LeaseLoop:
-    """Leases as the consumer `name`, until `stop` is set. `changed` is set when there may be more capacity."""
+    """Leases as the consumer `name`, until `stop` is set, for at most `concurrency` orders at once. `changed` is set
+    when fewer are executed."""
 
     def __init__(
         self,
@@ -35,7 +37,9 @@ class LeaseLoop:
         queue: Queue,
         limiter: RateLimiter,
         tasks: OrderTasks,
-        capacity: Capacity,
+        accepted: AcceptedOrders,
+        early: EarlyQuotes | None,
+        concurrency: int,
         orders_per_minute: int | None,
         stop: asyncio.Event,
         changed: asyncio.Event,
@@ -48,7 +52,9 @@ class LeaseLoop:
         self._queue = queue
         self._limiter = limiter
         self._tasks = tasks
-        self._capacity = capacity
+        self._accepted = accepted
+        self._early = early
+        self._concurrency = concurrency
         self._orders_per_minute = orders_per_minute
         self._stop = stop
         self._changed = changed
@@ -58,16 +64,18 @@ class LeaseLoop:
         self._background: set[asyncio.Task[None]] = set()
         self.claiming: frozenset[UUID] = frozenset()
         """Orders of a claim that Postgres has not answered yet."""
+        self._done: Sequence[Entry] = ()  # their orders are claimed, and they are still on the stream
 
     async def run(self, session: WorkerSession, heartbeat: "asyncio.Task[str]") -> None:
         """Lease until the worker stops or `heartbeat` has ended, and the session with it."""
         down_since: float | None = None
         while not self._stop.is_set() and not heartbeat.done():
             raise_if_cancelled()
-            # Cleared before the capacity is read: a change in between must not be missed.
+            # Cleared before the orders are counted: a change in between must not be missed.
             self._changed.clear()
-            wanted = self._capacity.begin_lease(BATCH)
-            if not wanted:
+            wanted = min(self._concurrency - len(self._tasks), BATCH)
+            if wanted <= 0:
+                self._acknowledge_done()
                 await self._changed.wait()
                 continue
             try:
@@ -81,11 +89,10 @@ class LeaseLoop:
                 if down_since is not None:
                     self._observer.server_recovered("leasing orders", self._clock.monotonic() - down_since)
                     down_since = None
-            finally:
-                self._capacity.end_lease()
 
     async def finish(self, seconds: float) -> None:
         """Let acknowledgements end, for up to `seconds`; then cancel them."""
+        self._acknowledge_done()
         if self._background:
             await asyncio.wait(self._background, timeout=seconds)
         await cancelled(self._background)
@@ -94,6 +101,7 @@ class LeaseLoop:
         """Lease up to `wanted` entries and claim their orders, within the rate limit."""
         units: Sequence[bytes] = ()
         if self._orders_per_minute is not None:
+            self._acknowledge_done()
             grant = await self._limiter.take(RATE_KEY, self._orders_per_minute, wanted)
             wanted = grant.granted
             units = grant.units
@@ -101,9 +109,14 @@ class LeaseLoop:
                 await sleep_unless_stopped(self._stop, min(grant.retry_after, LONGEST_RATE_PAUSE))
                 return
         claimed: list[Claimed] = []
+        done = self._done
+        self._done = ()
         try:
-            entries = await self._queue.lease(self._name, wanted, BLOCK_MS)
-            self._capacity.queue_seen(empty=len(entries) < wanted)
+            if done:
+                await self._failpoints.reach(Failpoint.ACKNOWLEDGING)
+            entries = await self._queue.lease(self._name, wanted, BLOCK_MS, done)
+            if done:
+                await self._failpoints.reach(Failpoint.ACKNOWLEDGED)
             if entries:
                 await self._failpoints.reach(Failpoint.LEASED)
             if entries and (self._stop.is_set() or heartbeat.done()):
@@ -119,20 +132,32 @@ class LeaseLoop:
         requested_at = self._clock.monotonic()
         ids = [entry.order_id for entry in entries]
         self.claiming = frozenset(ids)
+        accepted = self._accepted.take(ids)
+        known = {order_id: each.order for order_id, each in accepted.items()}
+        # The tasks begin with the next wait, that for Postgres: first the claim is sent, then the requests to venues.
+        early = self._early.begin(accepted) if self._early else {}
         try:
-            claimed = await self._store.claim(session.id, ids, self._tasks.suspects_wanted())
+            claimed = await self._store.claim(session.id, ids, self._tasks.suspects_wanted(), known)
             await self._failpoints.reach(Failpoint.CLAIMED)
             for order in claimed:
-                self._tasks.start(order, requested_at)
+                self._tasks.start(order, requested_at, early.pop(order.order.id, None))
         except UnavailableError:
             # The commit may have happened or not. `StrayClaims` releases what was claimed; the rest is leased again.
             self._in_background(self._put_back(entries))
             raise
         finally:
             self.claiming = frozenset()
-        # Only now, and without waiting: from the commit on, the lease in Postgres brings an order back after a crash.
-        self._in_background(self._acknowledge(entries))
+            for unused in early.values():
+                unused.drop()
+        # Only now, with the next lease: from the commit on, the lease in Postgres brings an order back after a crash.
+        self._done = entries
         return claimed
+
+    def _acknowledge_done(self) -> None:
+        """Acknowledge without a lease, where the next one may not come soon."""
+        if self._done:
+            self._in_background(self._acknowledge(self._done))
+            self._done = ()
 
     async def _acknowledge(self, entries: Sequence[Entry]) -> None:
         with contextlib.suppress(UnavailableError):  # then they are reclaimed later, and claim nothing

@@ -15,6 +15,7 @@ from dexexec.domain.order import Order
 from dexexec.domain.stage import Stage
 from dexexec.domain.status import Status
 from dexexec.errors import ClaimLostError, UnavailableError
+from dexexec.execution.early_quotes import EarlyRound
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.retry_timers import RetryTimers
 from dexexec.failpoints import Failpoint, Failpoints
@@ -78,11 +79,11 @@ class OrderTasks:
         now = self._clock.monotonic()
         return self._suspects_at_once - sum(now < since + SUSPECT_SECONDS for since in self._suspects.values())
 
-    def start(self, claimed: Claimed, claimed_at: float, *, direct: bool = False) -> None:
-        """Start executing an order whose claim was requested at `claimed_at` (monotonic seconds). `direct`: it was
-        claimed by the commit that stored it."""
+    def start(self, claimed: Claimed, claimed_at: float, early: EarlyRound | None = None) -> None:
+        """Start executing an order whose claim was requested at `claimed_at` (monotonic seconds). `early` are quotes
+        that were requested meanwhile."""
         order_id = claimed.order.id
-        task = asyncio.create_task(self._run(claimed, claimed_at, direct))
+        task = asyncio.create_task(self._run(claimed, claimed_at, early))
         self._running[order_id] = (claimed.order.claim, task)
         if claimed.suspect:
             self._suspects[order_id] = self._clock.monotonic()
@@ -109,23 +110,20 @@ class OrderTasks:
             self._observer.order_release_failed(order_id, error)
         self._changed()
 
-    async def _run(self, claimed: Claimed, claimed_at: float, direct: bool) -> None:
+    async def _run(self, claimed: Claimed, claimed_at: float, early: EarlyRound | None) -> None:
         order = claimed.order
         self._observer.tracer.enter(order.traceparent)
         if order.status is Status.PENDING and order.claims == 1:
             now = self._clock.monotonic()
             self._observer.tracer.stage(Stage.QUEUE, now - order.age_ms / 1000, now)
         try:
-            if direct:
-                await asyncio.sleep(0)  # the client is answered first
-                await self._failpoints.reach(Failpoint.TAKEN)
             if order.claims > self._max_claims:
                 if claimed.attempt is None:
                     await self._pipeline.poison(claimed)
                     return
                 # Its transaction may still land, so it must be settled, however often that crashes.
                 self._observer.order_stuck(order.id, order.claims)
-            retry_after = await self._pipeline.run(claimed, claimed_at, self._has_lease)
+            retry_after = await self._pipeline.run(claimed, claimed_at, self._has_lease, early)
             if retry_after is not None:
                 self._timers.add(order.id, retry_after.delay_ms)
         except ClaimLostError:
@@ -144,6 +142,9 @@ class OrderTasks:
             self._suspects.pop(order.id, None)
             self._suspects_at_once = 1
             await self._release(order, blame=True, pause_ms=CRASH_PAUSE_MS)
+        finally:
+            if early is not None:
+                early.drop()
 
     async def _release(self, order: Order, *, blame: bool = False, pause_ms: float = 0) -> None:
         """Release the claim, so that the order is resumed from the record. Without effect on a newer claim."""

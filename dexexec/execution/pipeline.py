@@ -21,6 +21,7 @@ from dexexec.domain.wait_reason import Waiting, WaitsFor
 from dexexec.execution.attempt_recorder import AttemptRecorder, ChosenQuote, Unwritten
 from dexexec.execution.client_signatures import ClientSignatures
 from dexexec.execution.dry_run import DryRun
+from dexexec.execution.early_quotes import EarlyRound
 from dexexec.execution.event_detail import Presenter
 from dexexec.execution.failure_writer import ENDED, TOO_LATE, FailureWriter
 from dexexec.execution.fill_writer import UNCONFIRMED, FillWriter
@@ -141,13 +142,16 @@ class Pipeline:
             failpoints=failpoints,
         )
 
-    async def run(self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> RetryAfter | None:
+    async def run(
+        self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool], early: EarlyRound | None = None
+    ) -> RetryAfter | None:
         """Execute the order until it has ended or is confirmed (None), or has to wait (`RetryAfter`).
 
-        `claimed_at` is the monotonic time just before the claim was requested. Raises `ClaimLostError` and
-        `UnavailableError`.
+        `claimed_at` is the monotonic time just before the claim was requested; `early` are quotes that were requested
+        since then. Raises `ClaimLostError` and `UnavailableError`.
         """
         job = Job.of(claimed, claimed_at, may_send)
+        job.early = early
         # An open attempt always comes first: its outcome must be proven before anything else is signed.
         if claimed.attempt is not None:
             return await self._resume(job, located(claimed.attempt, self._venues))
@@ -241,7 +245,7 @@ class Pipeline:
             return await self._failures.retry_or_end(job, failed)
         begun = self._clock.monotonic()
         limits = await self._policies.limits_of(job.order.owner, job.order.wallet)
-        routing = await self._router.route(job.order.swap, job.deadline, limits.venues)
+        routing = await self._quotes(job, limits)
         now = self._clock.monotonic()
         job.took(Stage.ROUTING, now - begun)
         self._observer.tracer.stage(Stage.ROUTING, begun, now, round=job.rounds)
@@ -262,6 +266,16 @@ class Pipeline:
             )
         await self._failpoints.reach(Failpoint.CHOSEN)
         return await self._execute_best(job, accepted.routing, accepted.bound, quotes)
+
+    async def _quotes(self, job: Job, limits: OwnerLimits) -> Routing:
+        """Quotes for the order: those that were requested while it was claimed, or new ones."""
+        early = job.early
+        job.early = None  # for the first round only
+        if early is not None:
+            routing = await early.routing(job.order.swap, limits.venues, self._clock.monotonic())
+            if routing is not None:
+                return routing
+        return await self._router.route(job.order.swap, job.deadline, limits.venues)
 
     def _quotes_detail(self, job: Job, accepted: Accepted) -> dict[str, object]:
         """The detail of the `routing` event: all answers, each with the reason why it was not chosen."""

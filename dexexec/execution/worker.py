@@ -15,8 +15,8 @@ from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import cancelled, raise_if_cancelled, unless_stopped
 from dexexec.errors import UnavailableError
-from dexexec.execution.capacity import Capacity
-from dexexec.execution.direct_dispatch import DirectDispatcher
+from dexexec.execution.accepted_orders import AcceptedOrders
+from dexexec.execution.early_quotes import EarlyQuotes
 from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.lease_loop import OUTAGE_PAUSE, LeaseLoop, sleep_unless_stopped
 from dexexec.execution.order_tasks import OrderTasks
@@ -49,9 +49,9 @@ SessionLoop = Callable[[int], Coroutine[object, object, None]]
 
 
 class Worker:
-    """`name` is unique per process, and also the consumer's name on the stream. `trouble` returns why no order can be
-    executed now, or an empty text; it is stored with each heartbeat. `session_loops` run beside each session, with its
-    id, until they are cancelled."""
+    """`name` is unique per process, and also the consumer's name on the stream. Without `early`, quotes are requested
+    after the claim. `trouble` returns why no order can be executed now, or an empty text; it is stored with each
+    heartbeat. `session_loops` run beside each session, with its id, until they are cancelled."""
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class Worker:
         clock: Clock,
         observer: Observer,
         permission: SigningPermission | None = None,
+        early: EarlyQuotes | None = None,
         trouble: Callable[[], str] = str,
         session_loops: Sequence[SessionLoop] = (),
         failpoints: Failpoints = NO_FAILPOINTS,
@@ -96,23 +97,17 @@ class Worker:
             observer=observer,
             failpoints=failpoints,
         )
-        self._capacity = Capacity(self._tasks, limits.concurrency)
-        self.direct = DirectDispatcher(
-            self._tasks,
-            self._capacity,
-            # Leases apply the limit of orders per minute, so with a limit every order has to go over the queue.
-            enabled=limits.orders_per_minute is None,
-            changed=self._changed.set,
-            clock=clock,
-        )
-        """Where the store of this process may dispatch new orders to."""
+        self.accepted = AcceptedOrders()
+        """Where intake of this process puts the orders that it has stored."""
         self._leases = LeaseLoop(
             name=name,
             store=store,
             queue=queue,
             limiter=limiter,
             tasks=self._tasks,
-            capacity=self._capacity,
+            accepted=self.accepted,
+            early=early,
+            concurrency=limits.concurrency,
             orders_per_minute=limits.orders_per_minute,
             stop=self._stop,
             changed=self._changed,
@@ -139,7 +134,6 @@ class Worker:
         """Lease no more orders. `run` ends when the current ones have finished or were released."""
         self._stop.set()
         self._changed.set()
-        self.direct.close()
 
     async def run(self) -> None:
         """Work until `stop`. Orders that wait for a retry then are left to the sweepers of other workers."""
@@ -187,9 +181,6 @@ class Worker:
         heartbeat = asyncio.create_task(self._heartbeat(session))
         heartbeat.add_done_callback(lambda _: self._changed.set())
         unfinished: list[UUID] = []
-        self._capacity.reset()
-        if not self._stop.is_set():
-            self.direct.open(session.id)
         try:
             async with asyncio.TaskGroup() as beside:
                 background = [beside.create_task(self._strays.run(session.id))]
@@ -207,7 +198,6 @@ class Worker:
                     task.cancel()
         finally:
             # The session ends last: until then its claims keep other workers away from orders that still run here.
-            self.direct.close()
             await self._leases.finish(CLEANUP_SECONDS)
             await cancelled([heartbeat])
             await self._tasks.drop()

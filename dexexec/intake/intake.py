@@ -1,11 +1,11 @@
 """Accepts orders: checks the client's limit and the queue's capacity, stores the order, and puts its id on the queue.
 
 Nothing here depends on HTTP. Every refusal comes before the store, so it leaves nothing behind. After the commit the
-order is accepted even if Redis fails: the sweeper finds orders that are not on the queue. An order that a worker of
-this process has claimed does not go there at all.
+order is accepted even if Redis fails: the sweeper finds orders that are not on the queue.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
@@ -40,8 +40,10 @@ ENQUEUE_LIMIT = 500
 class OrderStore(Protocol):
     """The part of `dexexec.store.Store` that intake uses."""
 
-    async def create(self, order: NewOrder, *, read_at: float, answer_by: float, policy: Policy) -> Created:
-        """Commit the order and its first event; raises by `answer_by`."""
+    async def create(
+        self, order: NewOrder, *, read_at: float, answer_by: float, policy: Policy, committed: Callable[[], None]
+    ) -> Created:
+        """Commit the order and its first event, and call `committed`; raises by `answer_by`."""
 
 
 class ClientLimiter(Protocol):
@@ -59,7 +61,8 @@ class Halts(Protocol):
 
 
 class Intake:
-    """The only way in for an order. One per process."""
+    """The only way in for an order. One per process. `accepted` is called with each order that goes on the queue, and
+    with its deadline (monotonic seconds)."""
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Intake:
         clock: Clock,
         observer: Observer,
         halts: Halts = NO_HALTS,
+        accepted: Callable[[NewOrder, float], None] = lambda _, __: None,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
         self._store = store
@@ -79,6 +83,7 @@ class Intake:
         self._clock = clock
         self._observer = observer
         self._halts = halts
+        self._accepted = accepted
         self._failpoints = failpoints
         self._per_minute = settings.client_orders_per_minute
         self._timeout = settings.request_timeout_ms / 1000
@@ -134,11 +139,6 @@ class Intake:
             now = self._clock.monotonic()
             self._observer.metrics.stage_ended(Stage.ACCEPTING, now - read_at)
             self._observer.tracer.stage(Stage.ACCEPTING, read_at, now)
-        if created.taken or created.rests:
-            # A worker of this process has it, or none before it is triggered: it takes no room on the queue.
-            self._gate.leave()
-        elif not created.replayed:
-            self._dispatch(created.order_id)
         return created
 
     async def close(self) -> None:
@@ -171,16 +171,28 @@ class Intake:
             raise TooManyOrdersError(f"at most {per_minute} orders per minute from one client", grant.retry_after)
 
     async def _create(self, order: NewOrder, read_at: float, answer_by: float, policy: Policy) -> Created:
-        is_new = False
+        is_queued = False
+
+        # Called with the commit's answer and before the client's: the id is on its way to a worker meanwhile, also if
+        # the client does not wait any more.
+        def committed() -> None:
+            nonlocal is_queued
+            # No worker needs a resting order before it is triggered.
+            if not order.rests:
+                is_queued = True
+                self._accepted(order, read_at + order.deadline_ms / 1000)
+                self._dispatch(order.id)
+
         try:
             await self._failpoints.reach(Failpoint.CREATING)
-            created = await self._store.create(order, read_at=read_at, answer_by=answer_by, policy=policy)
+            created = await self._store.create(
+                order, read_at=read_at, answer_by=answer_by, policy=policy, committed=committed
+            )
             await self._failpoints.reach(Failpoint.CREATED)
-            is_new = not created.replayed
             return created
         finally:
-            # A new order leaves the gate when its id is on the queue; any other never gets there.
-            if not is_new:
+            # A queued order leaves the gate when its id is on the queue; any other never gets there.
+            if not is_queued:
                 self._gate.leave()
 
     def _dispatch(self, order_id: UUID) -> None:

@@ -9,7 +9,6 @@ from dexexec.store.chain_comparisons import BegunComparison, ChainComparisons, C
 from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.costs import CostQuery, CostReport, GroupBy
 from dexexec.store.database import Database
-from dexexec.store.dispatcher import CapacityReservation, Dispatcher
 from dexexec.store.follow_ups import EndedOrder, FollowUp
 from dexexec.store.launches import NotedStop, SniperPair
 from dexexec.store.leases import WorkerSession
@@ -33,7 +32,6 @@ __all__ = [
     "ArchiveSession",
     "Attempt",
     "BegunComparison",
-    "CapacityReservation",
     "ChainComparisons",
     "Claimed",
     "ComparisonState",
@@ -44,7 +42,6 @@ __all__ = [
     "Created",
     "Cursor",
     "Database",
-    "Dispatcher",
     "EndedOrder",
     "FollowUp",
     "GroupBy",

@@ -4,13 +4,13 @@ Between the queue and the pipeline on an order's way. Each claim raises `orders.
 that number: a worker whose order another one has claimed since then writes nothing more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 from dexexec.domain.bound import Bound
-from dexexec.domain.order import Order, Side
+from dexexec.domain.order import NewOrder, Order, Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
@@ -64,10 +64,15 @@ FROM c LEFT JOIN attempts a ON a.order_id = c.id AND coalesce(a.outcome, '') = '
 # session that is older than their pause: a process that restarts again and again does not raise their crash counts.
 #
 # SKIP LOCKED: another worker is about to claim a locked order, so waiting for the lock would gain nothing.
+#
+# synchronous_commit: the commit does not wait for the disk. Postgres has one log, so the commit that records an attempt
+# of this claim makes the claim durable as well; a claim that a crash of Postgres loses is one under which nothing was
+# recorded, and so nothing sent. docs/adr/0045 goes through the cases.
 OPEN_ATTEMPT = "EXISTS (SELECT FROM attempts p WHERE p.order_id = o.id AND coalesce(p.outcome, '') = '')"
 CLAIM = f"""
 WITH me AS (
-    SELECT id, started_at FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
+    SELECT id, started_at, set_config('synchronous_commit', 'off', true)
+    FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
 ), free AS (
     SELECT o.id, me.started_at <= clock_timestamp() - {PAUSE} AS ripe,
            o.claims >= {SUSPECT_AFTER} AND NOT {OPEN_ATTEMPT} AS suspect
@@ -86,6 +91,26 @@ WITH me AS (
     RETURNING o.*
 )
 {CLAIMED}"""  # noqa: S608 - constants
+
+# A new order that the process of its worker has accepted itself: only what Postgres has added to it is read. As long as
+# it was never claimed and has one event, nothing else about it has changed since then.
+CLAIM_NEW = """
+WITH me AS (
+    SELECT id, set_config('synchronous_commit', 'off', true)
+    FROM workers WHERE id = %(worker)s AND lease_until > clock_timestamp()
+), free AS (
+    SELECT o.id FROM orders o, me
+    WHERE o.id = ANY(%(ids)s) AND o.ended IS NULL AND o.set_aside_at IS NULL AND o.status = 'pending'
+      AND o.claim = 0 AND o.version = 1
+    ORDER BY o.id
+    FOR UPDATE OF o SKIP LOCKED
+)
+UPDATE orders o SET claim = o.claim + 1, claims = o.claims + 1, worker = me.id, due_at = clock_timestamp()
+FROM free f, me WHERE o.id = f.id
+RETURNING o.id, o.created_at, o.key_digest,
+          (extract(epoch FROM o.deadline_at - clock_timestamp()) * 1000)::bigint AS deadline_in_ms,
+          (extract(epoch FROM clock_timestamp() - o.created_at) * 1000)::float8 AS age_ms
+"""
 
 RELEASE = """
 UPDATE orders o SET worker = NULL, claims = CASE WHEN t.blame THEN o.claims ELSE 0 END,
@@ -123,6 +148,14 @@ async def claim(
     async with database.connection() as connection:
         rows = await fetch_rows(connection, CLAIM, values, prepare=True, binary=True)
     return read_all(rows, unreadable)
+
+
+async def claim_new(database: Database, worker: int, orders: Mapping[UUID, NewOrder]) -> list[Claimed]:
+    """Claim for `worker` those of the new orders that were never claimed, in one commit."""
+    values = {"worker": worker, "ids": list(orders)}
+    async with database.connection() as connection:
+        rows = await fetch_rows(connection, CLAIM_NEW, values, prepare=True, binary=True)
+    return [Claimed(order=_first_claimed(orders[row.id], row), attempt=None) for row in rows]
 
 
 async def release(database: Database, items: Sequence[Release]) -> list[None]:
@@ -220,6 +253,41 @@ def _read(row: Any) -> Claimed:
         signatures=tuple(row.signatures or ()),
         group_signatures=tuple(row.group_signatures or ()),
         cause=cause,
+    )
+
+
+def _first_claimed(order: NewOrder, row: Any) -> Order:
+    """The order as `claim` would read it."""
+    return Order(
+        id=order.id,
+        side=order.side,
+        amount=order.amount,
+        amount_base=order.amount_base,
+        mode=order.mode,
+        input_mint=order.input_mint,
+        output_mint=order.output_mint,
+        slippage_bps=order.slippage_bps,
+        status=Status.PENDING,
+        version=1,
+        claim=1,
+        claims=1,
+        attempts=0,
+        rounds=0,
+        deadline_in_ms=row.deadline_in_ms,
+        created_at=row.created_at,
+        bound=order.bound,
+        bound_open=order.bound_open,
+        max_price_impact_bps=order.max_price_impact_bps,
+        key_digest=row.key_digest,
+        type=order.type,
+        terms=order.terms,
+        tag=order.tag,
+        dry_run=order.dry_run,
+        owner=order.owner,
+        wallet=order.wallet,
+        request_id=order.request_id,
+        traceparent=order.traceparent,
+        age_ms=row.age_ms,
     )
 
 

@@ -5,7 +5,7 @@ too late are left out when the statement is sent, and by the statement itself if
 """
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,7 +15,7 @@ from dexexec.clock import Clock
 from dexexec.domain.api_key import chosen_name
 from dexexec.domain.event import Event
 from dexexec.domain.handout import payer_detail
-from dexexec.domain.order import FOREVER_MS, NewOrder, Order
+from dexexec.domain.order import FOREVER_MS, NewOrder
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.policy_check import Breach
 from dexexec.domain.share import amount_text
@@ -35,10 +35,8 @@ from dexexec.errors import (
 from dexexec.operator_errors import PolicyError
 from dexexec.store import policies, restored_keys
 from dexexec.store.database import Connection, Database
-from dexexec.store.dispatcher import CapacityReservation
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.rows import fetch_rows, json_rows
-from dexexec.store.steps import Claimed
 
 # `k`: the advisory lock of a key means that another statement is storing an order with it ("in flight"). It is only
 # tried, so that two batches never wait for each other's keys in opposite order.
@@ -59,11 +57,9 @@ WITH t AS MATERIALIZED (
     FROM json_to_recordset(%(rows)t::json)
     AS t(id uuid, side text, amount numeric, mode text, input_mint text, output_mint text, amount_base numeric,
          slippage_bps int, deadline_in_ms float8, wait_ms float8, client text, key text,
-         body_hash text, detail jsonb, direct bool, min_out numeric, max_in numeric, bound_open bool,
+         body_hash text, detail jsonb, min_out numeric, max_in numeric, bound_open bool,
          max_price_impact_bps int, type text, terms jsonb, tag text, dry_run bool, oco_group text, rests bool,
          wake_in_ms float8, waits jsonb, owner int, wallet text, request_id text, traceparent text), installation
-), me AS (
-    SELECT id FROM workers WHERE id = %(worker)s::int AND lease_until > clock_timestamp()
 ), k AS (
     INSERT INTO idempotency_keys (key, body_hash, order_id)
     SELECT key, decode(body_hash, 'hex'), id FROM t
@@ -74,25 +70,25 @@ WITH t AS MATERIALIZED (
     RETURNING order_id
 ), o AS (
     INSERT INTO orders (id, side, amount, status, mode, input_mint, output_mint, amount_base, slippage_bps,
-                        deadline_at, client, worker, claim, claims, min_out, max_in, bound_open,
-                        max_price_impact_bps, key_digest, type, terms, tag, dry_run, oco_group, version, resting,
+                        deadline_at, client, min_out, max_in, bound_open, max_price_impact_bps, key_digest,
+                        type, terms, tag, dry_run, oco_group, version, resting,
                         rested_xid, due_at, wake_at, owner, wallet, request_id, traceparent)
     SELECT t.id, side, amount, CASE WHEN rests THEN 'waiting' ELSE 'pending' END, mode, input_mint, output_mint,
-           amount_base, slippage_bps, now() + deadline_in_ms * interval '1 ms', client, me.id, (me.id IS NOT NULL)::int,
-           (me.id IS NOT NULL)::int, min_out, max_in, bound_open, max_price_impact_bps, digest, type, terms, tag,
-           dry_run, oco_group, 1 + rests::int, rests, CASE WHEN rests THEN pg_current_xact_id() END,
+           amount_base, slippage_bps, now() + deadline_in_ms * interval '1 ms', client, min_out, max_in, bound_open,
+           max_price_impact_bps, digest, type, terms, tag, dry_run, oco_group, 1 + rests::int, rests,
+           CASE WHEN rests THEN pg_current_xact_id() END,
            CASE WHEN rests THEN 'infinity' ELSE clock_timestamp() END,
            now() + wake_in_ms * interval '1 ms', owner, wallet, request_id, traceparent
-    FROM t LEFT JOIN me ON t.direct
+    FROM t
     WHERE NOT late AND (key IS NULL OR t.id IN (SELECT order_id FROM k))
-    RETURNING id, created_at, claim
+    RETURNING id, created_at
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)
     SELECT o.id, 1, 'pending', o.created_at, t.detail FROM o JOIN t USING (id)
     UNION ALL
     SELECT o.id, 2, 'waiting', o.created_at, t.waits FROM o JOIN t USING (id) WHERE t.rests
 )
-SELECT t.id, t.late, o.created_at, o.claim, t.digest, known.order_id, known.same_body, known.restored,
+SELECT t.id, t.late, o.created_at, known.order_id, known.same_body, known.restored,
        CASE WHEN known.order_id IS NOT NULL THEN pg_logical_emit_message(true, 'dexexec', 'replay'::text) END
            AS replay_logged
 FROM t LEFT JOIN o USING (id)
@@ -117,6 +113,7 @@ class CreateRequest:
     """An order to store. `read_at` is when its request had been read, from which its deadline counts; `answer_by` is
     when its client is answered at the latest (both in monotonic seconds). `policy` is that of the order's owner.
 
+    `committed` is called when the order is committed, before the caller gets its answer; not for a repetition.
     `abandoned`: the caller does not wait any more. `sent`: a statement that stores the order was sent to Postgres.
     """
 
@@ -124,6 +121,7 @@ class CreateRequest:
     read_at: float
     answer_by: float
     policy: Policy = NO_LIMITS
+    committed: Callable[[], None] = lambda: None
     abandoned: bool = False
     sent: bool = False
 
@@ -135,21 +133,18 @@ class CreateRequest:
 @dataclass(frozen=True, slots=True)
 class Created:
     """The answer for a new order. `replayed`: the same Idempotency-Key and body were posted before, and this is that
-    order. `taken`: the worker of this process has it already. `rests`: nobody has it until it is triggered."""
+    order."""
 
     order_id: UUID
     replayed: bool
-    taken: bool = False
-    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The answer for each new order, the committed events, and the orders that were claimed."""
+    """The answer for each new order, and the committed events."""
 
     answers: list[Created | DexexecError]
     events: list[Event]
-    claimed: list[Claimed]
 
 
 def first_detail(order: NewOrder) -> dict[str, object]:
@@ -188,15 +183,13 @@ def first_detail(order: NewOrder) -> dict[str, object]:
 async def create(
     database: Database,
     requests: Sequence[CreateRequest],
-    reservation: CapacityReservation | None,
     clock: Clock,
     *,
     today: date | None = None,
     wallets: WalletPolicies = NO_WALLET_POLICIES,
 ) -> Stored:
-    """Store the orders in one commit. The first ones are claimed for the worker that has reserved capacity, if its
-    lease is valid. An order that is refused for its key or by its policy, or comes too late, gets an error as its
-    answer; the others are stored."""
+    """Store the orders in one commit. An order that is refused for its key or by its policy, or comes too late, gets an
+    error as its answer; the others are stored."""
     details = {request.order.id: first_detail(request.order) for request in requests}
     broken: Mapping[UUID, Sequence[Breach]] = {}
     async with database.connection(REFUSALS) as connection:
@@ -209,11 +202,11 @@ async def create(
             async with connection.transaction():
                 orders = [(request.order, request.policy) for request in sent]
                 limits, broken = await policies.check_new(connection, orders, today, wallets)
-                answers = await _insert(connection, sent, details, broken, reservation, now=now)
+                answers = await _insert(connection, sent, details, broken, now=now)
                 written = {row.id for row in answers if row.created_at is not None}
                 await policies.write_spends(connection, limits, written)
         else:
-            answers = await _insert(connection, sent, details, broken, reservation, now=now)
+            answers = await _insert(connection, sent, details, broken, now=now)
         owner_of = {request.order.id: request.order.owner for request in sent}
         await restored_keys.adopt(
             connection,
@@ -221,14 +214,14 @@ async def create(
             {row.order_id: owner for row in answers if row.restored and row.same_body and (owner := owner_of[row.id])},
         )
     row_of = {row.id: row for row in answers}
-    stored = Stored([], [], [])
+    stored = Stored([], [])
     for request in requests:
         order = request.order
         row = row_of.get(order.id)
         if row is None or row.created_at is None:
             stored.answers.append(_not_stored(row, order, broken.get(order.id, ())))
             continue
-        stored.answers.append(Created(order.id, replayed=False, taken=row.claim > 0, rests=order.rests))
+        stored.answers.append(Created(order.id, replayed=False))
         stored.events.append(
             Event(
                 order_id=order.id,
@@ -244,8 +237,6 @@ async def create(
             stored.events.append(
                 Event(order_id=order.id, seq=2, status=Status.WAITING, at=row.created_at, detail=waits)
             )
-        if row.claim > 0:
-            stored.claimed.append(Claimed(order=_under_claim(request, row, now), attempt=None))
     return stored
 
 
@@ -254,21 +245,15 @@ async def _insert(
     requests: Sequence[CreateRequest],
     details: Mapping[UUID, dict[str, object]],
     broken: Mapping[UUID, Sequence[Breach]],
-    reservation: CapacityReservation | None,
     *,
     now: float,
 ) -> list[Any]:
     """Run `CREATE` for the requests. Those in `broken` are not stored, and find the order of their key."""
-    places = reservation.count if reservation else 0
     rows: list[dict[str, object]] = []
     for request in requests:
         request.sent = True
-        # A resting order needs no worker yet.
-        refused = request.order.id in broken
-        direct = places > 0 and not request.order.rests and not refused
-        places -= direct
-        rows.append(_row(request, details[request.order.id], now, direct=direct, refused=refused))
-    values = {"rows": json_rows(rows), "worker": reservation.worker if reservation else None}
+        rows.append(_row(request, details[request.order.id], now, refused=request.order.id in broken))
+    values = {"rows": json_rows(rows)}
     return await fetch_rows(connection, CREATE, values, prepare=True, binary=True) if rows else []
 
 
@@ -297,13 +282,11 @@ async def _prepare(connection: Connection) -> None:
     # Preparing can wait for locks on the tables. Within the first real statement, `wait_ms` would not include that
     # time.
     if connection not in _PREPARED:
-        await fetch_rows(connection, CREATE, {"rows": "[]", "worker": None}, prepare=True, binary=True)
+        await fetch_rows(connection, CREATE, {"rows": "[]"}, prepare=True, binary=True)
         _PREPARED.add(connection)
 
 
-def _row(
-    request: CreateRequest, detail: dict[str, object], now: float, *, direct: bool, refused: bool
-) -> dict[str, object]:
+def _row(request: CreateRequest, detail: dict[str, object], now: float, *, refused: bool) -> dict[str, object]:
     order = request.order
     return {
         "id": order.id,
@@ -322,7 +305,6 @@ def _row(
         "key": order.idempotency_key,
         "body_hash": order.body_hash.hex(),
         "detail": detail,
-        "direct": direct,
         "min_out": order.bound.min_out if order.bound else None,
         "max_in": order.bound.max_in if order.bound else None,
         "bound_open": order.bound_open,
@@ -351,39 +333,3 @@ def _wake_in_ms(request: CreateRequest, now: float) -> float | None:
     if order.type is OrderType.RECURRING:
         return 0.0
     return request.deadline_in_ms(now) if order.deadline_ms < FOREVER_MS else None
-
-
-def _under_claim(request: CreateRequest, row: Any, now: float) -> Order:
-    """The order as `claims.claim` would read it."""
-    order = request.order
-    return Order(
-        id=order.id,
-        side=order.side,
-        amount=order.amount,
-        amount_base=order.amount_base,
-        mode=order.mode,
-        input_mint=order.input_mint,
-        output_mint=order.output_mint,
-        slippage_bps=order.slippage_bps,
-        status=Status.PENDING,
-        version=1,
-        claim=row.claim,
-        claims=row.claim,
-        attempts=0,
-        rounds=0,
-        deadline_in_ms=int(request.deadline_in_ms(now)),
-        created_at=row.created_at,
-        bound=order.bound,
-        bound_open=order.bound_open,
-        max_price_impact_bps=order.max_price_impact_bps,
-        key_digest=row.digest,
-        type=order.type,
-        terms=order.terms,
-        tag=order.tag,
-        dry_run=order.dry_run,
-        oco_group=order.oco_group,
-        owner=order.owner,
-        wallet=order.wallet,
-        request_id=order.request_id,
-        traceparent=order.traceparent,
-    )

@@ -6,10 +6,10 @@ whose answer is lost may have happened; the caller finds out by reading.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 from uuid import UUID
 
@@ -60,7 +60,6 @@ from dexexec.store.claims import Unreadable
 from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.costs import CostQuery, CostReport
 from dexexec.store.database import Database
-from dexexec.store.dispatcher import CapacityReservation, Dispatcher
 from dexexec.store.endpoint_figures import read_endpoint_figures
 from dexexec.store.handed_out_orders import HandedOutOrders
 from dexexec.store.leases import WorkerSession
@@ -76,6 +75,7 @@ T = TypeVar("T")
 
 SEPARATE = (*REFUSALS, orjson.JSONEncodeError)
 """Errors of one row: the other rows of its batch are written without it."""
+NONE_KNOWN: Mapping[UUID, NewOrder] = MappingProxyType({})
 LONGEST_REST = 0.25
 """Seconds between two pages of a mass cancellation, at most."""
 
@@ -88,7 +88,6 @@ class Store(HandedOutOrders):
       orders.
     * `for_orders` and `for_reads` are connections for new orders and for clients' reads, so that these do not wait for
       each other or for the worker.
-    * `dispatcher` leads to the worker of this process, if new orders may go to it directly.
     * `permitted_identity` returns the identity of the only Postgres where attempts may be recorded and orders may end
       without a swap (None: any).
     * `unreadable` is called for orders whose rows cannot be read.
@@ -106,7 +105,6 @@ class Store(HandedOutOrders):
         *,
         for_orders: Database | None = None,
         for_reads: Database | None = None,
-        dispatcher: Dispatcher | None = None,
         permitted_identity: Callable[[], str | None] = lambda: None,
         unreadable: Unreadable = lambda _, __: None,
         batch_written: Callable[[str, int, float], None] = lambda _, __, ___: None,
@@ -117,7 +115,6 @@ class Store(HandedOutOrders):
         self._clock = clock
         self._for_orders = for_orders or database
         self._for_reads = for_reads or database
-        self._dispatcher = dispatcher
         self._permitted_identity = permitted_identity
         self._today = today
         self._wallets = wallets
@@ -151,8 +148,11 @@ class Store(HandedOutOrders):
         read_at: float | None = None,
         answer_by: float | None = None,
         policy: Policy = NO_LIMITS,
+        committed: Callable[[], None] = lambda: None,
     ) -> Created:
         """Store an order with its first event; both are committed when this returns. `policy` is that of its owner.
+        `committed` is called once a new order is committed, before this returns, and also if the caller does not wait
+        any more.
 
         `read_at` is when the request had been read, from which the deadline counts (monotonic seconds; None: now).
         `answer_by` is when this call ends at the latest (None: after the store's time limit). Raises
@@ -165,6 +165,7 @@ class Store(HandedOutOrders):
             read_at=now if read_at is None else read_at,
             answer_by=now + self._timeout if answer_by is None else answer_by,
             policy=policy,
+            committed=committed,
         )
         try:
             async with asyncio.timeout(request.answer_by - now):
@@ -179,35 +180,17 @@ class Store(HandedOutOrders):
         return answer
 
     async def _create(self, requests: list[CreateRequest]) -> list[Created | DexexecError]:
-        dispatcher = self._dispatcher
-        reservation = dispatcher.reserve(len(requests)) if dispatcher else None
         # The statement is cancelled when the last client of the batch has been answered: it must not commit afterwards.
         seconds = max(request.answer_by for request in requests) - self._clock.monotonic()
-        if dispatcher is None or reservation is None:
-            stored = await self._bounded(self._stored(requests, None), seconds)
-            self._announce(stored.events)
-            return stored.answers
-        try:
-            stored = await self._bounded(
-                self._stored(requests, reservation),
-                seconds,
-            )
-        except BaseException:
-            # Also after a cancellation: places that are not given back are lost to the worker.
-            dispatcher.take(reservation, ())
-            raise
-        self._announce(stored.events)
-        if dispatcher.take(reservation, stored.claimed):
-            return stored.answers
-        # The worker's session has ended meanwhile: its claims are void, so intake must put the orders on the queue.
-        return [replace(answer, taken=False) if isinstance(answer, Created) else answer for answer in stored.answers]
-
-    async def _stored(
-        self, requests: Sequence[CreateRequest], reservation: CapacityReservation | None
-    ) -> orders.Stored:
-        return await orders.create(
-            self._for_orders, requests, reservation, self._clock, today=self._today(), wallets=self._wallets
+        stored = await self._bounded(
+            orders.create(self._for_orders, requests, self._clock, today=self._today(), wallets=self._wallets), seconds
         )
+        # First of all: the orders are on their way to a worker while their clients are answered.
+        for request, answer in zip(requests, stored.answers, strict=True):
+            if isinstance(answer, Created) and not answer.replayed:
+                request.committed()
+        self._announce(stored.events)
+        return stored.answers
 
     async def cancel(self, order_id: UUID, owner: int | None = None) -> Cancelled | TooLate | None:
         """Cancel an order, if nothing was signed for it; None if `owner` (None: any) has no such order. Raises
@@ -342,9 +325,19 @@ class Store(HandedOutOrders):
         """Return due orders that no worker holds, oldest first."""
         return await self._bounded(claims.idle(self._database, grace_ms, since, after, limit))
 
-    async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
-        """Claim those of the orders that are free, in one commit; at most `suspects` suspects among them."""
-        return await self._bounded(claims.claim(self._database, worker, order_ids, suspects, self._unreadable))
+    async def claim(
+        self, worker: int, order_ids: Sequence[UUID], suspects: int = 1, known: Mapping[UUID, NewOrder] = NONE_KNOWN
+    ) -> list[Claimed]:
+        """Claim those of the orders that are free; at most `suspects` suspects among them. The terms of those in
+        `known`, which this process has stored, are not read again."""
+        claimed: list[Claimed] = []
+        if known:
+            claimed = await self._bounded(claims.claim_new(self._database, worker, known))
+            found = {each.order.id for each in claimed}
+            order_ids = [order_id for order_id in order_ids if order_id not in found]
+        if order_ids:
+            claimed += await self._bounded(claims.claim(self._database, worker, order_ids, suspects, self._unreadable))
+        return claimed
 
     async def take_confirmed(self, worker: int, page: ConfirmedPage) -> list[Claimed]:
         """Take a page of confirmed orders for one lookup of their swaps; oldest first."""

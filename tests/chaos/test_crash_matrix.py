@@ -23,7 +23,6 @@ from tests.support.chaos.case import (
     DRY,
     FAILS,
     FILLS,
-    QUEUED,
     RESTING,
     all_survive,
     changes_nothing,
@@ -50,6 +49,8 @@ BY_TURNS = (Fault.RAISE, Fault.STALL)
 ENDS_THE_PROCESS = {
     Failpoint.LEASED,
     Failpoint.CLAIMED,
+    Failpoint.ACKNOWLEDGING,
+    Failpoint.ACKNOWLEDGED,
     Failpoint.RETRYING,
     Failpoint.RETRIED,
     Failpoint.RECLAIMED,
@@ -60,7 +61,7 @@ ENDS_THE_PROCESS = {
 """An unexpected error that belongs to no single order ends the process; elsewhere it may cost
 one order its turn and nothing else."""
 
-BY_THE_QUEUE = {
+AT_FIRST = {
     Failpoint.ENQUEUING,
     Failpoint.ENQUEUED,
     Failpoint.LEASED,
@@ -70,7 +71,7 @@ BY_THE_QUEUE = {
     Failpoint.RECLAIMED,
     Failpoint.REMOVED,
 }
-"""Places that a new order passes only on its way over the queue."""
+"""Places of the queue, where the first order of a process is struck. Elsewhere one has ended before."""
 UNTIL_FINAL = [Failpoint.WATCHING, Failpoint.WATCHED, Failpoint.BOOKED]
 """Places that an order passes only where its swap is confirmed before it is final: on a localnet."""
 BETWEEN_ORDERS = [Failpoint.FOLLOWING, Failpoint.FOLLOWED]
@@ -94,18 +95,14 @@ class Case:
     fault: Fault
     passes: int = 0
     """How many pass there before it strikes."""
-    drained: bool = False
-    """An order has ended by then, so that the queue is empty and the worker takes new orders directly."""
+    later: bool = False
+    """An order has ended by then."""
     orders: Sequence[dict[str, object]] = tuple(ORDERS)
 
     @property
     def plan(self) -> list[Strike]:
-        first = [Strike(Failpoint.CONCLUDED, Fault.SPARE)] if self.drained else []
+        first = [Strike(Failpoint.CONCLUDED, Fault.SPARE)] if self.later else []
         return [*first, *BEFORE.get(self.at, []), Strike(self.at, self.fault, self.passes)]
-
-    @property
-    def settings(self) -> Mapping[str, str]:
-        return QUEUED if self.at in BY_THE_QUEUE else {}
 
     def __str__(self) -> str:
         return f"{self.fault} at {self.at}" + (f" after {self.passes} passes" if self.passes else "")
@@ -125,7 +122,7 @@ async def survive(
         AsyncExitStack() as stack,
         asyncio.timeout(CASE_SECONDS),
     ):
-        environment = {**shared, **case.settings, **settings}
+        environment = {**shared, **settings}
         victim = await stack.enter_async_context(service(environment, case.plan))
         serving = [victim]
 
@@ -134,7 +131,7 @@ async def survive(
 
         refusals = {*REFUSALS, 500} if case.fault is Fault.RAISE else REFUSALS
         watch = Follower(current)
-        before = [FILLS] if case.drained else []
+        before = [FILLS] if case.later else []
         clients = asyncio.create_task(post_and_follow(calls, watch, case.orders, refusals, before))
         stack.callback(clients.cancel)
         assert await victim.reported() == "struck"
@@ -186,7 +183,7 @@ async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(
 ) -> None:
     slow_first = sorted(Failpoint, key=lambda at: at not in SLOW)
     here = [at for at in slow_first if at not in {*UNTIL_FINAL, *BETWEEN_ORDERS}]
-    cases = [Case(at, fault, drained=at not in BY_THE_QUEUE) for at, fault in zip(here, cycle(faults), strict=False)]
+    cases = [Case(at, fault, later=at not in AT_FIRST) for at, fault in zip(here, cycle(faults), strict=False)]
     await all_survive(cases, partial(survive, servers))
 
 
@@ -199,4 +196,4 @@ async def test_promise_22_of_a_group_one_order_is_filled_whatever_dies_in_betwee
 ) -> None:
     signing = [Failpoint.SIGNED, Failpoint.RECORDED, Failpoint.SENDING, Failpoint.SENT, Failpoint.PROVEN]
     places = [*signing, Failpoint.CONCLUDED, *BETWEEN_ORDERS]
-    await all_survive([Case(at, fault, drained=True, orders=PAIRS) for at in places], partial(survive, servers))
+    await all_survive([Case(at, fault, later=True, orders=PAIRS) for at in places], partial(survive, servers))

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from itertools import product
-from types import MappingProxyType
 
 import pytest
 
 from dexexec.store import Address
 from tests.conftest import Servers
-from tests.support.chaos.case import FAILS, FILLS, QUEUED, all_survive, post, surroundings
+from tests.support.chaos.case import FAILS, FILLS, all_survive, post, surroundings
 from tests.support.chaos.clients import Follower
 from tests.support.chaos.networks import Fault, Networks, Server, networks, suffering
 from tests.support.chaos.proxy import Tap
@@ -109,18 +108,16 @@ class PartitionSetup:
 
 
 @asynccontextmanager
-async def partition_setup(
-    servers: Servers, lost: Lost | None = None, more: Mapping[str, str] = MappingProxyType({})
-) -> AsyncIterator[PartitionSetup]:
+async def partition_setup(servers: Servers, lost: Lost | None = None) -> AsyncIterator[PartitionSetup]:
     """A far process that serves, on networks that still work; in the end, the verdict. `lost`: an order has ended, and
-    the next answer to this will be held; `more` are settings of this case."""
+    the next answer to this will be held."""
     async with (
         surroundings(servers) as (address, environment),
         http(timeout=2) as calls,
         AsyncExitStack() as stack,
         asyncio.timeout(CASE_SECONDS),
     ):
-        settings = {**environment, **SETTINGS, **more}
+        settings = {**environment, **SETTINGS}
         ways = await stack.enter_async_context(networks(address, servers.redis_url))
         armed = asyncio.Event()
         if lost is not None:
@@ -194,24 +191,21 @@ class LostAnswer:
 
     to: Lost
     silent: bool
-    queued: bool = False
-    """New orders go over the queue, and are not claimed in the commit that stores them."""
 
     def __str__(self) -> str:
-        way = ", over the queue" if self.queued else ""
-        return f"{self.to.name.lower()} without its answer, {'silence' if self.silent else 'reset'}{way}"
+        return f"{self.to.name.lower()} without its answer, {'silence' if self.silent else 'reset'}"
 
 
 async def survive_loss(servers: Servers, case: LostAnswer) -> None:
     """Run one case; AssertionError or TimeoutError if a promise was not kept."""
-    async with partition_setup(servers, case.to, QUEUED if case.queued else {}) as setup:
+    async with partition_setup(servers, case.to) as setup:
         posting = asyncio.create_task(post(setup.calls, setup.watch, ORDERS))
         setup.stack.callback(posting.cancel)
         network = setup.networks[Server.POSTGRES]
         async with asyncio.timeout(20):
             await network.caught.wait()
         if case.to is Lost.CREATE:
-            assert set(setup.claims("finished_at IS NULL").values()) == {0 if case.queued else 1}
+            assert set(setup.claims("finished_at IS NULL").values()) == {0}
         if case.silent:
             network.stall()
             await setup.lease_is_over()
@@ -245,7 +239,5 @@ async def test_a_process_that_is_cut_off_loses_nothing_and_doubles_nothing(serve
 @pytest.mark.gen_test(timeout=110)
 async def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(servers: Servers) -> None:
     """Promises 1 to 3, 9 and 10: the statement has reached Postgres, and its writer gets no answer."""
-    new = [LostAnswer(*case) for case in product((Lost.CREATE, Lost.ADVANCE), (False, True))]
-    queued = [LostAnswer(*case, queued=True) for case in product((Lost.CREATE, Lost.CLAIM), (False, True))]
-    cases = new + queued
+    cases = [LostAnswer(*case) for case in product(Lost, (False, True))]
     await all_survive(cases, partial(survive_loss, servers), AT_ONCE)

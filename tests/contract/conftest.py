@@ -7,7 +7,7 @@ import pytest
 
 from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
-from dexexec.store import Address, ChainComparisons, Dispatcher, Store
+from dexexec.store import Address, ChainComparisons, Store
 from tests.support.fakes.comparisons import MemoryComparisons
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore
@@ -22,19 +22,15 @@ def stores(request: pytest.FixtureRequest) -> Open:
         database = MemoryDatabase()
 
         @asynccontextmanager
-        async def open_memory(
-            announce: Announce = lambda _: None, dispatcher: Dispatcher | None = None
-        ) -> AsyncIterator[Store]:
-            yield MemoryStore(database, announce, dispatcher=dispatcher).port
+        async def open_memory(announce: Announce = lambda _: None) -> AsyncIterator[Store]:
+            yield MemoryStore(database, announce).port
 
         return open_memory
     address: Address = request.getfixturevalue("database_address")
 
     @asynccontextmanager
-    async def open_postgres(
-        announce: Announce = lambda _: None, dispatcher: Dispatcher | None = None
-    ) -> AsyncIterator[Store]:
-        async with open_store(address, announce, dispatcher=dispatcher) as store:
+    async def open_postgres(announce: Announce = lambda _: None) -> AsyncIterator[Store]:
+        async with open_store(address, announce) as store:
             yield store
 
     return open_postgres

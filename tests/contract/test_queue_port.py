@@ -148,6 +148,16 @@ async def test_a_waiting_consumer_gets_new_entries(queue_setups: Open) -> None:
         assert [entry.order_id for task in left for entry in await task] == [last]
 
 
+async def test_a_lease_acknowledges_what_is_done(queue_setups: Open) -> None:
+    async with queue_setups() as setup:
+        queue, ids = setup.queue, [uuid4() for _ in range(3)]
+        await queue.enqueue(ids)
+        done = await queue.lease("a", 2, 50)
+        assert [entry.order_id for entry in await queue.lease("a", 10, 50, done)] == ids[2:]
+        assert await queue.depth() == 1
+        assert await queue.enqueue(ids) == 2, "they are off the queue, and may be put there again"
+
+
 async def test_entries_that_were_leased_long_ago_and_not_acknowledged_are_taken_over(queue_setups: Open) -> None:
     async with queue_setups() as setup:
         queue, order_id = setup.queue, uuid4()

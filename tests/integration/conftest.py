@@ -15,7 +15,6 @@ from dexexec.store import Address
 from tests.conftest import Servers
 from tests.support.localnet import worker_setup
 from tests.support.parts import open_queue, open_redis, open_store
-from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.scripted import ScriptedChain, ScriptedVenue
 from tests.support.scripted_workers import LANDED, OpenScriptedWorkers, ScriptedWorkers
 from tests.support.streaming import OpenRecord, memory_record, postgres_record
@@ -36,10 +35,10 @@ def redis_url(servers: Servers) -> str:
 @asynccontextmanager
 async def open_scripted_workers(address: Address, redis_url: str, prefix: str) -> AsyncIterator[ScriptedWorkers]:
     """Workers on the given servers, with scripted venues and a scripted chain."""
-    clock, chain, dispatcher = SystemClock(), ScriptedChain(), LateDispatcher()
+    clock, chain = SystemClock(), ScriptedChain()
     chain.statuses = [LANDED]
     async with (
-        open_store(address, dispatcher=dispatcher) as store,
+        open_store(address) as store,
         open_queue(redis_url, prefix) as queue,
         open_redis(redis_url) as client,
     ):
@@ -54,7 +53,6 @@ async def open_scripted_workers(address: Address, redis_url: str, prefix: str) -
             a=a,
             b=b,
             names=itertools.count(),
-            dispatcher=dispatcher,
         )
 
 

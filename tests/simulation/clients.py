@@ -40,7 +40,7 @@ class NoAnswerError(Exception):
 
 
 class Clients:
-    """`taken` counts orders that were claimed by the commit that stored them."""
+    """Post orders and follow them."""
 
     def __init__(
         self,
@@ -61,7 +61,6 @@ class Clients:
         self._new_order = new_order
         self._intake: Intake | None = None
         self._store: MemoryStore | None = None
-        self.taken = 0
         self.cancelled = 0
 
     def connect(self, intake: Intake, store: MemoryStore) -> None:
@@ -152,9 +151,7 @@ class Clients:
         answer = await self._request(self._accept(self._intake, order))
         if isinstance(answer, NoAnswerError):
             return None
-        if isinstance(answer, Created):
-            self.taken += answer.taken
-        elif not isinstance(answer, StruckError | UnavailableError | IdempotencyMismatchError):
+        if not isinstance(answer, Created | StruckError | UnavailableError | IdempotencyMismatchError):
             self._checks.fail(f"a client was told {answer!r}")
         return answer
 

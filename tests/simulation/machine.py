@@ -2,13 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from dexexec.domain.event import Event
+from dexexec.domain.order import NewOrder
 from dexexec.failpoints import Failpoint
 from dexexec.recovery.signing_permission import SigningPermission, Unrestricted
-from dexexec.store import Dispatcher
+from dexexec.store import Claimed
+from dexexec.store.store import NONE_KNOWN
 from tests.simulation.clock import VirtualClock
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.wires import Server, SimulatedWire
@@ -26,7 +29,7 @@ class StruckError(Exception):
 
 
 class MachineStore(MemoryStore):
-    """Remembers its sessions, which end with the process."""
+    """Remembers its sessions, which end with the process, and counts the orders that it claimed and had accepted."""
 
     def __init__(
         self,
@@ -35,17 +38,25 @@ class MachineStore(MemoryStore):
         wire: SimulatedWire,
         clock: VirtualClock,
         *,
-        dispatcher: Dispatcher | None = None,
         permitted_identity: Callable[[], str | None],
     ) -> None:
-        super().__init__(database, announce, wire, clock, dispatcher, permitted_identity)
+        super().__init__(database, announce, wire, clock, permitted_identity)
         self.sessions: list[MemoryWorkerSession] = []
+        self.known = 0
 
     async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
         """Register a worker."""
         session = await super().begin(name, lease_seconds)
         self.sessions.append(session)
         return session
+
+    async def claim(
+        self, worker: int, order_ids: Sequence[UUID], suspects: int = 1, known: Mapping[UUID, NewOrder] = NONE_KNOWN
+    ) -> list[Claimed]:
+        """Claim what can be claimed of these."""
+        claimed = await super().claim(worker, order_ids, suspects, known)
+        self.known += sum(each.order.id in known for each in claimed)
+        return claimed
 
 
 class Machine:

@@ -10,7 +10,7 @@ class Plan:
     that go wrong on the network, `venue_trouble` that of quotes and builds. `forks` is the share of landings that a
     fork undoes, None for the simulated chain, which has none; `recent` is for how many slots a node remembers a
     signature without its history. `max_claims` make an order poison. `heartbeat` and `sweep` in seconds, as `quoting`:
-    how long venues may take. `together`: the API process is a worker as well, which takes new orders directly. `lies`
+    how long venues may take. `together`: the API process is a worker as well, which knows what it accepted. `lies`
     is the share of one more venue's answers that is false; 0: there is no such venue. `promotions`: how often a standby
     is promoted that lacks the last commits."""
 

@@ -21,7 +21,9 @@ from dexexec.domain.simulated import SimulatedSwap
 from dexexec.domain.swap import FailedOnChain, Landed
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.errors import IdempotencyMismatchError, UnavailableError
+from dexexec.execution.early_quotes import EarlyQuotes
 from dexexec.execution.halted_orders import Halts
+from dexexec.execution.policy_book import PolicyBook
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
@@ -35,7 +37,7 @@ from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.simulated.chain import SLOT_MS, SimulatedChain
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.settlement.simulated.signer import SimulatedSigner
-from dexexec.store import Dispatcher, Store
+from dexexec.store import Store
 from dexexec.store.follow_ups import FROM_THE_START
 from dexexec.venue import AnyVenue, Chain, Network
 from dexexec.venues.router import Router
@@ -56,7 +58,6 @@ from tests.support.fakes.comparisons import MemoryComparisons
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.queue import MemoryQueue, MemoryRedis
 from tests.support.fakes.rows import ComparisonRow
-from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.worker_parts import pipeline_and_watcher
 
 LEASE = 3.0
@@ -88,8 +89,8 @@ class Unlimited:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
-    """What happened. `taken` orders were claimed by the commit that stored them. `healing` is how long it took from
-    the last fault until every order had ended."""
+    """What happened. `known` orders were claimed by the process that had accepted them. `healing` is how long it took
+    from the last fault until every order had ended."""
 
     seed: int
     plan: Plan
@@ -98,7 +99,7 @@ class ScenarioResult:
     statuses: tuple[str, ...]
     starts: int
     unlanded: int
-    taken: int
+    known: int
     healing: float
 
 
@@ -145,13 +146,12 @@ class Scenario:
 
     # What processes do
 
-    def _store(self, machine: Machine, clock: VirtualClock, dispatcher: Dispatcher | None = None) -> MachineStore:
+    def _store(self, machine: Machine, clock: VirtualClock) -> MachineStore:
         store = MachineStore(
             self.database,
             self.checks.announced,
             machine.wire(self.postgres),
             clock,
-            dispatcher=dispatcher,
             permitted_identity=machine.permitted_identity,
         )
         machine.stores.append(store)
@@ -160,8 +160,8 @@ class Scenario:
     async def _serve(self, machine: Machine) -> None:
         """An API process, without HTTP; perhaps API and worker in one."""
         clock = machine.clock()
-        dispatcher = LateDispatcher() if self.plan.together else None
-        store = self._store(machine, clock, dispatcher)
+        store = self._store(machine, clock)
+        parts = self._parts(machine, store.port, clock) if self.plan.together else None
         intake = Intake(
             store,
             MemoryQueue(self.redis, machine.wire(self.valkey)),
@@ -169,31 +169,30 @@ class Scenario:
             settings=SETTINGS,
             clock=clock,
             observer=self.observer,
+            accepted=parts[0].accepted.add if parts else lambda _, __: None,
             failpoints=machine.failpoints,
         )
         self.clients.connect(intake, store)
-        if dispatcher is None:
+        if parts is None:
             await self.loop.create_future()
-        await self._work(machine, store, dispatcher)
+        else:
+            await self._run(machine, *parts)
         await intake.close()
 
-    async def _work(
-        self, machine: Machine, posted: MachineStore | None = None, dispatcher: LateDispatcher | None = None
-    ) -> None:
-        """A worker process: worker and sweeper. If the same process stores new orders, it does so in `posted`, which
-        has this `dispatcher`."""
-        store = posted or self._store(machine, machine.clock())
-        worker, sweeper = self._parts(machine, store.port)
-        if dispatcher:
-            dispatcher.target = worker.direct
+    async def _work(self, machine: Machine) -> None:
+        """A worker process: worker and sweeper."""
+        store = self._store(machine, machine.clock())
+        await self._run(machine, *self._parts(machine, store.port, machine.clock()))
+
+    async def _run(self, machine: Machine, worker: Worker, sweeper: Sweeper) -> None:
         machine.stop = worker.stop
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(sweeper.run())
             await worker.run()
             sweeping.cancel()
 
-    def _parts(self, machine: Machine, store: Store) -> tuple[Worker, Sweeper]:
-        clock, name = machine.clock(), f"{machine.name}.{machine.starts}"
+    def _parts(self, machine: Machine, store: Store, clock: VirtualClock) -> tuple[Worker, Sweeper]:
+        name = f"{machine.name}.{machine.starts}"
         queue = MemoryQueue(self.redis, machine.wire(self.valkey)).port
         chain = self._chain(machine, clock)
         venues = {name: self._venue(machine, name, clock, chain) for name in ("a", "b")}
@@ -207,17 +206,18 @@ class Scenario:
             breaker_failures=10**6,
             breaker_seconds=1,
         )
+        settlement = Settlement(
+            {Network.SIMULATED: chain},
+            {Network.SIMULATED: SEALER},
+            clock,
+            self.observer,
+            failpoints=machine.failpoints,
+        )
         pipeline, watcher = pipeline_and_watcher(
             store=store,
             queue=queue,
             router=router,
-            settlement=Settlement(
-                {Network.SIMULATED: chain},
-                {Network.SIMULATED: SEALER},
-                clock,
-                self.observer,
-                failpoints=machine.failpoints,
-            ),
+            settlement=settlement,
             venues=venues,
             retry_policy=RetryPolicy(attempts=TRIES, base_ms=200, max_ms=2_000),
             finality_ms=1_500,
@@ -246,6 +246,13 @@ class Scenario:
             clock=clock,
             observer=self.observer,
             permission=permission,
+            early=EarlyQuotes(
+                router=router,
+                policies=PolicyBook(store, clock),
+                settlement=settlement,
+                clock=clock,
+                observer=self.observer,
+            ),
             session_loops=[self._leader(machine, store, clock).run],
             failpoints=machine.failpoints,
         )
@@ -332,9 +339,10 @@ class Scenario:
                 self.checks.fail(f"nobody looked at {fault!r}")
         statuses = tuple(str(row.status) for row in self.database.orders.values())
         starts = sum(machine.starts for machine in self.machines)
+        known = sum(store.known for machine in self.machines for store in machine.stores)
         return ScenarioResult(
             self.seed, self.plan, tuple(self.checks.problems), self.checks.trace, statuses, starts,
-            self.checks.unlanded, self.clients.taken, healing,
+            self.checks.unlanded, known, healing,
         )  # fmt: skip
 
     async def _drive(self) -> float:

@@ -55,9 +55,11 @@ def test_promise_3_an_engine_that_reads_the_history_too_soon_is_found_out(monkey
 def test_the_scenarios_lose_orders_that_had_swapped() -> None:
     """Some come back, some that were posted again fail as duplicates of them."""
     gone = reasons = 0
-    for scenario in map(Scenario, seeds(60)):
+    for scenario in map(Scenario, seeds(ENOUGH)):
         scenario.run()
         gone += len(scenario.checks.gone & scenario.database.orders.keys())
         reasons += sum(row.failure_reason == "duplicate" for row in scenario.database.orders.values())
+        if gone and reasons:
+            break
     assert gone > 0
     assert reasons > 0

@@ -24,8 +24,8 @@ def test_a_seed_gives_the_same_scenario_each_time() -> None:
 
 
 def test_the_scenarios_contain_the_faults_that_they_are_for() -> None:
-    """Forks that un-confirm, processes that are started again, and orders that do not go over the queue."""
+    """Forks that un-confirm, processes that are started again, and orders whose worker knows them."""
     results = [run(seed) for seed in range(1, 21)]
     assert sum(result.unlanded for result in results) > 0
-    assert sum(result.taken for result in results) > len(results) / 4
+    assert sum(result.known for result in results) > 0
     assert sum(result.starts for result in results) > 2 * len(results)

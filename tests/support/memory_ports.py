@@ -1,7 +1,7 @@
 """The API's neighbours in memory: what a store, a queue and a limiter promise it, with switches to break them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -111,9 +111,16 @@ class MemoryStore:
         self.filters: list[OrderFilter] = []
         self.totals = OrderTotals(by_status={}, at_least=False)
         self.owners: dict[str, list[int]] = {}
-        self.takes = False  # new orders, without the queue
 
-    async def create(self, order: NewOrder, *, read_at: float, answer_by: float, policy: Policy = NO_LIMITS) -> Created:
+    async def create(
+        self,
+        order: NewOrder,
+        *,
+        read_at: float,
+        answer_by: float,
+        policy: Policy = NO_LIMITS,
+        committed: Callable[[], None] = lambda: None,
+    ) -> Created:
         """With the order's id in the error of a request whose time is over while it is stored."""
         self.asked += 1
         try:
@@ -133,7 +140,8 @@ class MemoryStore:
         if order.passed:
             raise in_the_past(order)
         self.created.append(order)
-        return Created(order.id, replayed=False, taken=self.takes)
+        committed()
+        return Created(order.id, replayed=False)
 
     async def order(self, order_id: UUID, owner: int | None = None) -> dict[str, object] | None:
         await self.switch.passed()

@@ -14,7 +14,7 @@ from dexexec.domain.event import Event
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.quote import Mode
 from dexexec.domain.token import USDC, WSOL
-from dexexec.store import Address, Database, Dispatcher, Store, migrate
+from dexexec.store import Address, Database, Store, migrate
 
 
 def new_order(
@@ -78,12 +78,10 @@ async def open_store(
     address: Address,
     announce: Callable[[Sequence[Event]], None] = lambda _: None,
     timeout: float = 5.0,
-    *,
-    dispatcher: Dispatcher | None = None,
 ) -> AsyncIterator[Store]:
     """A store on a migrated database, with its group commits running."""
     async with open_database(address) as database:
-        store = Store(database, announce, SystemClock(), timeout, dispatcher=dispatcher)
+        store = Store(database, announce, SystemClock(), timeout)
         async with running(store.run()):
             yield store
 

@@ -47,8 +47,9 @@ def stop_order(price: str = "140", *, limit: str | None = None) -> NewOrder:
 async def rested(store: Store, order: NewOrder | None = None) -> RestingOrder:
     """A new resting order as the oracle reads it."""
     since = await store.rested_horizon()
-    created = await store.create(order or limit_order())
-    assert created.rests
+    order = order or limit_order()
+    assert order.rests
+    created = await store.create(order)
     orders, _ = await store.rested_since(since)
     [found] = [one for one in orders if one.id == created.order_id]
     return found

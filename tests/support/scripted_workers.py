@@ -14,6 +14,8 @@ from dexexec.domain.event import Event
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.swap import Landed, NotSeen
 from dexexec.domain.token import USDC, WSOL
+from dexexec.execution.early_quotes import EarlyQuotes
+from dexexec.execution.policy_book import PolicyBook
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Limits, Worker
@@ -24,7 +26,6 @@ from dexexec.settlement.simulated.signer import Signer, SimulatedSigner
 from dexexec.venue import Network, Slippage
 from dexexec.venues.router import Router
 from tests.support.orders_on_servers import OrdersOnServers
-from tests.support.recording_dispatcher import LateDispatcher
 from tests.support.scripted import ScriptedChain, ScriptedVenue, quote_of
 from tests.support.worker_parts import pipeline_and_watcher
 
@@ -50,7 +51,6 @@ class ScriptedWorkers(OrdersOnServers):
     a: ScriptedVenue
     b: ScriptedVenue
     names: "itertools.count[int]"
-    dispatcher: LateDispatcher
 
     def worker(
         self,
@@ -68,17 +68,19 @@ class ScriptedWorkers(OrdersOnServers):
         clock, observer = clock or SystemClock(), Observer(make_logger("critical"))
         venues = {venue.name: venue for venue in (self.a, self.b) if venue.name != without}
         router = Router(venues, clock, observer, timeout_ms=500, breaker_failures=100, breaker_seconds=60)
+        settlement = Settlement(
+            {Network.SIMULATED: self.chain},
+            {Network.SIMULATED: SimulatedSealer(signer or UniqueSigner(), guarded=False)},
+            clock,
+            observer,
+            genesis or {},
+        )
+        policies = PolicyBook(self.store, clock)
         pipeline, watcher = pipeline_and_watcher(
             store=self.store,
             queue=self.queue,
             router=router,
-            settlement=Settlement(
-                {Network.SIMULATED: self.chain},
-                {Network.SIMULATED: SimulatedSealer(signer or UniqueSigner(), guarded=False)},
-                clock,
-                observer,
-                genesis or {},
-            ),
+            settlement=settlement,
             venues=venues,
             retry_policy=retry_policy,
             finality_ms=20,
@@ -95,6 +97,7 @@ class ScriptedWorkers(OrdersOnServers):
             pipeline=pipeline,
             watcher=watcher,
             limits=replace(LIMITS, **limits),
+            early=EarlyQuotes(router=router, policies=policies, settlement=settlement, clock=clock, observer=observer),
             clock=clock,
             observer=observer,
         )

@@ -119,3 +119,21 @@ async def test_a_server_that_takes_no_writes_is_an_outage(
             node.ask(*trouble)
             with pytest.raises(UnavailableError):
                 await queue.enqueue([uuid4()])
+
+
+@pytest.mark.parametrize("trouble", ["no script", "a broken set"])
+async def test_a_lease_delivers_although_what_is_done_cannot_be_acknowledged_at_once(
+    servers: Servers, redis_prefix: str, trouble: str
+) -> None:
+    """Redis has forgotten the script with a restart, or another program has replaced the set of ids."""
+    async with open_queue(servers.redis_url, redis_prefix) as queue, open_redis(servers.redis_url) as client:
+        first, second = uuid4(), uuid4()
+        await queue.enqueue([first, second])
+        done = await queue.lease("a", 1, 50)
+        if trouble == "no script":
+            queue._ack.sha = "0" * 40
+        else:
+            await client.set(queue.queued, "no set")
+        assert [entry.order_id for entry in await queue.lease("a", 10, 50, done)] == [second]
+        assert await client.xlen(queue.work) == 1
+        assert (await client.xpending(queue.work, "workers"))["pending"] == 1

@@ -251,14 +251,14 @@ async def test_a_claim_whose_answer_was_lost_is_not_held_for_ever(
         claim = b.store.claim
         lost: list[object] = []
 
-        async def lose_the_first_answer(worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
-            claimed = await claim(worker, order_ids, suspects)
+        async def lose_the_first_answer(*about: Any) -> list[Claimed]:
+            claimed = await claim(*about)
             if claimed and not lost:
                 lost.append(claimed)
                 raise UnavailableError("the answer got lost")
             return claimed
 
-        b.store.claim = lose_the_first_answer  # type: ignore[method-assign]
+        b.store.claim = lose_the_first_answer  # type: ignore[method-assign, assignment]
         order_id = await b.post()
         pace = 600_000 if paced else None
         async with running(b.worker(orders_per_minute=pace).run(), b.sweeper().run()):

@@ -22,7 +22,6 @@ from dexexec.store.orders import CreateRequest
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue
 from tests.support.parts import new_order, open_database, open_store, running
 from tests.support.prepared_orders import ROUTED, claimed_by, one_order, step
-from tests.support.recording_dispatcher import RecordingDispatcher
 from tests.support.waiting import until
 
 CLOCK = SystemClock()
@@ -147,36 +146,34 @@ async def test_a_statement_that_was_not_cancelled_stores_nothing_that_is_too_lat
 ) -> None:
     async with one_connection(database_address) as database, outside(database_address) as others:
         if prepared:
-            await statements.create(database, [request(LATE)], None, CLOCK)
+            await statements.create(database, [request(LATE)], CLOCK)
         late, patient = request(SOON, key="k"), request(LATE, key="another")
         async with others.locked():
-            creating = asyncio.create_task(statements.create(database, [late, patient], None, CLOCK))
+            creating = asyncio.create_task(statements.create(database, [late, patient], CLOCK))
             await until(others.one_waits)
             await others.pass_time(2 * SOON)
         stored = await creating
         assert [type(answer) for answer in stored.answers] == [UnavailableError, Created]
         assert [event.order_id for event in stored.events] == [patient.order.id]
         assert late.order.id not in await others.stored()
-        again = await statements.create(database, [request(LATE, key="k")], None, CLOCK)
+        again = await statements.create(database, [request(LATE, key="k")], CLOCK)
         assert [answer.replayed for answer in again.answers if isinstance(answer, Created)] == [False], "a free key"
 
 
-async def test_what_is_being_written_when_its_client_goes_may_be_stored_and_is_taken(database_address: Address) -> None:
+async def test_what_is_being_written_when_its_client_goes_may_be_stored_and_goes_its_way(
+    database_address: Address,
+) -> None:
     async with one_connection(database_address) as database, outside(database_address) as others:
-        dispatcher = RecordingDispatcher()
-        store = Store(database, lambda _: None, CLOCK, dispatcher=dispatcher)
+        store = Store(database, lambda _: None, CLOCK)
         async with running(store.run()):
             await store.create(new_order())
-            worker, order = await store.begin("w", 20), new_order()
-            dispatcher.serve(worker.id)
+            order, committed = new_order(), asyncio.Event()
             async with others.locked():
-                creating = asyncio.create_task(store.create(order))
+                creating = asyncio.create_task(store.create(order, committed=committed.set))
                 await until(others.one_waits)
                 creating.cancel()
-            await until(lambda: dispatcher.taken)
-            assert [one.order.id for one in dispatcher.taken] == [order.id]
-            assert dispatcher.in_order
-            await worker.end()
+            await committed.wait()
+            assert order.id in await others.stored()
 
 
 async def test_the_wait_for_a_lock_and_the_time_before_it_count_towards_the_deadline(

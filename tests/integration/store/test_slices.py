@@ -52,7 +52,7 @@ async def test_a_recurring_order_rests_and_its_first_slice_is_due_at_once(databa
     announced: list[Event] = []
     async with open_store(database_address, announced.extend) as store:
         order = recurring_order(tag="dca", max_price_impact_bps=50)
-        assert (await store.create(order)).rests
+        await store.create(order)
         assert [(event.status, event.detail.get("waitsFor")) for event in announced] == [
             (Status.PENDING, None),
             (Status.WAITING, "time"),

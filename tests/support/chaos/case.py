@@ -35,8 +35,6 @@ SETTINGS = {
     "DEXEXEC_ORACLE_INTERVAL_MS": "100",
     "DEXEXEC_SLIPPAGE_BPS": "5000",
 }
-QUEUED = {"DEXEXEC_ORDERS_PER_MINUTE": "100000"}
-"""A limited pace is kept by leases: every new order goes over the queue, and to no worker directly."""
 FILLS = {"side": "buy", "amount": "0.5", "slippageBps": 5_000}
 FAILS = {"side": "sell", "amount": "0.5", "slippageBps": 0, "deadlineSeconds": 12}
 """Prices move by up to 40 % between quote and landing: within the bounds of the first order, and beyond those of the

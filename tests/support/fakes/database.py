@@ -121,17 +121,15 @@ class MemoryDatabase:
 
     # Orders
 
-    def create(
-        self, order: NewOrder, deadline_in_ms: float, worker: int | None = None, policy: Policy = NO_LIMITS
-    ) -> tuple[Created, list[Event], Claimed | None]:
-        """The order with its first events, or the one that its key belongs to; claimed for `worker` if its lease lives.
-        Raises `IdempotencyMismatchError` and `PolicyError`."""
+    def create(self, order: NewOrder, deadline_in_ms: float, policy: Policy = NO_LIMITS) -> tuple[Created, list[Event]]:
+        """The order with its first events, or the one that its key belongs to. Raises `IdempotencyMismatchError` and
+        `PolicyError`."""
         found = self.order_of_key(order)
         if found is not None:
             known, same_body = found
             if not same_body:
                 raise IdempotencyMismatchError("this key belongs to an order with another body: use a new key")
-            return Created(known, replayed=True), [], None
+            return Created(known, replayed=True), []
         if order.passed:
             raise in_the_past(order)
         locked = self._check_new(order, policy)
@@ -157,11 +155,8 @@ class MemoryDatabase:
         self.orders[order.id] = row
         self._write_spends(locked)
         if order.rests:
-            return Created(order.id, replayed=False, rests=True), [event, self._rest_new(row, now)], None
-        me = self.workers.get(worker) if worker is not None else None
-        if worker is None or me is None or me.lease_until <= now:
-            return Created(order.id, replayed=False), [event], None
-        return Created(order.id, replayed=False, taken=True), [event], self._claim(row, worker, now)
+            return Created(order.id, replayed=False), [event, self._rest_new(row, now)]
+        return Created(order.id, replayed=False), [event]
 
     def _rest_new(self, row: OrderRow, now: int) -> Event:
         """The second event of an order that rests from the start."""

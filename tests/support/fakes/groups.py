@@ -158,7 +158,7 @@ def _arm(database: "MemoryDatabase", row: OrderRow, tokens: Tokens, result: Foll
             # It came back from the chain, which does not know whose exit it is.
             known.new = replace(known.new, parent=child.parent, oco_group=child.oco_group, tag=child.tag)
         if known is None:
-            _, events, _ = database.create(child, float(child.deadline_ms))
+            _, events = database.create(child, float(child.deadline_ms))
             result.events += events
             result.armed.append(child.id)
 

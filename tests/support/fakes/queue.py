@@ -174,9 +174,15 @@ class MemoryQueue:
         """Ids that wait on the stream."""
         return await self._wire.call("depth", lambda: len(self.redis.entries))
 
-    async def lease(self, consumer: str, count: int, block_ms: int) -> list[Entry]:
-        """Up to `count` entries, waiting up to `block_ms` for the first."""
-        return await self._wire.wait("lease", lambda: self.redis.read(consumer, count, block_ms))
+    async def lease(self, consumer: str, count: int, block_ms: int, done: Sequence[Entry] = ()) -> list[Entry]:
+        """Acknowledge those that are `done`; up to `count` entries, waiting up to `block_ms` for the first."""
+        fixed = list(done)
+
+        def read() -> "asyncio.Future[list[Entry]]":
+            self.redis.ack(fixed)
+            return self.redis.read(consumer, count, block_ms)
+
+        return await self._wire.wait("lease", read)
 
     async def reclaim(self, consumer: str, idle_ms: int, count: int = 100) -> list[Entry]:
         """Take over entries that another consumer leased and never acknowledged."""

@@ -2,14 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import cast
 from uuid import UUID
-
-import psycopg
 
 from dexexec.clock import Clock, SystemClock
 from dexexec.domain.amendment import AmendableOrder, Amendment
@@ -23,7 +20,7 @@ from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter, OrderTotals
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.token import Tokens
-from dexexec.errors import DexexecError, UnavailableError
+from dexexec.errors import UnavailableError
 from dexexec.store import (
     Claimed,
     ConfirmedPage,
@@ -31,7 +28,6 @@ from dexexec.store import (
     CostReport,
     Created,
     Cursor,
-    Dispatcher,
     EndedOrder,
     FollowUp,
     HighWater,
@@ -47,6 +43,7 @@ from dexexec.store import (
 )
 from dexexec.store.follow_ups import Place
 from dexexec.store.orders import CreateRequest
+from dexexec.store.store import NONE_KNOWN
 from dexexec.store.wait_reasons import waiting_for
 from tests.support.fakes import groups, handouts, launches, slices
 from tests.support.fakes.costs import read_costs
@@ -100,12 +97,10 @@ class MemoryStore:
         announce: Callable[[Sequence[Event]], None] = lambda _: None,
         wire: Wire | None = None,
         clock: Clock | None = None,
-        dispatcher: Dispatcher | None = None,
         permitted_identity: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.database, self._announce, self._wire = database, announce, wire or Direct()
         self._clock = clock or SystemClock()
-        self._dispatcher = dispatcher
         self._permitted_identity = permitted_identity
 
     @property
@@ -120,6 +115,7 @@ class MemoryStore:
         read_at: float | None = None,
         answer_by: float | None = None,
         policy: Policy = NO_LIMITS,
+        committed: Callable[[], None] = lambda: None,
     ) -> Created:
         """As the real one."""
         now = self._clock.monotonic()
@@ -128,49 +124,33 @@ class MemoryStore:
             read_at=now if read_at is None else read_at,
             answer_by=math.inf if answer_by is None else answer_by,
             policy=policy,
+            committed=committed,
         )
         try:
             if answer_by is None:
-                return await self._created(request)
+                return await self._create(request)
             async with asyncio.timeout(answer_by - now):
-                return await self._created(request)
+                return await self._create(request)
         except (UnavailableError, TimeoutError) as error:
             raise UnavailableError(str(error), str(order.id) if request.sent else None) from error
         finally:
             request.abandoned = True
 
-    async def _created(self, request: CreateRequest) -> Created:
-        """A dispatcher hears what became of the order although the caller may have gone."""
-        if self._dispatcher is None:
-            return await self._create(request, None)
-        return await asyncio.shield(asyncio.create_task(self._create(request, self._dispatcher)))
-
-    async def _create(self, request: CreateRequest, dispatcher: Dispatcher | None) -> Created:
+    async def _create(self, request: CreateRequest) -> Created:
         now = self._clock.monotonic()
         if request.abandoned or now >= request.answer_by:
             raise UnavailableError("Postgres did not answer in time: nothing was stored")
         request.sent = True
-        reservation = dispatcher.reserve(1) if dispatcher else None
 
-        def commit() -> tuple[Created, Claimed | None]:
-            created, events, claimed = self.database.create(
-                request.order,
-                request.deadline_in_ms(now),
-                reservation.worker if reservation else None,
-                request.policy,
-            )
+        def commit() -> Created:
+            created, events = self.database.create(request.order, request.deadline_in_ms(now), request.policy)
             if events:
                 self._announce(events)
-            return created, claimed
+            return created
 
-        try:
-            created, claimed = await self._wire.call("create", commit)
-        except (DexexecError, psycopg.Error, asyncio.CancelledError):
-            if dispatcher and reservation:
-                dispatcher.take(reservation, ())
-            raise
-        if dispatcher and reservation and not dispatcher.take(reservation, [claimed] if claimed else []):
-            return replace(created, taken=False)
+        created = await self._wire.call("create", commit)
+        if not created.replayed:
+            request.committed()
         return created
 
     async def cancel(self, order_id: UUID, owner: int | None = None) -> Cancelled | TooLate | None:
@@ -434,8 +414,10 @@ class MemoryStore:
         """Orders that should be moving and are not."""
         return await self._wire.call("idle", lambda: self.database.idle(grace_ms, since, after, limit))
 
-    async def claim(self, worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
-        """Claim what can be claimed of these; of suspects, up to `suspects`."""
+    async def claim(
+        self, worker: int, order_ids: Sequence[UUID], suspects: int = 1, known: Mapping[UUID, NewOrder] = NONE_KNOWN
+    ) -> list[Claimed]:
+        """Claim what can be claimed of these; of suspects, up to `suspects`. Reading `known` ones is free here."""
         ids = list(order_ids)
         return await self._wire.call("claim", lambda: self.database.claim(worker, ids, suspects))
 

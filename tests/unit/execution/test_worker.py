@@ -1,7 +1,7 @@
 """The worker on a store and a queue in memory: what it releases that is claimed in its name and not in hand."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import pytest
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
 from dexexec.errors import UnavailableError
+from dexexec.execution.early_quotes import EarlyRound
 from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.job import RetryAfter
 from dexexec.execution.pipeline import Pipeline
@@ -38,7 +39,9 @@ class HeldPipeline:
         self.go_on = asyncio.Event()
         self.fault: BaseException | None = None
 
-    async def run(self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool]) -> RetryAfter | None:
+    async def run(
+        self, claimed: Claimed, claimed_at: float, may_send: Callable[[], bool], early: EarlyRound | None
+    ) -> RetryAfter | None:
         self.given.append(claimed)
         await self.go_on.wait()
         fault, self.fault = self.fault, None
@@ -163,12 +166,12 @@ async def test_what_is_in_hand_is_left_alone_however_often_the_worker_looks(setu
 async def test_a_claim_whose_answer_is_on_its_way_during_a_look_is_not_released(setup: WorkerSetup) -> None:
     claim, answers = setup.store.claim, asyncio.Event()
 
-    async def slow(worker: int, order_ids: Sequence[UUID], suspects: int = 1) -> list[Claimed]:
-        claimed = await claim(worker, order_ids, suspects)
+    async def slow(*about: Any) -> list[Claimed]:
+        claimed = await claim(*about)
         await answers.wait()
         return claimed
 
-    setup.store.claim = slow  # type: ignore[method-assign]
+    setup.store.claim = slow  # type: ignore[method-assign, assignment]
     async with running(setup.worker.run()):
         row = await setup.post()
         await until(lambda: row.worker)
@@ -181,12 +184,12 @@ async def test_a_claim_whose_answer_is_on_its_way_during_a_look_is_not_released(
 
 
 async def test_an_order_claimed_by_a_commit_without_an_answer_is_taken_up(setup: WorkerSetup) -> None:
-    """As a new order may be that goes to the worker of its process directly."""
     async with running(setup.worker.run()):
-        await until(lambda: setup.worker.direct.reserve(1) is not None)
+        await until(lambda: setup.database.workers)
         order = new_order()
         (worker,) = setup.database.workers
-        setup.database.create(order, 60_000, worker)
+        setup.database.create(order, 60_000)
+        setup.database.claim(worker, [order.id], 1)
         await until(lambda: setup.pipeline.given)
     assert setup.pipeline.given[0].order.claim == 2
 

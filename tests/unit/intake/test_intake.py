@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from dexexec.config.settings import Settings
+from dexexec.domain.order import NewOrder
 from dexexec.domain.policy import Policy
 from dexexec.domain.terms import OrderType
 from dexexec.errors import (
@@ -19,9 +20,11 @@ from dexexec.intake.intake import Intake
 from dexexec.intake.queue_gate import FRESH_SECONDS, MAX_WAIT_SECONDS, MAX_WAITING, STALE_SECONDS
 from dexexec.observe.observer import Observer
 from dexexec.operator_errors import PolicyError
+from dexexec.store import Created
 from dexexec.testing.clock import ManualClock
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
 from tests.support.parts import new_order
+from tests.support.resting_orders import limit_order
 from tests.support.waiting import until
 
 
@@ -32,6 +35,7 @@ class Setup:
         self.queue, self.limiter, self.clock = MemoryQueue(), MemoryLimiter(), ManualClock()
         self.store = MemoryStore(self.clock)
         self.log = CapturingLogger()
+        self.accepted: list[tuple[NewOrder, float]] = []
         self.intake = Intake(
             self.store,
             self.queue,
@@ -39,6 +43,7 @@ class Setup:
             settings=Settings(_env_file=None, **settings),
             clock=self.clock,
             observer=Observer(self.log),
+            accepted=lambda order, deadline: self.accepted.append((order, deadline)),
         )
 
     async def refused(self, error: type[Exception]) -> Exception:
@@ -59,6 +64,7 @@ async def test_an_accepted_order_is_stored_and_then_enqueued() -> None:
     assert setup.store.created == [order]
     await setup.intake.close()
     assert setup.queue.ids == [order.id]
+    assert setup.accepted == [(order, setup.clock.monotonic() + order.deadline_ms / 1000)]
 
 
 async def test_nothing_is_enqueued_before_it_is_stored() -> None:
@@ -74,13 +80,51 @@ async def test_nothing_is_enqueued_before_it_is_stored() -> None:
     assert setup.queue.ids == [created.order_id]
 
 
-async def test_an_order_that_a_worker_has_already_is_not_enqueued_and_takes_no_room_on_the_queue() -> None:
+async def test_an_order_that_rests_is_not_enqueued_and_takes_no_room_on_the_queue() -> None:
     setup = Setup(max_queue=1)
-    setup.store.takes = True
     for _ in range(3):
-        assert (await setup.intake.accept(new_order())).taken
+        await setup.intake.accept(limit_order())
     await setup.intake.close()
     assert setup.queue.batches == []
+    assert setup.accepted == []
+
+
+async def test_an_order_is_on_its_way_to_a_worker_before_its_client_is_answered() -> None:
+    setup, order = Setup(), new_order()
+    answers = asyncio.Event()
+    create = setup.store.create
+
+    async def answer_late(*about: Any, **limits: Any) -> Created:
+        created = await create(*about, **limits)
+        await answers.wait()
+        return created
+
+    setup.store.create = answer_late  # type: ignore[method-assign]
+    accepting = asyncio.create_task(setup.intake.accept(order))
+    await until(lambda: setup.queue.ids)
+    assert (setup.queue.ids, len(setup.accepted), accepting.done()) == ([order.id], 1, False)
+    answers.set()
+    assert (await accepting).order_id == order.id
+
+
+async def test_an_order_whose_client_goes_after_the_commit_is_enqueued_all_the_same() -> None:
+    setup, order = Setup(), new_order()
+    create = setup.store.create
+
+    async def never_answer(*about: Any, **limits: Any) -> Created:
+        await create(*about, **limits)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    setup.store.create = never_answer  # type: ignore[method-assign]
+    accepting = asyncio.create_task(setup.intake.accept(order))
+    await until(lambda: setup.queue.ids)
+    accepting.cancel()
+    await asyncio.wait([accepting])
+    await setup.intake.close()
+    assert setup.queue.ids == [order.id]
+    gate = setup.intake._gate
+    assert (gate._entered, gate._left) == (1, 1), "it leaves the gate once"
 
 
 async def test_orders_that_come_while_redis_is_busy_share_the_next_command() -> None:

@@ -105,9 +105,9 @@ class Fixture:
 
     async def add(self, **conditions: Any) -> UUID:
         """Store a resting sniper."""
-        created = await self.store.create(sniper(**conditions))
-        assert created.rests
-        return created.order_id
+        order = sniper(**conditions)
+        assert order.rests
+        return (await self.store.create(order)).order_id
 
     async def launch(self, pool: NewPool | None = None, venue: int = 0) -> None:
         """Report a pool, and wait until it has been acted upon."""

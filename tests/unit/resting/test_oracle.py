@@ -124,9 +124,8 @@ class Fixture:
     async def add(self, **changes: Any) -> UUID:
         """Store a resting order that spends SOL."""
         order = resting_order(**changes)
-        created = await self.store.create(order)
-        assert created.rests
-        return created.order_id
+        assert order.rests
+        return (await self.store.create(order)).order_id
 
     async def turn(self) -> list[UUID]:
         """A turn of the oracle; returns what it triggered, in order."""
