@@ -1,7 +1,7 @@
 """Looks up one attempt, and the earlier attempts of its order, before settlement decides what they prove."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dexexec.clock import Clock
 from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SwapStatus, Unavailable, past_expiry, too_high
@@ -48,6 +48,9 @@ class AttemptLookup:
         # A failure ends the order's turn with what earlier attempts brought. That must not be undone afterwards.
         if isinstance(status, FailedOnChain) and not all(landing.finalized for landing in landed):
             return AttemptView(Unavailable("an earlier attempt of the order landed, and is not final yet"), landed)
+        # Nor may a landing end it before the record can have the outcome of every attempt that landed.
+        if isinstance(status, Landed) and not all(landing.finalized for landing in landed):
+            return AttemptView(replace(status, finalized=False), landed)
         return AttemptView(status, landed)
 
     async def _search_history(self) -> AttemptView:

@@ -67,8 +67,10 @@ def verdict_of(
     the recent statuses of one node did not have the swap."""
     match status:
         case Landed(slot=slot, finalized=finalized):
-            proof: dict[str, object] = {"slot": slot, "finalized": True, "sends": 0}
-            return Final(fill_of(status, swap.request), proof, earlier) if finalized else None
+            # An earlier attempt that landed as well must be final too: the record gets the outcome of both at once.
+            if not finalized or not all(landing.finalized for landing in earlier):
+                return None
+            return Final(fill_of(status, swap.request), {"slot": slot, "finalized": True, "sends": 0}, earlier)
         # The same transaction may land again on another fork, and fail there.
         case FailedOnChain(detail=detail, slot=slot, finalized=True):
             return TakenBack(f"the transaction failed in slot {slot}: {detail}", {"slot": slot, "finalized": True})

@@ -84,7 +84,12 @@ class TestSimulatedChain(ChainRules):
 
 class TestRpcChain(ChainRules):
     def open(self, folder: Path) -> AbstractAsyncContextManager[Harness]:
-        return on_localnet(folder)
+        return on_localnet(folder, Consensus.TOWER)
+
+
+class TestRpcChainWithImmediateFinality(ChainRules):
+    def open(self, folder: Path) -> AbstractAsyncContextManager[Harness]:
+        return on_localnet(folder, Consensus.ALPENGLOW)
 
 
 class TestWarmChain(ChainRules):
@@ -100,13 +105,14 @@ async def simulated() -> AsyncIterator[Harness]:
 
 
 @asynccontextmanager
-async def on_localnet(folder: Path) -> AsyncIterator[Harness]:
+async def on_localnet(folder: Path, consensus: Consensus) -> AsyncIterator[Harness]:
     async with (
-        run_localnet(folder) as net,
+        run_localnet(folder, consensus=consensus) as net,
         open_chain(RpcChain([net.url], SystemClock(), RecordingListener())) as chain,
     ):
         wallet = await net.funded()
         await net.advance(2)
+        await chain.learn_finality()
         yield RpcHarness(net, chain, wallet)
 
 

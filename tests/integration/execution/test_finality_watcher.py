@@ -2,6 +2,7 @@
 
 from dexexec.domain.status import Status
 from dexexec.failpoints import Failpoint
+from dexexec.localnet.blocks import Consensus
 from tests.support.localnet.settlement_setup import FINAL
 from tests.support.localnet.worker_setup import OpenWorkers
 from tests.support.orders_on_servers import statuses_of
@@ -15,7 +16,7 @@ async def test_promise_2_confirmed_orders_of_a_dead_worker_end_once_by_those_tha
 ) -> None:
     """One worker dies while it holds a page of them. The others take the page up without the sweeper and without the
     queue, and nothing is sent again."""
-    async with open_workers() as b:
+    async with open_workers(consensus=Consensus.TOWER) as b:
         orders = [await b.post() for _ in range(ORDERS)]
         b.at.failpoints.stall = Failpoint.WATCHED
         async with b.working():
@@ -36,7 +37,7 @@ async def test_promise_2_confirmed_orders_of_a_dead_worker_end_once_by_those_tha
 
 
 async def test_many_confirmed_orders_are_one_request_to_a_node(open_workers: OpenWorkers) -> None:
-    async with open_workers() as b:
+    async with open_workers(consensus=Consensus.TOWER) as b:
         orders = [await b.post() for _ in range(ORDERS)]
         async with b.working():
             for order_id in orders:

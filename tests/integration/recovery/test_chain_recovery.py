@@ -19,6 +19,7 @@ from dexexec.errors import StartupError
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.store import Address, Database, has_asynchronous_standby
 from tests.conftest import Servers
+from tests.support.localnet.modes import in_turn
 from tests.support.posters import CLIENTS, Posters
 from tests.support.postgres_pair import PostgresPair, configure, open_postgres_pair
 from tests.support.service.client import Http, http, watching
@@ -126,7 +127,7 @@ async def lose_the_last_commits(pair: PostgresPair, redis_url: str) -> Found:
         "DEXEXEC_MOCK_LATENCY_MS": "20",
     }
     with Launcher(**settings) as launcher:
-        _, url = await start_localnet(launcher, launcher.home / "localnet")
+        _, url = await start_localnet(launcher, launcher.home / "localnet", consensus=in_turn())
         await fund(url, str(wallet.pubkey()), RICH)
         launcher.environment |= settings_on(url, wallet)
         api, workers = launcher.start("api"), [launcher.start("worker") for _ in range(WORKERS)]

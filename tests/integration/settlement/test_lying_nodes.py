@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from dexexec.domain.status import Status
 from dexexec.domain.swap import Landed, NotSeen, SignedSwap, Unavailable, past_expiry
 from dexexec.domain.token import WSOL
+from dexexec.localnet.blocks import Consensus
 from dexexec.settlement.attempt import PendingAttempt
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.solana.rpc import Localnet
@@ -71,7 +72,7 @@ async def test_promise_5_a_single_node_that_contradicts_itself_proves_nothing(
         signed = await at.signed()
         await at.set_faults(drop=3, lies=lie)
         result = await at.settle(signed)
-        assert (result.outcome, result.proof["sends"]) == ("confirmed", 4)
+        assert (result.outcome, result.proof["sends"]) == (at.recorded, 4)
         assert await at.swaps() == [signed.signature]
         assert "contradicts itself" in why(at)
 
@@ -88,7 +89,7 @@ async def test_promise_5_one_lying_node_of_three_gives_no_false_proof_and_makes_
         result = await at.settle(signed)
         assert result.outcome == "expired"
         assert result.proof["heightSeen"] == signed.last_valid_height + 1, "neither sooner nor later"
-        assert at.net.ledger.blocks.tip.height > signed.last_valid_height + FINAL
+        assert at.net.ledger.blocks.tip.height > signed.last_valid_height + at.final
         assert "lags" not in at.listener.kinds
 
 
@@ -185,7 +186,7 @@ async def test_promise_5_an_order_ends_with_an_earlier_attempt_that_landed_altho
 
 async def test_promise_3_two_swaps_of_one_order_are_reported_as_two(open_workers: OpenWorkers) -> None:
     """Two swaps cannot be prevented if all available nodes lie; so the record must show both."""
-    async with open_workers() as b:
+    async with open_workers(consensus=Consensus.TOWER) as b:
         await lie_consistently(b)
         order_id = await b.post()
         with capture_logs() as log:
@@ -217,14 +218,14 @@ async def test_promise_5_nothing_is_signed_with_a_last_valid_height_that_cannot_
             await at.chain.blockhash()
         assert refused.value.shared
         await at.set_faults()
-        assert (await at.chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - 2 + 150
+        assert (await at.chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - at.confirmed + 150
 
 
 @pytest.mark.parametrize("lie", [-100, 1_000, HIGH])
 async def test_a_blockhash_of_an_honest_node_is_taken_instead(tmp_path: Path, lie: int) -> None:
     async with settlement_setup(tmp_path, LIAR, ONE) as at:
         await at.set_faults(LIAR, lies={"lastValidHeight": lie})
-        assert (await at.chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - 2 + 150
+        assert (await at.chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - at.confirmed + 150
 
 
 async def test_a_blockhash_is_taken_although_the_finalized_height_is_wrong_from_the_start(tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ async def test_a_blockhash_is_taken_although_the_finalized_height_is_wrong_from_
         await at.set_faults(lies={"slotForHeight": True})
         async with open_chain(Localnet([at.net.url], at.clock, at.listener, LONG_TIMEOUTS)) as fresh:
             found = await fresh.blockhash()
-        assert found.last_valid_height == at.net.ledger.blocks.tip.height - 2 + 150
+        assert found.last_valid_height == at.net.ledger.blocks.tip.height - at.confirmed + 150
 
 
 async def test_with_two_that_are_too_far_apart_nothing_is_signed(tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ async def test_with_two_that_are_too_far_apart_nothing_is_signed(tmp_path: Path)
 
 
 async def test_a_landing_is_not_final_before_the_nodes_own_finalized_slot_is_past_it(tmp_path: Path) -> None:
-    async with settlement_setup(tmp_path) as at:
+    async with settlement_setup(tmp_path, consensus=Consensus.TOWER) as at:
         signed = await at.signed()
         await at.set_faults(lies={"finalized": True})
         assert (await at.settle(signed)).outcome == "confirmed"
@@ -266,7 +267,7 @@ async def test_a_landing_is_not_final_before_the_nodes_own_finalized_slot_is_pas
 
 @pytest.mark.parametrize("lie", [{"finalized": True}, {"finalized": True, "slot": 1_000}], ids=str)
 async def test_one_of_three_cannot_make_a_landing_final(tmp_path: Path, lie: dict[str, Any]) -> None:
-    async with settlement_setup(tmp_path, LIAR, ONE, TWO) as at:
+    async with settlement_setup(tmp_path, LIAR, ONE, TWO, consensus=Consensus.TOWER) as at:
         signed = await at.signed()
         await at.set_faults(LIAR, lies=lie)
         assert (await at.settle(signed)).outcome == "confirmed"
@@ -292,7 +293,10 @@ async def test_promise_5_one_of_three_cannot_make_a_swap_that_landed_a_failure(t
 async def test_promise_5_a_node_of_another_chain_that_comes_late_is_not_used(tmp_path: Path) -> None:
     """It does not answer at the start. When it does, its height is far past the real one, and it has none of our
     swaps."""
-    async with run_localnet(tmp_path / "other") as other, settlement_setup(tmp_path / "ours", ONE) as at:
+    async with (
+        run_localnet(tmp_path / "other") as other,
+        settlement_setup(tmp_path / "ours", ONE) as at,
+    ):
         await other.advance(2_000)
         chain = Localnet([other.url, at.net.url], at.clock, at.listener, LONG_TIMEOUTS)
         async with open_chain(chain):
@@ -304,7 +308,7 @@ async def test_promise_5_a_node_of_another_chain_that_comes_late_is_not_used(tmp
                 [status] = await chain.status([signed.signature], history=history)
                 assert isinstance(status, NotSeen)
                 assert not past_expiry(status, signed.last_valid_height)
-            assert (await chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - 2 + 150
+            assert (await chain.blockhash()).last_valid_height == at.net.ledger.blocks.tip.height - at.confirmed + 150
             assert "serves another chain" in why(at)
 
 

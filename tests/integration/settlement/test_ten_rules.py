@@ -25,6 +25,7 @@ from dexexec.domain.bound import Bound
 from dexexec.domain.status import Status
 from dexexec.domain.swap import SignedSwap
 from dexexec.domain.token import USDC, WSOL
+from dexexec.localnet.blocks import Consensus
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.solana.guard.message_rules import GuardRules
@@ -80,7 +81,7 @@ async def test_rule_1_signed_bytes_signature_and_last_valid_height_are_stored_be
 
 async def test_rule_2_a_blockhash_lives_for_150_blocks_by_height_and_not_by_slot(tmp_path: Path) -> None:
     """Forks have left the slots so far ahead of the heights that by slots every blockhash would be dead at birth."""
-    async with settlement_setup(tmp_path) as at:
+    async with settlement_setup(tmp_path, consensus=Consensus.TOWER) as at:
         for _ in range(7):
             await at.advance(31)
             await at.fork(31)
@@ -89,7 +90,7 @@ async def test_rule_2_a_blockhash_lives_for_150_blocks_by_height_and_not_by_slot
         tip = at.net.ledger.blocks.tip
         assert tip.slot > last.last_valid_height + FINAL
         await at.advance(last.last_valid_height - tip.height)
-        assert (await at.settle(last, resumed=True)).outcome == "confirmed"
+        assert (await at.settle(last, resumed=True)).outcome == at.recorded
         assert at.net.ledger.blocks.tip.height > dead.last_valid_height
         result = await at.settle(dead, resumed=True)
         assert result.outcome == "expired"
@@ -102,7 +103,7 @@ async def test_rule_3_the_same_bytes_are_sent_every_two_seconds_until_they_land_
         await at.set_faults(drop=3)
         signed = await at.signed()
         result = await at.settle(signed)
-        assert (result.outcome, result.proof["sends"]) == ("confirmed", 4)
+        assert (result.outcome, result.proof["sends"]) == (at.recorded, 4)
         sends = at.request_log.sends
         assert {payload_of(sent) for sent in sends} == {signed.payload}
         assert {sent.options["maxRetries"] for sent in sends} == {0}
@@ -183,7 +184,7 @@ async def test_rule_5_any_answer_to_a_send_is_unknown_and_never_failed(
         signed = await at.signed()
         await at.set_faults(answers=wrong_answers(answer, "sendTransaction", requests=1, execute=executed))
         result = await at.settle(signed)
-        assert (result.outcome, result.proof["sends"]) == ("confirmed", 1 if executed else 2)
+        assert (result.outcome, result.proof["sends"]) == (at.recorded, 1 if executed else 2)
         assert {payload_of(sent) for sent in at.request_log.sends} == {signed.payload}
         assert await at.swaps() == [signed.signature]
 
@@ -193,7 +194,7 @@ async def test_rule_6_bytes_that_are_on_chain_already_are_looked_up(tmp_path: Pa
         signed = await at.signed()
         await at.net.rpc("sendTransaction", encoded(signed.payload), {"encoding": "base64", "skipPreflight": True})
         await at.advance(2)
-        assert (await at.settle(signed)).outcome == "confirmed"
+        assert (await at.settle(signed)).outcome == at.recorded
         assert await at.swaps() == [signed.signature]
 
 
@@ -215,7 +216,7 @@ async def test_rule_6_a_landed_error_is_final_its_fee_is_paid_and_it_had_no_effe
 async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_reported_when_confirmed_and_final_when_finalized(
     open_workers: OpenWorkers,
 ) -> None:
-    async with open_workers() as b:
+    async with open_workers(consensus=Consensus.TOWER) as b:
         seen: list[tuple[str, str]] = []
 
         async def look() -> None:
@@ -247,6 +248,23 @@ async def test_rule_7_blockhash_and_simulation_are_confirmed_a_fill_is_reported_
         checks = log.of("simulateTransaction", "getTransaction")
         assert {request.options["commitment"] for request in checks} == {"confirmed"}
         assert {request.options["commitment"] for request in log.of("getEpochInfo")} == {"finalized"}
+
+
+async def test_rule_7_where_confirmed_is_final_everything_is_read_as_finalized_and_a_fill_is_reported_once(
+    open_workers: OpenWorkers,
+) -> None:
+    async with open_workers(consensus=Consensus.ALPENGLOW) as b:
+        order_id = await b.post()
+        async with b.working():
+            await b.ended(order_id)
+        view = await b.executed_once(order_id)
+        assert [event["status"] for event in view["events"]][-2:] == ["submitted", "confirmed"]
+        assert [event["final"] for event in view["events"]] == [False] * 4 + [True]
+        assert view["fill"]["finalized"]
+        reads = b.at.request_log.of(
+            "getLatestBlockhash", "getMultipleAccounts", "simulateTransaction", "getTransaction", "getEpochInfo"
+        )
+        assert {request.options["commitment"] for request in reads} == {"finalized"}
 
 
 async def until_looked(at: SettlementSetup, count: int) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from solders.keypair import Keypair
 
 from dexexec.domain.token import USDC
+from dexexec.localnet.blocks import Consensus
 from tests.support.chaos.networks import Fault, suffering
 from tests.support.chaos.proxy import Proxy, proxy
 from tests.support.localnet.in_process import rpc
@@ -71,6 +72,7 @@ class Localnet:
         self._launcher, self._folder, self._way = launcher, folder, way
         self.faults: Counter[str] = Counter()
         self._process: Process | None = None
+        self._consensus = Consensus.TOWER
         self._url = ""
         wallet = Keypair()
         self.wallet = str(wallet.pubkey())
@@ -84,7 +86,7 @@ class Localnet:
 
     async def start(self) -> None:
         """Start, or go on with the ledger that is there."""
-        self._process, self._url = await start_localnet(self._launcher, self._folder)
+        self._process, self._url = await start_localnet(self._launcher, self._folder, consensus=self._consensus)
         self._way.target = ("127.0.0.1", int(self._url.rpartition(":")[2]))
 
     async def top_up_wallet(self) -> None:
@@ -96,14 +98,26 @@ class Localnet:
         self._way.heal()
         await self._spoil(NODES, {})
 
+    async def migrate(self) -> None:
+        """Change to immediate finality, as the clusters did. Workers find out by themselves, or at their next start."""
+        self._consensus = Consensus.ALPENGLOW
+        await self._rpc("localnet_migrate")
+
     # Trouble
 
     async def suffer(self, seed: int, seconds: float) -> None:
-        """One trouble after the other, for so long; which ones, and when, follows from the seed."""
-        over = time.monotonic() + seconds
+        """One trouble after the other, for so long; which ones, and when, follows from the seed. In the middle the
+        chain migrates, so that swaps settle under both consensus modes and while it changes."""
+        begun = time.monotonic()
+        over = begun + seconds
         async with asyncio.TaskGroup() as both:
-            both.create_task(self._suffer(random.Random(f"{seed} process"), PAUSE, over, self._of_the_process))
+            both.create_task(self._suffer_and_migrate(random.Random(f"{seed} process"), begun + seconds / 2, over))
             both.create_task(self._suffer(random.Random(f"{seed} network"), QUIET, over, self._of_the_network))
+
+    async def _suffer_and_migrate(self, chance: random.Random, middle: float, over: float) -> None:
+        await self._suffer(chance, PAUSE, middle, self._of_the_process)
+        await self.migrate()
+        await self._suffer(chance, PAUSE, over, self._of_the_process)
 
     async def _suffer(
         self, chance: random.Random, pause: float, over: float, draw: Callable[[random.Random], Trouble]

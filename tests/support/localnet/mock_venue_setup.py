@@ -26,6 +26,7 @@ from dexexec_adapters.mock.venue import MockOptions
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.local_simulation import SimulatingChain, simulating
+from tests.support.localnet.modes import in_turn
 from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import SLOT_MS, SlotClock
 from tests.support.sealers import solana_sealer
@@ -78,7 +79,7 @@ class MockVenueSetup:
 async def mock_venue_setup(folder: Path) -> AsyncIterator[MockVenueSetup]:
     """A fresh localnet, and a fresh wallet that holds nothing."""
     async with (
-        run_localnet(folder) as net,
+        run_localnet(folder, consensus=in_turn()) as net,
         open_chain(SimulatingLocalnet([net.url], SystemClock(), RecordingListener())) as chain,
         simulating(net, chain),
     ):

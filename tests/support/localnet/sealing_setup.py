@@ -32,6 +32,7 @@ from dexexec.venue import (
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.local_simulation import SimulatingChain, simulating
+from tests.support.localnet.modes import in_turn
 from tests.support.localnet.rpc_chains import RecordingListener
 from tests.support.localnet.spl_tokens import make_mint, mint_tokens
 from tests.support.sealers import solana_sealer
@@ -204,7 +205,7 @@ class SealingSetup:
 @asynccontextmanager
 async def sealing_setup(folder: Path) -> AsyncIterator[SealingSetup]:
     """A setup whose accounts and balances are confirmed."""
-    async with run_localnet(folder) as net:
+    async with run_localnet(folder, consensus=in_turn()) as net:
         key, vault = await net.funded(), await net.funded()
         mint_in, mint_out, other = [await make_mint(net, vault) for _ in range(3)]
         for mint in (mint_in, mint_out, other):

@@ -18,6 +18,7 @@ from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.solana import Instruction
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.localnet.blocks import DEPTHS, Commitment, Consensus
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
 from dexexec.settlement.settlement import Settlement
@@ -35,6 +36,7 @@ from dexexec_adapters.mock.venue import MockOptions
 from tests.support.attempts import an_attempt
 from tests.support.failpoints import StallingFailpoints
 from tests.support.localnet.in_process import InProcessLocalnet, encoded, run_localnet, set_faults
+from tests.support.localnet.modes import in_turn
 from tests.support.localnet.request_log import RequestLog
 from tests.support.localnet.rpc_chains import LONG_TIMEOUTS, RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import ScriptedClock
@@ -57,7 +59,8 @@ MAX_PRICE = 1_000_000
 
 @dataclass
 class ChainWithoutNotifications:
-    """The chain without notifications: waiting for a swap uses only the clock, which the test controls."""
+    """The chain without notifications and without a pace: waiting for a swap uses only the clock, which the test
+    controls."""
 
     chain: Localnet
 
@@ -108,6 +111,23 @@ class SettlementSetup:
         vaults = self.venue._vaults
         assert vaults is not None
         return vaults.pool(self.venue.market.pair((SELL_SOL.mint_in, SELL_SOL.mint_out))).address
+
+    # Consensus
+
+    @property
+    def final(self) -> int:
+        """Blocks on top of one that is final."""
+        return DEPTHS[self.net.ledger.blocks.consensus][Commitment.FINALIZED]
+
+    @property
+    def confirmed(self) -> int:
+        """Blocks on top of one that is confirmed."""
+        return DEPTHS[self.net.ledger.blocks.consensus][Commitment.CONFIRMED]
+
+    @property
+    def recorded(self) -> str:
+        """The outcome with which a swap that landed is recorded first: it is final at once, or not."""
+        return "confirmed" if self.final > self.confirmed else "landed"
 
     # Settling
 
@@ -192,12 +212,17 @@ class SettlementSetup:
 
 @asynccontextmanager
 async def settlement_setup(
-    folder: Path, *nodes: str, timeouts: NodePoolOptions = LONG_TIMEOUTS, priority_fee: int = 0
+    folder: Path,
+    *nodes: str,
+    timeouts: NodePoolOptions = LONG_TIMEOUTS,
+    priority_fee: int = 0,
+    consensus: Consensus | None = None,
 ) -> AsyncIterator[SettlementSetup]:
-    """A fresh localnet, used through `nodes` of it (paths; by default the first one)."""
+    """A fresh localnet, used through `nodes` of it (paths; by default the first one). Unless `consensus` is given, the
+    test gets one in turn."""
     listener = RecordingListener()
     observer = Observer(make_logger("critical"))
-    async with run_localnet(folder) as net:
+    async with run_localnet(folder, consensus=consensus or in_turn()) as net:
         clock = ScriptedClock(net)
         failpoints = StallingFailpoints()
         chain = Localnet([net.url + node for node in nodes or ("",)], clock, listener, timeouts)
@@ -235,5 +260,6 @@ async def settlement_setup(
             )
             await at.signed()  # its side effect: vaults and wallet are filled
             await at.advance(FINAL + 10)
+            await chain.learn_finality()
             request_log.requests.clear()
             yield at

@@ -22,6 +22,7 @@ from dexexec.domain.status import Status
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper
 from dexexec.execution.worker import Worker
+from dexexec.localnet.blocks import Consensus
 from dexexec.settlement.solana.rpc.node_pool import NodePoolOptions
 from dexexec.store import Address
 from dexexec.venues.router import Router
@@ -45,6 +46,11 @@ class WorkerSetup(OrdersOnServers):
     address: Address
     prefix: str
     names: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def confirmations(self) -> list[str]:
+        """The statuses of an order from the landing of its swap until that is final."""
+        return ["confirmed", "confirmed"] if self.at.recorded == "confirmed" else ["confirmed"]
 
     def worker(self, *, tries: int = 3, breaker_failures: int = 100, dry_run: bool = False, **limits: Any) -> Worker:
         """A worker that does not run yet. It gives orders up after so many `tries`."""
@@ -144,11 +150,17 @@ OpenWorkers = Callable[..., AbstractAsyncContextManager[WorkerSetup]]
 
 @asynccontextmanager
 async def worker_setup(
-    folder: Path, address: Address, url: str, prefix: str, *nodes: str, timeouts: NodePoolOptions = LONG_TIMEOUTS
+    folder: Path,
+    address: Address,
+    url: str,
+    prefix: str,
+    *nodes: str,
+    timeouts: NodePoolOptions = LONG_TIMEOUTS,
+    consensus: Consensus | None = None,
 ) -> AsyncIterator[WorkerSetup]:
     """Everything but a worker."""
     async with (
-        settlement_setup(folder, *nodes, timeouts=timeouts) as at,
+        settlement_setup(folder, *nodes, timeouts=timeouts, consensus=consensus) as at,
         open_store(address) as store,
         open_queue(url, prefix) as queue,
         open_redis(url) as client,

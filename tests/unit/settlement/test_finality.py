@@ -7,6 +7,7 @@ import pytest
 from dexexec.domain.quote import Fill
 from dexexec.domain.swap import FailedOnChain, Landed, NotSeen, SignedSwap, SwapStatus, Unavailable
 from dexexec.domain.wait_reason import Waiting, WaitsFor
+from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.finality import ConfirmedSwap, Final, TakenBack, verdict_of
 from tests.support.scripted import SELL_ONE_SOL
 
@@ -35,6 +36,14 @@ def test_a_finalized_swap_is_final_with_its_fill_even_in_another_slot() -> None:
 
 def test_a_swap_that_is_still_confirmed_has_no_verdict() -> None:
     assert verdict_of(SWAP, replace(LANDED, finalized=False), searched=False) is None
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_a_swap_is_final_only_with_all_earlier_attempts_that_landed_as_well(final: bool) -> None:
+    """The record of an order that has ended gets no outcome of another attempt afterwards."""
+    earlier = (EarlierLanding("first", Fill(10, 20, 5_000, 8), finalized=final),)
+    found = verdict_of(SWAP, LANDED, searched=False, earlier=earlier)
+    assert (isinstance(found, Final) and found.earlier == earlier) if final else found is None
 
 
 def test_a_landing_is_taken_back_by_a_node_that_is_past_its_slot_and_has_searched_its_history() -> None:
