@@ -89,7 +89,8 @@ class SwapBuilder:
         sealer, network, checked, building_seconds = await self._guarded(venue, quote, check())
         # Outside of the guard, which is about the venue: the signer has a time limit and errors of its own.
         sealed = await sealer.sign(checked)
-        self._check_age(begun, deadline, network)
+        age = sealed.prepared.blockhash_slots if sealed.prepared else 0
+        self._check_age(begun, deadline, network, age)
         # Recorded with the bytes, so that no other chain is ever searched for them.
         signed = replace(sealed.signed, network=network, genesis=self._genesis.get(network, ""))
         return replace(sealed, signed=signed, building_seconds=building_seconds)
@@ -117,13 +118,14 @@ class SwapBuilder:
         simulators = self._wallets.of(wallet).simulators
         return await self._guarded(venue, quote, simulate())
 
-    def _check_age(self, begun: float, deadline: float, network: str) -> None:
-        """Raises an error for bytes that were signed too late to be recorded: they are thrown away, and never sent."""
+    def _check_age(self, begun: float, deadline: float, network: str, blockhash_slots: int) -> None:
+        """Raises an error for bytes that were signed too late to be recorded: they are thrown away, and never sent. The
+        blockhash had an age of `blockhash_slots` when the swap was begun."""
         now = self._clock.monotonic()
         if now >= deadline:
             raise QuoteExpired("the order's deadline passed while the swap was signed")
-        # The blockhash is younger than this. What is left of its life must be enough to land.
-        if now - begun > pace_of(self._chains[network]).seconds(OLDEST_SLOTS):
+        # The blockhash is no older than this. What is left of its life must be enough to land.
+        if now - begun > pace_of(self._chains[network]).seconds(max(0, OLDEST_SLOTS - blockhash_slots)):
             raise SignerError(
                 SignerTrouble.TOO_LATE, f"the signature came {now - begun:.0f} s after the swap was begun: too late"
             )

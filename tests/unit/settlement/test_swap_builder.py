@@ -7,6 +7,7 @@ import pytest
 
 from dexexec.domain.bound import Bound
 from dexexec.domain.pace import UNKNOWN_PACE
+from dexexec.domain.prepared_from import PreparedFrom
 from dexexec.domain.quote import Quote
 from dexexec.domain.swap import (
     Blockhash,
@@ -15,6 +16,7 @@ from dexexec.domain.swap import (
 )
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.settlement.guard_errors import GuardError, Rule
+from dexexec.settlement.sealing import Checked, Sealed
 from dexexec.settlement.settlement import Settlement
 from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 from dexexec.settlement.simulated.sealer import SimulatedSealer
@@ -190,9 +192,20 @@ class SlowSigner:
         return self.signer.sign(unsigned)
 
 
-def slow_settlement(scripted: ScriptedSettlement, seconds: float) -> Settlement:
-    signer = SlowSigner(scripted.clock, seconds)
-    sealers = {Network.SIMULATED: SimulatedSealer(signer, guarded=False)}
+class KeptBlockhashSealer(SimulatedSealer):
+    """Seals with a blockhash that was read `slots` before."""
+
+    slots = 0
+
+    async def sign(self, checked: Checked) -> Sealed:
+        prepared = PreparedFrom(local=True, slot=1, blockhash_slots=self.slots)
+        return replace(await super().sign(checked), prepared=prepared)
+
+
+def slow_settlement(scripted: ScriptedSettlement, seconds: float, blockhash_slots: int = 0) -> Settlement:
+    sealer = KeptBlockhashSealer(SlowSigner(scripted.clock, seconds), guarded=False)
+    sealer.slots = blockhash_slots
+    sealers = {Network.SIMULATED: sealer}
     return Settlement({Network.SIMULATED: scripted.chain}, sealers, scripted.clock, Observer(make_logger("critical")))
 
 
@@ -205,6 +218,16 @@ async def test_promise_13_bytes_that_were_signed_too_late_are_thrown_away() -> N
     assert caught.value.trouble is SignerTrouble.TOO_LATE
     settlement = slow_settlement(scripted, UNKNOWN_PACE.seconds(OLDEST_SLOTS))
     assert await settlement.prepare(scripted.venue, QUOTE, 1e9, an_attempt(), bound=bound)
+
+
+@pytest.mark.parametrize(("blockhash_slots", "seconds"), [(30, 18.0), (75, 0.0), (140, 0.0)])
+async def test_the_age_of_a_blockhash_that_was_read_before_counts(blockhash_slots: int, seconds: float) -> None:
+    scripted = ScriptedSettlement(LANDED)
+    settlement = slow_settlement(scripted, seconds, blockhash_slots)
+    assert await settlement.prepare(scripted.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
+    settlement = slow_settlement(scripted, seconds + 0.1, blockhash_slots)
+    with pytest.raises(SignerError, match="too late"):
+        await settlement.prepare(scripted.venue, QUOTE, 1e9, an_attempt(), bound=Bound.of(QUOTE))
 
 
 async def test_a_deadline_that_passes_while_the_signer_works_is_noticed() -> None:
