@@ -27,6 +27,7 @@ from tests.programs.market import Market, fund
 from tests.programs.tokens import TOKENS, ata
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
+from tests.support.localnet.local_simulation import SimulatingLocalnet, local_simulations
 from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import SlotClock
 from tests.support.sealers import solana_sealer
@@ -81,6 +82,11 @@ class ProgramsLocalnet:
         """A venue; with another clock or chain than this one's, if need be."""
         made = kind.Options.model_validate({"cluster": "localnet", **options})
         return kind(VenueContext(clock or self.clock, TOKENS, chain or self.chain, made, cluster="localnet"))
+
+    @property
+    def compared(self) -> int:
+        """How many simulations in this process were compared with the node's."""
+        return self.chain.compared if isinstance(self.chain, SimulatingLocalnet) else 0
 
     @property
     def payer(self) -> Pubkey:
@@ -148,11 +154,12 @@ class ProgramsLocalnet:
 @asynccontextmanager
 async def programs_localnet(folder: Path, seed: int, only: Sequence[str] = ()) -> AsyncIterator[ProgramsLocalnet]:
     """A localnet with the programs and a market by `seed` (`only`: few pools, of one pair of mints); blocks come when
-    a test decides it."""
+    a test decides it. Swaps are simulated here, and each simulation is compared with the node's."""
     clock = Time()
     async with (
         run_localnet(folder, now=clock.unix) as net,
-        open_chain(Localnet([net.url], SystemClock(), RecordingListener())) as chain,
+        open_chain(SimulatingLocalnet([net.url], SystemClock(), RecordingListener())) as chain,
+        local_simulations(net, chain) as chain.local,
     ):
         yield await _market(net, chain, clock, seed, only)
 

@@ -52,6 +52,7 @@ async def test_every_swap_of_every_pool_realises_its_quote(tmp_path: Path, name:
         total = on.balances()
         total[WSOL] += fees
         assert total == before, "a token appeared, or vanished"
+        assert on.compared >= counts.total(), "each simulation here was the node's, to the compute unit"
         say(f"{name}, seed {seed}: {counts.total()} swaps equal to their quotes: {dict(sorted(counts.items()))}")
         assert len(counts) == 6
 

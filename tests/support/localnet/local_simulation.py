@@ -12,10 +12,11 @@ from dexexec.clock import SystemClock
 from dexexec.domain.solana import Account, Accounts, Simulation
 from dexexec.localnet.blocks import Commitment
 from dexexec.localnet.ledger import Ledger
-from dexexec.settlement.solana.rpc import RpcChain
+from dexexec.settlement.solana.rpc import Localnet, RpcChain
 from dexexec.settlement.solana.warm.local_simulations import LocalRun, LocalSimulations
 from dexexec.settlement.solana.warm.local_simulator import NotLocalError, Obstacle
 from dexexec.settlement.solana.warm.program_library import ProgramLibrary
+from dexexec.settlement.solana.warm.spot_check import difference
 from tests.support.localnet.in_process import InProcessLocalnet
 from tests.support.parts import running
 
@@ -85,15 +86,26 @@ class ProgramLog:
 
 
 class SimulatingChain(RpcChain):
-    """A chain that simulates here once `local` is set, and never at a node then."""
+    """A chain that simulates here once `local` is set. The node simulates as well, and must show the same."""
 
     local: LocalSimulations | None = None
+    compared = 0
 
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """As `SolanaChain`."""
         if self.local is None:
             return await super().simulate(transaction, watched)
-        return (await simulate_locally(self.local, transaction, watched)).simulation
+        found = (await simulate_locally(self.local, transaction, watched)).simulation
+        node = await super().simulate(transaction, watched)
+        # Slots may pass between the two.
+        if node.slot == found.slot:
+            assert difference(found, node) == ""
+            self.compared += 1
+        return found
+
+
+class SimulatingLocalnet(SimulatingChain, Localnet):
+    """The same of a localnet."""
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from dexexec.venues.registry import VenueClass
 from dexexec_adapters.mock.venue import MockOptions
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
-from tests.support.localnet.local_simulation import SimulatingChain, simulating
+from tests.support.localnet.local_simulation import SimulatingLocalnet, simulating
 from tests.support.localnet.modes import in_turn
 from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import SLOT_MS, SlotClock
@@ -33,10 +33,6 @@ from tests.support.sealers import solana_sealer
 
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 5)
 TOKENS = Tokens((*KNOWN, PEPE))
-
-
-class SimulatingLocalnet(SimulatingChain, Localnet):
-    """A localnet's chain that simulates where the test says."""
 
 
 @dataclass
