@@ -168,12 +168,11 @@ class Chosen:
     memory: "LaterEpochs"
     changes: dict[str, Any] = field(default_factory=dict)
 
-    def checker(self) -> SwapChecker:
-        """Checks with the choice, and with the node what that refuses."""
+    def checker(self, **options: Any) -> SwapChecker:
+        """Checks with the choice, and with the node what that refuses; `options` are those of `SwapChecker`."""
         rules = GuardRules(0, pins=Pins({"pool": frozenset({PROGRAM})}))
-        return SwapChecker(
-            WithChoice(self), self.at.wallet, rules, SystemClock(), rent=self.at.chain.rent, node=self.at.chain
-        )
+        node = self.at.chain
+        return SwapChecker(WithChoice(self), self.at.wallet, rules, SystemClock(), rent=node.rent, node=node, **options)
 
     async def simulate(self, *steps: Instruction) -> Simulation:
         payload, writable = transaction(self.at, *steps)
@@ -274,6 +273,25 @@ async def test_what_a_simulation_here_refuses_is_refused_only_if_the_node_refuse
         with pytest.raises(GuardError) as refused:
             await on.checker().check(at.venue, at.quote(), greedy, until, an_attempt())
         assert refused.value.rule is Rule.RECEIVED
+
+
+async def test_an_ordinary_swap_reads_no_reservations(tmp_path: Path) -> None:
+    """They are checked by the statement that records the attempt, and cost the way to it none of its own."""
+    reads = 0
+
+    async def reserved(wallet: str, slot: int) -> dict[str, int]:
+        nonlocal reads
+        reads += 1
+        return {}
+
+    async with chosen(tmp_path) as on:
+        await on.until_local(*on.at.honest(), memo("order"))
+        before = on.at.chain.simulated
+        unsigned = await on.at.build(*on.at.honest())
+        until = SystemClock().monotonic() + 60
+        checked = await on.checker(reserved=reserved).check(on.at.venue, on.at.quote(), unsigned, until, an_attempt())
+        assert (checked.prepared.local, reads, on.at.chain.simulated - before) == (True, 0, 0)
+        assert checked.spending.amounts(), "and the record reserves what it may take"
 
 
 async def test_in_a_new_epoch_nothing_is_simulated_before_its_features_are_read(tmp_path: Path) -> None:
