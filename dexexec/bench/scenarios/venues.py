@@ -21,17 +21,20 @@ from dexexec.bench.processes import BenchError
 from dexexec.bench.profile import Profile
 from dexexec.bench.report import Report
 from dexexec.bench.sandbox import BenchSandbox, BenchServers
-from dexexec.config.settings import Settings
 from dexexec.domain.base58 import encode
 from dexexec.domain.percentile import percentile
+from dexexec.domain.simulation_mode import SimulationMode
 from dexexec.domain.token import USDC, WSOL
 from dexexec.errors import install_hint
 
 ORDER_SECONDS = 60.0
 SOL = 10**9
-SIMULATIONS = ("local", "node") if "simulate" in Settings.model_fields else ("node",)
+SIMULATIONS = (SimulationMode.LOCAL, SimulationMode.NODE)
+"""What is compared, unless the environment has DEXEXEC_SIMULATE."""
 UNMEASURED = 2
-"""Orders of the warm pair before the measurement: the first ones pay for compiled statements."""
+"""Orders of the warm pair before the measurement, at least: the first ones pay for compiled statements."""
+MOST_UNMEASURED = 30
+"""With local simulation orders follow until two in a row needed no request: programs are read in the background."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,9 @@ def run(servers: BenchServers, profile: Profile, report: Report) -> None:
         return
     with _ground(servers, profile) as ground:
         _prepare(servers, ground)
+        given = "simulate" in servers.settings.model_fields_set
         for rtt_ms in profile.rtt_ms:
-            for simulation in SIMULATIONS:
+            for simulation in (servers.settings.simulate,) if given else SIMULATIONS:
                 ground.proxy.rtt = rtt_ms / 1000
                 cold, warm = _measure(servers, profile, ground, simulation)
                 for name, orders in (("cold", cold), ("warm", warm)):
@@ -122,20 +126,27 @@ def _prepare(servers: BenchServers, ground: Ground) -> None:
 
 
 def _measure(
-    servers: BenchServers, profile: Profile, ground: Ground, simulation: str
+    servers: BenchServers, profile: Profile, ground: Ground, simulation: SimulationMode
 ) -> tuple[list[Measured], list[Measured]]:
     """The orders of cold pairs, and those of the warm one."""
-    settings = {"DEXEXEC_SIMULATE": simulation} if len(SIMULATIONS) > 1 else {}
     # A database and a process of their own: so no pair but the configured one is warm at first.
-    with servers.sandbox() as sandbox, _service(sandbox, ground, **settings) as timer:
+    with servers.sandbox() as sandbox, _service(sandbox, ground, DEXEXEC_SIMULATE=simulation.value) as timer:
         cold = [_order(sandbox, ground, timer, body) for body in _cold_orders(ground)]
-        for _ in range(UNMEASURED):
-            _order(sandbox, ground, timer, ORDER)
+        _warm_up(sandbox, ground, timer, simulation)
         warm = [_order(sandbox, ground, timer, ORDER) for _ in range(profile.warm_orders)]
         _, landed_twice, with_gaps = sandbox.database.doubles(datetime.fromtimestamp(0, UTC))
     if landed_twice or with_gaps:
         raise BenchError(f"{landed_twice} orders landed twice, {with_gaps} orders with missing events")
     return cold, warm
+
+
+def _warm_up(sandbox: BenchSandbox, ground: Ground, timer: OrderTimer, simulation: SimulationMode) -> None:
+    """Trade the configured pair until it is warm. With the node's simulation every order waits for requests."""
+    without = 0
+    for count in range(1, MOST_UNMEASURED + 1):
+        without = without + 1 if _order(sandbox, ground, timer, ORDER).round_trips == 0 else 0
+        if count >= UNMEASURED and (without >= UNMEASURED or simulation is not SimulationMode.LOCAL):
+            return
 
 
 def _add(report: Report, key: str, where: str, orders: Sequence[Measured]) -> None:

@@ -96,7 +96,7 @@ async def test_each_request_takes_a_round_trip_and_a_new_connection_another_one(
             assert json.loads(await ask(reader, writer, call)) == call
         elapsed = time.monotonic() - begun
         writer.close()
-        # Never faster, on whatever machine: only the lower bound is certain.
+        # Never faster, on any machine: only the lower bound is certain.
         assert elapsed >= 3 * proxy.rtt
         assert [one.method for one in proxy.requests] == ["connect", "getSlot", "sendTransaction"]
         assert proxy.requests[2].payload == "AQ=="
