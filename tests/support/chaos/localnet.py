@@ -10,7 +10,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from solders.keypair import Keypair
 
 from dexexec.domain.token import USDC
 from dexexec.localnet.blocks import Consensus
+from dexexec.localnet.sysvars import CLOCK
 from tests.support.chaos.networks import Fault, suffering
 from tests.support.chaos.proxy import Proxy, proxy
 from tests.support.localnet.in_process import rpc
@@ -46,9 +47,18 @@ LIES: list[dict[str, object]] = [
     {"finalized": True},
     {"failed": True, "finalized": True},
     {"genesis": "another"},
+    {"notifiedSlot": 5_000},
+    {"notifiedSlot": -40},
 ]
 """The lies of one of the nodes. The first four contradict its other answers, so all nodes may use them."""
 CONTRADICTIONS = 4
+NOTIFICATIONS: Mapping[str, dict[str, object]] = {
+    "notifies of nothing": {"frozen": True},
+    "notifies late": {"delay": 20},
+    "repeats old values": {"replay": True},
+    "keeps its clock to itself": {"silent": [str(CLOCK)]},
+}
+"""What it does to subscriptions, from which workers have their prices and balances."""
 METHODS = [[], ["sendTransaction"], ["getSignatureStatuses"], ["getTransaction"], ["getLatestBlockhash"]]
 LONGEST, PAUSE, QUIET = 4.0, 0.8, 10.0
 """Seconds: of one trouble, and at most between two of the process, and of the network."""
@@ -134,6 +144,7 @@ class Localnet:
             self._lost: 4,
             self._behind: 2,
             self._forgetful: 2,
+            self._notifications: 4,
             self._lies: 5,
             self._fork: 6,
             self._kill: 2,
@@ -163,6 +174,10 @@ class Localnet:
 
     def _forgetful(self, chance: random.Random) -> Trouble:
         return self._lasting(chance, "forgets recent statuses", {"forgets": "recent"})
+
+    def _notifications(self, chance: random.Random) -> Trouble:
+        name = chance.choice(list(NOTIFICATIONS))
+        return self._lasting(chance, name, {"notifications": NOTIFICATIONS[name]})
 
     def _lies(self, chance: random.Random) -> Trouble:
         place = chance.randrange(len(LIES) + 1)
