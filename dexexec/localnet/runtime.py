@@ -12,7 +12,7 @@ from typing import Any
 from solders.account import Account
 from solders.epoch_schedule import EpochSchedule
 from solders.litesvm import LiteSVM
-from solders.message import MessageV0, MessageV1
+from solders.message import MessageV0, MessageV1, VersionedMessage
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
 from solders.transaction import VersionedTransaction
@@ -34,6 +34,11 @@ ACTIVE_SINCE_GENESIS = b"\x01" + bytes(8)
 TABLE_HEADER_BYTES = 56
 """Before the addresses of a lookup table."""
 KEY_BYTES = 32
+UPGRADEABLE_LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
+PROGRAM_TAG_BYTES = 4
+"""Before the address of the code, in a program of the upgradeable loader."""
+BASE_BYTES_PER_ACCOUNT = 64
+"""What an account counts for beside its data, in the size of what a transaction loads (SIMD-0186)."""
 
 
 class Runtime:
@@ -117,13 +122,25 @@ class Runtime:
             for address, account in overrides.items():
                 self.put(address, account)
             self._svm.with_sigverify(verify)
+            loaded_bytes = self._loaded_bytes(message)
             if isinstance(message, MessageV1):
-                return self._run_v1(transaction, message, self._simulated)
-            return self._simulated(transaction)
+                result = self._run_v1(transaction, message, self._simulated)
+            else:
+                result = self._simulated(transaction)
+            return replace(result, loaded_bytes=loaded_bytes)
         finally:
             self._svm.with_sigverify(True)
             for address, account in now.items():
                 self.put(address, account)
+
+    def _loaded_bytes(self, message: VersionedMessage) -> int:
+        writable, readonly = self.loaded(message)
+        keys = [*message.account_keys, *writable, *readonly]
+        found = [account for key in keys if (account := self.account(key)) is not None]
+        # The code of an upgradeable program is in an account of its own, which the program names.
+        programs = [account for account in found if account.owner == UPGRADEABLE_LOADER and account.executable]
+        code = [self.account(Pubkey(program.data[PROGRAM_TAG_BYTES:][:KEY_BYTES])) for program in programs]
+        return sum(BASE_BYTES_PER_ACCOUNT + len(account.data) for account in (*found, *code) if account)
 
     def _simulated(self, transaction: VersionedTransaction) -> ExecutionResult:
         return _result(self._svm.simulate_transaction(transaction))
@@ -140,10 +157,10 @@ class Runtime:
         if refusal is not None or before is None:
             return ExecutionResult(err=refusal)
         priority_fee = transaction_v1.priority_fee(message)
-        loaded = [account for key in message.account_keys if (account := self.account(key)) is not None]
+        too_much = self._loaded_bytes(message) > transaction_v1.may_load(message)
         # Before the execution, as the whole fee is: programs see what is left.
         self.put(payer, _with_lamports(before, before.lamports - priority_fee))
-        if transaction_v1.loads_too_much(message, loaded):
+        if too_much:
             base_fee = transaction_v1.base_fee(message)
             self.put(payer, _with_lamports(before, before.lamports - priority_fee - base_fee))
             return ExecutionResult(err="MaxLoadedAccountsDataSizeExceeded", fee=base_fee + priority_fee)

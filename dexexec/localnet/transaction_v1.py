@@ -4,7 +4,6 @@ of version 0, with the requests as compute budget instructions behind its own. P
 Behind, because the positions of accounts and instructions then stay the same.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +22,6 @@ UNITS_PER_REQUEST = 150
 MAX_UNITS = 1_400_000
 LINES_PER_REQUEST = 2
 """Log lines of one compute budget instruction."""
-BASE_BYTES_PER_ACCOUNT = 64
-"""What an account counts for beside its data, in the limit of loaded data (SIMD-0186)."""
 
 
 def base_fee(message: MessageV1) -> int:
@@ -37,10 +34,9 @@ def priority_fee(message: MessageV1) -> int:
     return message.config.priority_fee or 0
 
 
-def loads_too_much(message: MessageV1, loaded: Iterable[Account]) -> bool:
-    """Whether its accounts have more data than it requests. Without a request it may load nothing."""
-    size = sum(BASE_BYTES_PER_ACCOUNT + len(account.data) for account in loaded)
-    return size > (message.config.loaded_accounts_data_size_limit or 0)
+def may_load(message: MessageV1) -> int:
+    """Bytes of accounts that it requests. Without a request it may load nothing."""
+    return message.config.loaded_accounts_data_size_limit or 0
 
 
 def as_v0(transaction: VersionedTransaction, message: MessageV1) -> VersionedTransaction:

@@ -9,6 +9,8 @@ import {
   createSolanaRpc,
   createSolanaRpcSubscriptions_UNSTABLE,
   createTransactionMessage,
+  estimateAndSetResourceLimitsFactory,
+  estimateResourceLimitsFactory,
   generateKeyPairSigner,
   getBase64Decoder,
   getCompiledTransactionMessageEncoder,
@@ -106,6 +108,10 @@ const priced = await land(message);
 const shown = await rpc.getTransaction(priced, { maxSupportedTransactionVersion: 1, encoding: "json" }).send();
 check(shown.version === 1 && shown.meta.fee === 6_234n, "it is shown as something else");
 check(shown.transaction.message.transactionConfig.computeUnitLimit === 10_000, "its budget is not shown");
+
+// What it may use is estimated by a simulation, exactly
+const estimate = estimateAndSetResourceLimitsFactory(estimateResourceLimitsFactory({ rpc }));
+await land(await estimate(await messageOf(1, 1_000_000n)));
 
 // Tokens
 const owned = await rpc.getTokenAccountsByOwner(wallet.address, { mint }, { encoding: "jsonParsed" }).send();

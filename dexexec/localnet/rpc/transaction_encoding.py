@@ -95,6 +95,8 @@ def simulation_body(result: ExecutionResult, *, inner: bool = False) -> dict[str
         "logs": result.logs,
         "accounts": None,
         "unitsConsumed": result.units,
+        "loadedAccountsDataSize": result.loaded_bytes,
+        "fee": result.fee or None,
         "returnData": returned_body(result),
         "innerInstructions": result.inner if inner else None,
     }

@@ -152,6 +152,24 @@ async def test_its_signatures_and_its_form_are_checked(tmp_path: Path) -> None:
             await net.rpc("sendTransaction", encoded(odd), {"encoding": "base64"})
 
 
+async def test_what_a_simulation_loads_and_uses_is_exactly_enough_to_land(tmp_path: Path) -> None:
+    async with run_localnet(tmp_path) as net:
+        wallet, friend = await net.funded(10 * SOL), Pubkey.new_unique()
+        steps = [pay(wallet, friend, SOL), Instruction(MEMO, b"hello", [])]
+        options = {"encoding": "base64", "commitment": "processed"}
+        most = TransactionConfig(None, 1_400_000, 64 * 1024 * 1024)
+        trial = await signed_v1(net, wallet, steps, most)
+        simulated = (await net.rpc("simulateTransaction", encoded(trial), options))["value"]
+        assert simulated["fee"] == 5_000
+        units, size = simulated["unitsConsumed"], simulated["loadedAccountsDataSize"]
+        for less in (1, 0):
+            limits = TransactionConfig(None, units, size - less)
+            transaction = await signed_v1(net, wallet, steps, limits)
+            await net.send(transaction, NO_PREFLIGHT)
+            error = (await net.status(transaction.signatures[0]))["err"]
+            assert error == ("MaxLoadedAccountsDataSizeExceeded" if less else None)
+
+
 async def test_a_simulation_can_replace_the_blockhash(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         wallet = await net.funded()
