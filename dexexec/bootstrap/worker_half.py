@@ -25,6 +25,7 @@ from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.policy_book import PolicyBook
 from dexexec.execution.retry_policy import RetryPolicy
 from dexexec.execution.sweeper import Sweeper, leave
+from dexexec.execution.watched_orders import WatchedOrders
 from dexexec.execution.worker import Limits, Worker
 from dexexec.recovery.chain_comparison import Comparison, WalletOnChain, with_former
 from dexexec.recovery.signing_permission import ComparedRecord, SigningPermission, Unrestricted
@@ -200,6 +201,7 @@ def _assemble(
     presenter = Presenter(settings.token_list())
     policies = PolicyBook(store, clock, settings.wallet_policies())
     finality_ms = settings.finality_seconds and settings.finality_seconds * 1_000
+    watched = WatchedOrders(clock)
     pipeline = Pipeline(
         store=store,
         router=router,
@@ -213,6 +215,7 @@ def _assemble(
         policies=policies,
         max_price_impact_bps=settings.max_price_impact_bps,
         finality_ms=finality_ms,
+        watched=watched,
         funds_wait_ms=settings.funds_wait_ms,
         clock=clock,
         observer=observer,
@@ -227,6 +230,7 @@ def _assemble(
         venues=venues,
         presenter=presenter,
         finality_ms=finality_ms,
+        watched=watched,
         clock=clock,
         observer=observer,
         failpoints=failpoints,

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar, cast
 from uuid import UUID
 
@@ -146,6 +147,8 @@ class Queue:
     async def prepare(self) -> None:
         """Create the consumer group, from the start of the stream: earlier entries are delivered too."""
         await self._run(self._create_group)
+        # A lease that acknowledges names the script, and cannot load it in the same write.
+        await self._run(partial(self._client.script_load, ACK))
 
     async def enqueue(self, order_ids: Sequence[UUID]) -> int:
         """Add the ids that are not on the stream yet; returns how many were added."""

@@ -47,9 +47,9 @@ class FillWriter:
         *,
         resume_in_ms: float | None = None,
     ) -> None:
-        """Write the open attempt's fill: final, or only confirmed and to be looked at again in `resume_in_ms`.
-        `earlier` attempts landed as well."""
-        is_final = resume_in_ms is None
+        """Write the open attempt's fill: final, or only confirmed if `resolution` has no outcome. Then it is looked at
+        again, by any watcher in `resume_in_ms` (None: by that of this worker). `earlier` attempts landed as well."""
+        is_final = resolution.outcome is not None
         signature = attempt.signed.signature
         detail: Detail = {
             **attempt.about(),

@@ -1,13 +1,14 @@
 """Looks up confirmed orders, many at a time, until their swaps are final or the chain took them back.
 
-Runs beside the orders of a worker. Postgres hands out a page of due orders under new claims, with the time of their
-next look; one request to the chain covers all of them. After a crash they are due again at that time, anywhere.
+Runs beside the orders of a worker, which keeps those that it has confirmed (`execution.watched_orders`): one request to
+the chain covers a page of them. Of orders that no worker holds any more, Postgres hands out pages under new claims,
+with the time of their next look.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -23,11 +24,12 @@ from dexexec.execution.fill_writer import FillWriter
 from dexexec.execution.job import Job, located
 from dexexec.execution.step_writer import StepWriter
 from dexexec.execution.wait_notes import WaitNotes
+from dexexec.execution.watched_orders import WatchedOrder, WatchedOrders
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.settlement.finality import ConfirmedSwap, Final, TakenBack, Verdict
 from dexexec.settlement.settlement import Settlement
-from dexexec.store import Attempt, Claimed, ConfirmedPage, Resolution, Store
+from dexexec.store import Claimed, ConfirmedPage, Resolution, Store
 from dexexec.venue import AnyVenue
 
 PAGE = 256
@@ -38,14 +40,6 @@ UNSERVED_AFTER_MS = 60_000.0
 """An order that has been due for so long belongs to a network that no process serves."""
 MOST_REMEMBERED = 10_000
 """Orders whose last look failed. It only decides what they are reported to wait for, so it may be forgotten."""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedOrder:
-    """A confirmed order under this worker's claim, and its open attempt."""
-
-    job: Job
-    attempt: Attempt
 
 
 class FinalityWatcher:
@@ -61,10 +55,13 @@ class FinalityWatcher:
         venues: Mapping[str, AnyVenue],
         presenter: Presenter,
         finality_ms: float | None,
+        watched: WatchedOrders,
         clock: Clock,
         observer: Observer,
         failpoints: Failpoints = NO_FAILPOINTS,
     ) -> None:
+        self.watched = watched
+        """The confirmed orders that the worker still holds."""
         self._store = store
         self._queue = queue
         self._settlement = settlement
@@ -79,12 +76,16 @@ class FinalityWatcher:
 
     async def run(self, worker: int) -> None:
         """Watch as the worker session `worker`, until cancelled."""
-        async with asyncio.TaskGroup() as loops:
-            # A loop for each network, so that a slow one does not delay the others.
-            for network in self._settlement.networks:
-                loops.create_task(self._repeat(partial(self.look, network, worker), partial(self._pause, network)))
-            unserved = partial(self.report_unserved, worker)
-            loops.create_task(self._repeat(unserved, lambda: UNSERVED_AFTER_MS / 1_000))
+        self.watched.open()
+        try:
+            async with asyncio.TaskGroup() as loops:
+                # A loop for each network, so that a slow one does not delay the others.
+                for network in self._settlement.networks:
+                    loops.create_task(self._repeat(partial(self.look, network, worker), partial(self._pause, network)))
+                unserved = partial(self.report_unserved, worker)
+                loops.create_task(self._repeat(unserved, lambda: UNSERVED_AFTER_MS / 1_000))
+        finally:
+            self.watched.close()
 
     def _next_look_ms(self, network: str | None = None) -> float:
         return self._finality_ms or self._settlement.finality_pause_ms(network)
@@ -115,19 +116,29 @@ class FinalityWatcher:
             raise_if_cancelled()
 
     async def look(self, network: str, worker: int) -> None:
-        """Look once at every due order of `network`. Raises `UnavailableError`."""
+        """Look once at every due order of `network`: those that this worker holds, then those that no worker holds.
+        Raises `UnavailableError`."""
+        next_look_ms = self._next_look_ms(network)
+        held = self.watched.due(network)
+        # Before the look, so that one that fails is not repeated at once.
+        self.watched.look_again(held, next_look_ms)
+        for first in range(0, len(held), PAGE):
+            await self._look_at(network, held[first : first + PAGE])
         page = ConfirmedPage(
-            next_look_ms=self._next_look_ms(network),
+            next_look_ms=next_look_ms,
             network=network,
             genesis=self._settlement.networks[network],
             venues=[name for name, venue in self._venues.items() if venue.capabilities.network == network],
             limit=PAGE,
         )
         async for orders in self._pages(page, worker):
-            await self._failpoints.reach(Failpoint.WATCHING)
-            verdicts = await self._settlement.check_finality(network, [self._swap(order) for order in orders])
-            await self._failpoints.reach(Failpoint.WATCHED)
-            await self._write(orders, verdicts)
+            await self._look_at(network, orders)
+
+    async def _look_at(self, network: str, orders: Sequence[WatchedOrder]) -> None:
+        await self._failpoints.reach(Failpoint.WATCHING)
+        verdicts = await self._settlement.check_finality(network, [self._swap(order) for order in orders])
+        await self._failpoints.reach(Failpoint.WATCHED)
+        await self._write(orders, verdicts)
 
     async def report_unserved(self, worker: int) -> None:
         """Record the reason for orders that no process looks at. Raises `UnavailableError`."""
@@ -148,7 +159,7 @@ class FinalityWatcher:
             requested_at = self._clock.monotonic()
             claimed = await self._store.take_confirmed(worker, page)
             if claimed:
-                yield [self._watched(order, requested_at) for order in claimed]
+                yield [self._taken(order, requested_at) for order in claimed]
             if len(claimed) < page.limit:
                 return
             # By creation time and id, as the index has them. An offset would skip orders, since those of this page are
@@ -156,7 +167,7 @@ class FinalityWatcher:
             page = replace(page, behind=(claimed[-1].order.created_at, claimed[-1].order.id))
             raise_if_cancelled()
 
-    def _watched(self, claimed: Claimed, requested_at: float) -> WatchedOrder:
+    def _taken(self, claimed: Claimed, requested_at: float) -> WatchedOrder:
         assert claimed.attempt is not None  # noqa: S101 - only orders with an open attempt are taken
         # Nothing is ever sent from here, so this job may not send.
         job = Job.of(claimed, requested_at, lambda: False)
@@ -188,10 +199,13 @@ class FinalityWatcher:
         with contextlib.suppress(UnavailableError):  # then the sweeper finds them
             await self._queue.enqueue(taken_back)
         outage: BaseException | None = None
-        for order, result in zip(orders, results, strict=True):
+        for order, verdict, result in zip(orders, verdicts, results, strict=True):
             job = order.job
             match result:
+                case None if isinstance(verdict, Final | TakenBack):
+                    self.watched.remove(order)
                 case ClaimLostError():
+                    self.watched.remove(order)
                     self._observer.claim_lost(job.order.id)
                 case UnavailableError() | asyncio.CancelledError():
                     outage = result

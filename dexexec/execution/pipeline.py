@@ -44,6 +44,7 @@ from dexexec.execution.size_suggestion import suggest_size
 from dexexec.execution.step_writer import StepWriter
 from dexexec.execution.unrecorded_rounds import NOT_RECORDED, UnrecordedRounds
 from dexexec.execution.wait_notes import WaitNotes
+from dexexec.execution.watched_orders import WatchedOrder, WatchedOrders
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
@@ -77,6 +78,7 @@ class Pipeline:
         policies: PolicyBook,
         max_price_impact_bps: int,
         finality_ms: float | None,
+        watched: WatchedOrders,
         funds_wait_ms: float,
         clock: Clock,
         observer: Observer,
@@ -92,6 +94,7 @@ class Pipeline:
         self._presenter = presenter
         self._max_price_impact_bps = max_price_impact_bps
         self._finality_ms = finality_ms
+        self._watched = watched
         self._clock = clock
         self._observer = observer
         self._dry_run = dry_run
@@ -370,9 +373,14 @@ class Pipeline:
         resolution = Resolution(attempt.n, result.outcome if is_final else None, result.proof, result.sends)
         if result.fill is not None:
             pause_ms = self._finality_ms or self._settlement.finality_pause_ms(attempt.signed.network)
-            look_in_ms = None if is_final else pause_ms
+            # This worker goes on holding a confirmed order, for its watcher; one that it has no room for is released.
+            keeps = not is_final and self._watched.has_room()
+            look_in_ms = None if is_final or keeps else pause_ms
             begun = self._clock.monotonic()
             await self._fills.write(job, attempt, result.fill, resolution, result.earlier, resume_in_ms=look_in_ms)
+            if keeps:
+                seen = WatchedOrder(job, replace(attempt, landed_slot=result.fill.slot))
+                self._watched.add(seen, pause_ms)
             if is_final:
                 self._observer.tracer.stage(ENDED, begun, self._clock.monotonic(), status=job.status.value)
             return None

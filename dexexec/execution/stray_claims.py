@@ -11,21 +11,20 @@ from dexexec.broker.queue import Queue
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import raise_if_cancelled
 from dexexec.errors import UnavailableError
-from dexexec.execution.order_tasks import OrderTasks
 from dexexec.observe.observer import Observer
 from dexexec.store import Release, Store
 
 
 class StrayClaims:
-    """Compares the claims in Postgres with `tasks` every `interval` seconds. `claiming` returns the orders whose claim
-    is in progress."""
+    """Compares the claims in Postgres with what the worker works on, every `interval` seconds. `claiming` returns the
+    orders whose claim is in progress."""
 
     def __init__(
         self,
         *,
         store: Store,
         queue: Queue,
-        tasks: OrderTasks,
+        works_on: Callable[[UUID, int], bool],
         claiming: Callable[[], frozenset[UUID]],
         interval: float,
         clock: Clock,
@@ -33,7 +32,7 @@ class StrayClaims:
     ) -> None:
         self._store = store
         self._queue = queue
-        self._tasks = tasks
+        self._works_on = works_on
         self._claiming = claiming
         self._interval = interval
         self._clock = clock
@@ -65,5 +64,5 @@ class StrayClaims:
         return {
             order_id: claim
             for order_id, claim in held.items()
-            if order_id not in claiming and not self._tasks.has(order_id, claim)
+            if order_id not in claiming and not self._works_on(order_id, claim)
         }

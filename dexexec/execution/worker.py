@@ -118,7 +118,7 @@ class Worker:
         self._strays = StrayClaims(
             store=store,
             queue=queue,
-            tasks=self._tasks,
+            works_on=self._works_on,
             claiming=lambda: self._leases.claiming,
             interval=limits.heartbeat_seconds,
             clock=clock,
@@ -129,6 +129,10 @@ class Worker:
     def load(self) -> tuple[int, int]:
         """The orders that are executed now, and how many may be at once."""
         return len(self._tasks), self._limits.concurrency
+
+    def _works_on(self, order_id: UUID, claim: int) -> bool:
+        """Whether this process executes that order under that claim, or watches it until it is final."""
+        return self._tasks.has(order_id, claim) or self._watcher.watched.has(order_id, claim)
 
     def stop(self) -> None:
         """Lease no more orders. `run` ends when the current ones have finished or were released."""

@@ -13,6 +13,7 @@ from dexexec.execution.halted_orders import Halts
 from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.policy_book import PolicyBook
 from dexexec.execution.retry_policy import RetryPolicy
+from dexexec.execution.watched_orders import WatchedOrders
 from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.settlement.settlement import Settlement
@@ -40,6 +41,7 @@ def pipeline_and_watcher(
 ) -> tuple[Pipeline, FinalityWatcher]:
     """Both, for one worker. The watcher's clock is `watching`, if that is another one."""
     presenter = Presenter(Tokens(KNOWN))
+    watched = WatchedOrders(watching or clock)
     pipeline = Pipeline(
         store=store,
         router=router,
@@ -51,6 +53,7 @@ def pipeline_and_watcher(
         policies=PolicyBook(store, clock),
         max_price_impact_bps=1_000,
         finality_ms=finality_ms,
+        watched=watched,
         funds_wait_ms=3_000,
         clock=clock,
         observer=observer,
@@ -65,6 +68,7 @@ def pipeline_and_watcher(
         venues=venues,
         presenter=presenter,
         finality_ms=finality_ms,
+        watched=watched,
         clock=watching or clock,
         observer=observer,
         failpoints=failpoints,

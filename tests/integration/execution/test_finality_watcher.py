@@ -6,6 +6,7 @@ from dexexec.localnet.blocks import Consensus
 from tests.support.localnet.settlement_setup import FINAL
 from tests.support.localnet.worker_setup import OpenWorkers
 from tests.support.orders_on_servers import statuses_of
+from tests.support.waiting import until
 
 ORDERS = 6
 LIFE = ["pending", "routing", "building", "submitted", "confirmed", "confirmed"]
@@ -51,3 +52,23 @@ async def test_many_confirmed_orders_are_one_request_to_a_node(open_workers: Ope
                 await b.ended(order_id)
         first = b.at.request_log.of("getSignatureStatuses")[0]
         assert len(first.params[0]) == ORDERS
+
+
+async def test_a_worker_keeps_what_it_has_confirmed_until_it_is_final(open_workers: OpenWorkers) -> None:
+    """Under the claim of its execution, without another one, and without being taken for a stray."""
+    async with open_workers(consensus=Consensus.TOWER) as b:
+        orders = [await b.post() for _ in range(ORDERS)]
+        async with b.working(heartbeat_seconds=0.02):
+            for order_id in orders:
+                await b.reached(order_id, Status.CONFIRMED)
+            looks = len(b.at.request_log.of("getSignatureStatuses"))
+            await until(lambda: len(b.at.request_log.of("getSignatureStatuses")) > looks + 10)
+            async with b.store._database.connection() as connection:
+                rows = await connection.execute("SELECT claim, worker IS NOT NULL FROM orders")
+                assert await rows.fetchall() == [(1, True)] * ORDERS
+            await b.at.advance(FINAL)
+            for order_id in orders:
+                assert statuses_of(await b.ended(order_id)) == LIFE
+            async with b.store._database.connection() as connection:
+                rows = await connection.execute("SELECT DISTINCT claim FROM orders")
+                assert await rows.fetchall() == [(1,)]

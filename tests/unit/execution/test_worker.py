@@ -14,6 +14,7 @@ from dexexec.execution.early_quotes import EarlyRound
 from dexexec.execution.finality_watcher import FinalityWatcher
 from dexexec.execution.job import RetryAfter
 from dexexec.execution.pipeline import Pipeline
+from dexexec.execution.watched_orders import WatchedOrders
 from dexexec.execution.worker import Limits, Worker
 from dexexec.observe.observer import Observer, make_logger
 from dexexec.recovery.signing_permission import SigningPermission
@@ -54,7 +55,7 @@ class WorkerSetup:
     """A worker with one session, and how often it has looked for strays."""
 
     def __init__(self) -> None:
-        self.watched: list[int] = []
+        self.watched, self.watching = WatchedOrders(SystemClock()), list[int]()
         self.database, self.pipeline, self.looks = MemoryDatabase(), HeldPipeline(), 0
         self.store, self.queue = MemoryStore(self.database), MemoryQueue(MemoryRedis())
         held = self.store.held
@@ -79,11 +80,11 @@ class WorkerSetup:
 
     async def run(self, worker: int) -> None:
         """Where the worker's watcher would be: it is begun and ended."""
-        self.watched.append(worker)
+        self.watching.append(worker)
         try:
             await asyncio.Event().wait()
         finally:
-            self.watched.append(-worker)
+            self.watching.append(-worker)
 
     async def post(self) -> OrderRow:
         """A new order, on the queue."""
@@ -234,11 +235,11 @@ async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(
 
 async def test_confirmed_orders_are_watched_as_long_as_a_session_lasts(setup: WorkerSetup) -> None:
     async with running(setup.worker.run()):
-        await until(lambda: setup.watched == [1])
+        await until(lambda: setup.watching == [1])
         setup.database.disconnect(1)
-        await until(lambda: setup.watched == [1, -1, 2])
+        await until(lambda: setup.watching == [1, -1, 2])
         setup.worker.stop()
-        await until(lambda: setup.watched == [1, -1, 2, -2])
+        await until(lambda: setup.watching == [1, -1, 2, -2])
 
 
 async def test_no_watcher_runs_before_the_record_may_be_written_to(setup: WorkerSetup) -> None:
@@ -251,6 +252,6 @@ async def test_no_watcher_runs_before_the_record_may_be_written_to(setup: Worker
     setup.worker._permission = cast("SigningPermission", Waiting())
     async with running(setup.worker.run()):
         await setup.look_again()
-        assert setup.watched == []
+        assert setup.watching == []
         permitted.set()
-        await until(lambda: setup.watched == [1])
+        await until(lambda: setup.watching == [1])
