@@ -68,9 +68,11 @@ def warm_state(chain: RpcChain, settings: SolanaSettings, clock: Clock, observer
     )
     background.append(ready.run)
     accounts = watch.accounts if watch else None
+    expect = watch.expect if watch else None
     simulate = choice.simulate if choice else None
+    blockhash = ready.blockhash
     if isinstance(chain, Localnet):
-        warm: WarmChain = WarmLocalnet(chain, accounts=accounts, blockhash=ready.blockhash, simulate=simulate)
+        warm: WarmChain = WarmLocalnet(chain, accounts=accounts, blockhash=blockhash, simulate=simulate, expect=expect)
     else:
-        warm = WarmChain(chain, accounts=accounts, blockhash=ready.blockhash, simulate=simulate)
+        warm = WarmChain(chain, accounts=accounts, blockhash=blockhash, simulate=simulate, expect=expect)
     return WarmState(chain=warm, rent=ready.rent, background=background, watch=watch, library=library, checks=checks)

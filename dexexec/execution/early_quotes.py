@@ -79,4 +79,5 @@ class EarlyQuotes:
         order = accepted.order
         self._observer.tracer.enter(order.traceparent)
         limits = await self._policies.limits_of(order.owner, order.wallet)
+        self._settlement.expect(order.wallet, order.swap)
         return limits.venues, await self._router.route(order.swap, accepted.deadline, limits.venues)

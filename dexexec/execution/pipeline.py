@@ -278,6 +278,7 @@ class Pipeline:
             routing = await early.routing(job.order.swap, limits.venues, self._clock.monotonic())
             if routing is not None:
                 return routing
+        self._settlement.expect(job.order.wallet, job.order.swap)
         return await self._router.route(job.order.swap, job.deadline, limits.venues)
 
     def _quotes_detail(self, job: Job, accepted: Accepted) -> dict[str, object]:

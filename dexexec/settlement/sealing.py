@@ -4,9 +4,9 @@ Each wallet has a sealer per network: `dexexec.settlement.solana.sealer` or `dex
 check and the signature are two steps, because the key may be elsewhere. A dry run ends before the signature.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.balance import SpendableBalance
@@ -59,6 +59,14 @@ class ClientSignatureNeeded(DexexecError):  # noqa: N818 - no failure: the next 
     def __init__(self, checked: Checked) -> None:
         super().__init__("the client has to sign")
         self.checked = checked
+
+
+@runtime_checkable
+class ExpectingChain(Protocol):
+    """A chain that reads what a swap will need together with what its quotes read."""
+
+    def expect(self, wallet: str, mints: Sequence[str]) -> None:
+        """A swap of two mints by `wallet` is about to be quoted. Requests nothing by itself."""
 
 
 class SwapSimulator(Protocol):

@@ -23,7 +23,7 @@ from dexexec.settlement.attempt_settler import AttemptSettler
 from dexexec.settlement.earlier_attempts import EarlierLanding
 from dexexec.settlement.finality import ConfirmedSwap, Verdict
 from dexexec.settlement.finality_lookup import FinalityLookup
-from dexexec.settlement.sealing import Sealed, Sealer, SwapSimulator
+from dexexec.settlement.sealing import ExpectingChain, Sealed, Sealer, SwapSimulator
 from dexexec.settlement.signer_errors import SignerError, SignerTrouble
 from dexexec.settlement.status_lookup import StatusLookup
 from dexexec.settlement.swap_builder import SwapBuilder
@@ -108,6 +108,13 @@ class Settlement:
         except SignerError as error:
             return error
         return found.trouble() if signs else None
+
+    def expect(self, wallet: str | None, request: SwapRequest) -> None:
+        """Lets chains read a wallet's accounts together with those that the quotes of `request` need."""
+        for network, simulator in self._wallets.of(wallet).simulators.items():
+            chain = self._chains.get(network)
+            if chain is not None and isinstance(chain, ExpectingChain):
+                chain.expect(simulator.payer, (request.mint_in, request.mint_out))
 
     async def prepare(
         self,

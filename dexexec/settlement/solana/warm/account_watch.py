@@ -18,6 +18,7 @@ from dexexec.settlement.solana.rpc.event_wait import wait_for_event
 from dexexec.settlement.solana.rpc.methods import MAX_ACCOUNTS
 from dexexec.settlement.solana.rpc.node_errors import NodeRefusedError, NodeUnavailableError
 from dexexec.settlement.solana.warm.account_cache import AccountCache, CacheLimits, Cold
+from dexexec.settlement.solana.warm.recent_reads import RecentReads
 from dexexec.settlement.solana.warm.report import WarmPool, WarmReport
 from dexexec.settlement.solana.warm.slot_stream import StreamGapError
 from dexexec.settlement.solana.warm.watched import WatchedAccounts
@@ -78,6 +79,7 @@ class AccountWatch:
         self._watched = WatchedAccounts(limit)
         self._watched.pin([CLOCK], clock.monotonic())
         self._feed = chain.account_feed(self)
+        self._recent = RecentReads()
         self._work = asyncio.Event()
         self._refused = ""
         self._interrupted = False
@@ -93,17 +95,28 @@ class AccountWatch:
     async def accounts(self, addresses: Sequence[str]) -> Accounts:
         """As `SolanaChain`: from memory if all accounts are warm; otherwise from a node, and watched from then on."""
         now = self._clock.monotonic()
-        self._watched.use(addresses, now)
-        found = self.snapshot(addresses)
+        found = self.recall(addresses)
         if found is not None:
             self._from_memory += 1
             self._listener.accounts_read(from_memory=True)
             return found
-        answer = await self._chain.accounts(addresses)
+        along = self._recent.along(now)
+        wanted = list(dict.fromkeys((*addresses, *along)))
+        if len(wanted) > MAX_ACCOUNTS:
+            wanted, along = list(addresses), []
+        answer = await self._chain.accounts(wanted)
         self._from_node += 1
         self._listener.accounts_read(from_memory=False)
-        self._admit(addresses, answer)
-        return answer
+        self._admit(wanted, answer)
+        if along:
+            self._recent.add(wanted, answer, self._clock.monotonic())
+        by_address = dict(zip(wanted, answer.found, strict=True))
+        return Accounts(answer.slot, tuple(by_address[address] for address in addresses))
+
+    def expect(self, addresses: Sequence[str]) -> None:
+        """An order that begins now will need these accounts. If it has to read others, these are read along."""
+        if self.snapshot(addresses) is None:
+            self._recent.expect(addresses, self._clock.monotonic())
 
     def snapshot(self, addresses: Sequence[str]) -> Accounts | None:
         """The accounts as of one complete slot; None if one of them is cold."""
@@ -111,9 +124,10 @@ class AccountWatch:
         return None if isinstance(found, Cold) else found
 
     def recall(self, addresses: Sequence[str]) -> Accounts | None:
-        """As `snapshot`, for an order: the accounts stay watched."""
-        self._watched.use(addresses, self._clock.monotonic())
-        return self.snapshot(addresses)
+        """As `snapshot`, for an order: the accounts stay watched. Cold ones may be from an answer to the same order."""
+        now = self._clock.monotonic()
+        self._watched.use(addresses, now)
+        return self.snapshot(addresses) or self._recent.find(addresses, now, self._chain.pace.slot_seconds)
 
     @property
     def newest_slot(self) -> int:

@@ -10,12 +10,16 @@ from dexexec.domain.pace import Pace
 from dexexec.domain.sends import SendLog
 from dexexec.domain.solana import AccountFilters, Accounts, ProgramAccounts, Simulation, TokenBalance
 from dexexec.domain.swap import Blockhash, SignedSwap, SubmitAnswer, SwapStatus
+from dexexec.settlement.solana.message import TOKEN_PROGRAMS
 from dexexec.settlement.solana.rpc.chain import Localnet, RpcChain
+from dexexec.settlement.solana.transaction import associated_token_account
+from dexexec.settlement.solana.warm.local_simulator import SYSVARS
 from dexexec.venue import ProgramWatch
 
 ReadAccounts = Callable[[Sequence[str]], Awaitable[Accounts]]
 ReadBlockhash = Callable[[], Awaitable[Blockhash]]
 Simulate = Callable[[bytes, Sequence[str]], Awaitable[Simulation]]
+Expect = Callable[[Sequence[str]], None]
 
 
 class WarmChain:
@@ -29,11 +33,13 @@ class WarmChain:
         accounts: ReadAccounts | None = None,
         blockhash: ReadBlockhash | None = None,
         simulate: Simulate | None = None,
+        expect: Expect | None = None,
     ) -> None:
         self.node = node
         self._accounts = accounts or node.accounts
         self._blockhash = blockhash or node.blockhash
         self._simulate = simulate or node.simulate
+        self._expect = expect
 
     @property
     def pace(self) -> Pace:
@@ -51,6 +57,12 @@ class WarmChain:
     async def simulate(self, transaction: bytes, watched: Sequence[str]) -> Simulation:
         """As `SolanaChain`. Raises `ValueError` for bytes that are not a transaction."""
         return await self._simulate(transaction, watched)
+
+    def expect(self, wallet: str, mints: Sequence[str]) -> None:
+        """As `ExpectingChain`."""
+        if self._expect is not None:
+            owned = [associated_token_account(wallet, mint, program) for mint in mints for program in TOKEN_PROGRAMS]
+            self._expect((wallet, *owned, *mints, *SYSVARS))
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """As `Chain`."""
@@ -99,8 +111,9 @@ class WarmLocalnet(WarmChain):
         accounts: ReadAccounts | None = None,
         blockhash: ReadBlockhash | None = None,
         simulate: Simulate | None = None,
+        expect: Expect | None = None,
     ) -> None:
-        super().__init__(node, accounts=accounts, blockhash=blockhash, simulate=simulate)
+        super().__init__(node, accounts=accounts, blockhash=blockhash, simulate=simulate, expect=expect)
         self._faucet = node
 
     async def fund(self, owner: str, mint: str, decimals: int, amount: int) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from dexexec.domain.token import USDC, WSOL
 from dexexec.localnet.blocks import Consensus
-from tests.support.localnet.warm_setup import PAID, warm_setup
+from dexexec.settlement.solana.transaction import associated_token_account
+from dexexec.settlement.solana.warm.warm_chain import WarmChain
+from tests.support.localnet.warm_setup import CONFIRMED_AFTER, PAID, warm_setup
 
 
 @pytest.mark.parametrize("consensus", list(Consensus))
@@ -41,3 +44,29 @@ async def test_a_set_is_never_torn_while_its_accounts_change(tmp_path: Path, con
         before = await setup.warm()
         await setup.pay()
         assert await setup.warm() == (before[0] - PAID, before[1] + PAID)
+
+
+async def test_what_a_cold_order_needs_next_comes_with_its_first_read(tmp_path: Path) -> None:
+    async with warm_setup(tmp_path) as setup:
+        chain = WarmChain(setup.chain, accounts=setup.watch.accounts, expect=setup.watch.expect)
+        wallet, pool = [str((await setup.net.funded()).pubkey()) for _ in range(2)]
+        for _ in range(CONFIRMED_AFTER):
+            await setup.slot()
+        chain.expect(wallet, (WSOL, USDC))
+        quoted = await chain.accounts([pool])
+        requests = setup.node.count("getMultipleAccounts")
+        owned = [associated_token_account(wallet, mint) for mint in (WSOL, USDC)]
+        drafted = await chain.accounts([wallet, *owned, pool])
+        assert setup.watch.recall([wallet, pool]) is not None, "so it can be simulated here as well"
+        assert setup.node.count("getMultipleAccounts") == requests
+        assert drafted.slot == quoted.slot, "all are of one answer"
+        assert drafted.found[3] == quoted.found[0]
+        setup.silence(3)
+        assert setup.watch.recall([wallet, pool]) is None, "an answer is used for a moment only"
+
+
+async def test_without_an_order_each_cold_read_is_read_anew(tmp_path: Path) -> None:
+    async with warm_setup(tmp_path) as setup:
+        pool = str((await setup.net.funded()).pubkey())
+        await setup.watch.accounts([pool])
+        assert setup.watch.recall([pool]) is None
