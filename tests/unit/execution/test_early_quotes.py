@@ -8,6 +8,7 @@ import pytest
 
 from dexexec.domain.order import NewOrder
 from dexexec.domain.policy import NO_LIMITS
+from dexexec.domain.quote import SwapRequest
 from dexexec.domain.terms import Terms
 from dexexec.errors import UnavailableError
 from dexexec.execution.accepted_orders import AcceptedOrder
@@ -31,6 +32,7 @@ class Setup:
         self.clock = ManualClock()
         self.go_on = asyncio.Event()
         self.requests: list[tuple[Any, ...]] = []
+        self.expected: list[SwapRequest] = []
         self.cancelled = 0
         self.outage: UnavailableError | None = None
         self.venues: frozenset[str] | None = None
@@ -57,6 +59,9 @@ class Setup:
             raise self.outage
         return OwnerLimits(replace(NO_LIMITS, venues=self.venues))
 
+    def expect(self, wallet: str | None, request: SwapRequest) -> None:
+        self.expected.append(request)
+
     def wallet_trouble(self, wallet: str | None, *, signs: bool) -> SignerError | None:
         return self.trouble if signs else None
 
@@ -77,6 +82,7 @@ async def test_a_round_gets_the_quotes_for_its_own_request_and_until_the_order_s
     setup.go_on.set()
     assert await early.routing(order.swap, ONLY, setup.clock.monotonic()) is QUOTES
     assert setup.requests == [(order.swap, 30.0, ONLY)]
+    assert setup.expected == [order.swap]
     early.drop()
     assert setup.cancelled == 0, "they were used"
 
