@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, Rule
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
-from tornado.websocket import WebSocketClientConnection, WebSocketHandler, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, WebSocketHandler, websocket_connect
 
 from tests.support.localnet.in_process import post
 
@@ -145,10 +145,13 @@ def forward_websocket(upstream: str) -> Callable[[ScriptedWebSocket, Any], None]
         return connection
 
     async def forward(socket: ScriptedWebSocket, document: Any) -> None:
-        await (await connections[socket]).write_message(json.dumps(document))
+        # A message may still be on its way when a test ends the connection.
+        with suppress(WebSocketClosedError):
+            await (await connections[socket]).write_message(json.dumps(document))
 
     def on_message(socket: ScriptedWebSocket, document: Any) -> None:
-        connections.setdefault(socket, asyncio.create_task(connect(socket)))
+        if socket not in connections:
+            connections[socket] = asyncio.create_task(connect(socket))
         socket.node.forwarding.append(asyncio.create_task(forward(socket, document)))
 
     return on_message
