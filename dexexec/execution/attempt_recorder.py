@@ -184,7 +184,11 @@ class AttemptRecorder:
         `HaltedError` and `PolicyError`."""
         # Before anything is sent: after a crash the next worker must find every transaction that could be on its way.
         detail = {**attempt.about(), "lastValidHeight": attempt.signed.last_valid_height}
-        detail |= {name: attempt.quoted[name] for name in ("priorityFee", "closeAccount") if name in attempt.quoted}
+        detail |= {
+            name: attempt.quoted[name]
+            for name in ("priorityFee", "closeAccount", "preparedFrom")
+            if name in attempt.quoted
+        }
         events = (*unwritten.events, (Trigger.SUBMIT, detail))
         await self._steps.write(job, events, venue=attempt.venue, rounds=unwritten.rounds, attempt=new)
         self._observer.metrics.attempt_recorded(attempt.venue)

@@ -57,7 +57,8 @@ def mints_moved(found: dict[str, Any]) -> list[str]:
     moved = []
     for one in found["transaction"]["message"]["instructions"]:
         if one["programId"].startswith("Tokenkeg"):
-            accounts = one.get("accounts") or list(one["parsed"]["info"].values())
+            # The amount among the parsed values is an object of its own.
+            accounts = one.get("accounts") or [one for one in one["parsed"]["info"].values() if isinstance(one, str)]
             moved += [account for account in accounts if account in {WSOL, USDC}]
     assert set(moved) <= set(keys)
     return moved

@@ -66,3 +66,7 @@ async def test_submitted_has_the_priority_fee_and_whether_the_cap_binds(
         reported = {"price": 7, "cap": 7, "market": 5_000, "capped": True}
         [submitted] = [event for event in view["events"] if event["status"] == "submitted"]
         assert submitted["priorityFee"] == view["attempts"][0]["quote"]["priorityFee"] == reported
+        prepared = submitted["preparedFrom"]
+        assert prepared == view["attempts"][0]["quote"]["preparedFrom"]
+        assert (prepared["simulated"], prepared["blockhashAgeSlots"]) == ("node", 0)
+        assert prepared["slot"] > 0
