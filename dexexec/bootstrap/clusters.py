@@ -1,13 +1,15 @@
 """The nodes and clusters of the settings: their addresses, and the errors for them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dexexec.config.settings import Settings
+from dexexec.domain.quote import Quote
 from dexexec.domain.solana import Account
 from dexexec.errors import StartupError, UnreachableError
+from dexexec.settlement.solana.bids import Bids
 from dexexec.settlement.solana.message import Program
-from dexexec.venue import RateLimited, Timeout, Unreachable, VenueError
+from dexexec.venue import AnyVenue, Network, RateLimited, Timeout, Unreachable, VenueError
 
 if TYPE_CHECKING:
     from dexexec.settlement.solana.rpc.broadcast import SendOptions
@@ -62,3 +64,20 @@ def send_options(settings: Settings, urls: Sequence[str] = ()) -> "SendOptions":
     from dexexec.settlement.solana.rpc.broadcast import SendOptions  # noqa: PLC0415
 
     return SendOptions(urls=urls, at_once=settings.send_at_once, per_second=settings.sends_per_second)
+
+
+def bids(settings: Settings, network: str) -> Bids:
+    """What is offered so that transactions land. Tips are for block builders of a public cluster only."""
+    return Bids(
+        accounts=settings.tip_accounts if network == Network.SOLANA else (),
+        lamports=settings.tip_lamports,
+        share_bps=settings.tip_share_bps,
+        most=settings.max_tip_lamports,
+        rise_bps=settings.compute_price_rise_bps,
+    )
+
+
+def tips(settings: Settings) -> Callable[[AnyVenue, Quote], int]:
+    """Returns the tip that the swap of a quote will have, for the router: by the network fee that the venue states."""
+    by_network = {network: bids(settings, network) for network in Network.ALL}
+    return lambda venue, quote: by_network[venue.capabilities.network].amount(quote.network_fee)

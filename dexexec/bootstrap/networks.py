@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dexexec.bootstrap.clusters import (
     MAINNET,
     PUBLIC_CLUSTERS,
+    bids,
     send_options,
     send_urls,
     split_node_urls,
@@ -357,7 +358,7 @@ class _Solana:
         compiler = message_compiler(settings, chain, self.clock, networks.background)
         signature_fee = SignatureFee(chain, self.clock)
         networks.background.append(signature_fee.run)
-        rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol)
+        rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol, bids=bids(settings, name))
 
         def checker_for(address: str, co_signer: "Callable[[AttemptId], str]" = no_co_signer) -> SwapChecker:
             return SwapChecker(

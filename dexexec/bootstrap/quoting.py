@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dexexec.api.handler import QuoteSource
 from dexexec.api.warm_json import WarmSource
 from dexexec.bootstrap.background import running
+from dexexec.bootstrap.clusters import tips
 from dexexec.bootstrap.localnet import default_url
 from dexexec.bootstrap.networks import Networks, Purpose, open_networks
 from dexexec.bootstrap.shared import Shared
@@ -130,6 +131,7 @@ def make_router(venues: Iterable[AnyVenue], settings: Settings, clock: Clock, ob
         timeout_ms=settings.quote_timeout_ms,
         breaker_failures=settings.breaker_failures,
         breaker_seconds=settings.breaker_seconds,
+        tip=tips(settings),
     )
 
 
@@ -143,6 +145,7 @@ def quotes_router(orders: Router, settings: Settings, clock: Clock, observer: Ob
         breaker_failures=NEVER,
         breaker_seconds=settings.breaker_seconds,
         statistics=orders.statistics,
+        tip=tips(settings),
     )
 
 

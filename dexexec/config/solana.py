@@ -1,10 +1,12 @@
 """The settings of the networks with real transactions. `Settings` includes them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
 
+from dexexec.domain import base58
 from dexexec.domain.simulation_mode import SimulationMode
 
 
@@ -24,6 +26,25 @@ class SolanaSettings(BaseModel):
         le=100_000,
         description="requests per second to all nodes of a chain together; unset: what Solana's public nodes allow,"
         " no limit for others; a node that answers 429 gets fewer",
+    )
+    compute_price_rise_bps: int = Field(
+        5_000,
+        ge=0,
+        le=1_000_000,
+        description="how much higher the priority fee of each further attempt of an order is (bps), up to"
+        " DEXEXEC_MAX_COMPUTE_PRICE",
+    )
+    tip_accounts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="accounts of block builders or sender services that get a tip, comma-separated, one for each"
+        " attempt; unset: no tips",
+    )
+    tip_lamports: int = Field(0, ge=0, le=10**9, description="tip for each transaction (lamports)")
+    tip_share_bps: int = Field(
+        0, ge=0, le=100_000, description="tip as a share of the network fee (bps), where that is more"
+    )
+    max_tip_lamports: int = Field(
+        1_000_000, ge=0, le=10**9, description="highest tip (lamports): the guard signs nothing with more"
     )
     send_urls: SecretStr | None = Field(
         None,
@@ -80,7 +101,31 @@ class SolanaSettings(BaseModel):
         None, description="folder with dumps of the venues' programs, for `bench` and tests; the service needs none"
     )
 
+    @field_validator("tip_accounts", mode="before")
+    @classmethod
+    def _split_tip_accounts(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("tip_accounts")
+    @classmethod
+    def _are_addresses(cls, accounts: tuple[str, ...]) -> tuple[str, ...]:
+        for place, account in enumerate(accounts, 1):
+            if not _is_address(account):
+                raise ValueError(f"entry {place} is not an address: 32 bytes in base58")
+        return accounts
+
     def check_prices(self) -> None:
-        """Raises `ValueError` if the lowest priority fee is over the highest."""
+        """Raises `ValueError` if the lowest priority fee is over the highest, or tips do not fit together."""
+        if self.tip_lamports > self.max_tip_lamports:
+            raise ValueError("DEXEXEC_TIP_LAMPORTS must not be more than DEXEXEC_MAX_TIP_LAMPORTS")
+        if (self.tip_lamports or self.tip_share_bps) and not self.tip_accounts:
+            raise ValueError("DEXEXEC_TIP_LAMPORTS and DEXEXEC_TIP_SHARE_BPS need DEXEXEC_TIP_ACCOUNTS")
         if self.min_compute_price > self.max_compute_price:
             raise ValueError("DEXEXEC_MIN_COMPUTE_PRICE must not be more than DEXEXEC_MAX_COMPUTE_PRICE")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return len(base58.decode(text)) == 32
+    except ValueError:
+        return False

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field, replace
 from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.quote import Fill, Mode, SwapRequest
 
-TIPS = 0
-"""Lamports paid to validators or relays beside the fee: this service sends to plain nodes and pays none."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptCost:
@@ -61,7 +58,11 @@ class AttemptCost:
         """The JSON values that are stored; what is not known is absent."""
         values: dict[str, object] = {"fee": self.fee}
         if self.network is not None:
-            values |= {"baseFee": self.network.base_fee, "priorityFee": self.network.priority_fee, "tip": TIPS}
+            values |= {
+                "baseFee": self.network.base_fee,
+                "priorityFee": self.network.priority_fee,
+                "tip": self.network.tip,
+            }
             values |= {"rentPaid": self.network.rent_paid, "rentReturned": self.network.rent_returned}
         values |= {"venueFee": self.venue_fee, "venueFeeMint": self.venue_fee_mint}
         values |= {"slippage": self.slippage, "venueSlippage": self.venue_slippage, "slippageMint": self.slippage_mint}
@@ -77,6 +78,7 @@ class AttemptCost:
                 priority_fee=int(str(detail["priorityFee"])),
                 rent_paid=int(str(detail["rentPaid"])),
                 rent_returned=int(str(detail["rentReturned"])),
+                tip=int(str(detail.get("tip", 0))),
             )
         return cls(
             landed=landed,
@@ -101,8 +103,8 @@ class MintSum:
 
 @dataclass(slots=True, kw_only=True)
 class CostSum:
-    """The sum of attempts: `swaps` that landed and `failed_attempts`. Fees and rent are lamports; `failed_fees` is the
-    part of `fees` that failed attempts paid.
+    """The sum of attempts: `swaps` that landed and `failed_attempts`. Fees, tips and rent are lamports; `failed_fees`
+    is the part of `fees` that failed attempts paid.
 
     `split_unknown`, `rent_unknown` and `quote_unknown` count attempts whose parts of the fee, rent, and quote are not
     recorded: they are missing in the sums of these.
@@ -114,6 +116,7 @@ class CostSum:
     base_fees: int = 0
     priority_fees: int = 0
     failed_fees: int = 0
+    tips: int = 0
     rent_paid: int = 0
     rent_returned: int = 0
     split_unknown: int = 0
@@ -132,6 +135,7 @@ class CostSum:
         if cost.network is not None:
             self.base_fees += cost.network.base_fee
             self.priority_fees += cost.network.priority_fee
+            self.tips += cost.network.tip
             self.rent_paid += cost.network.rent_paid
             self.rent_returned += cost.network.rent_returned
         else:
@@ -160,10 +164,10 @@ class CostSum:
             "baseFees": str(self.base_fees),
             "priorityFees": str(self.priority_fees),
             "failedFees": str(self.failed_fees),
-            "tips": str(TIPS),
+            "tips": str(self.tips),
             "rentPaid": str(self.rent_paid),
             "rentReturned": str(self.rent_returned),
-            "lamports": str(self.fees + TIPS + self.rent_paid - self.rent_returned),
+            "lamports": str(self.fees + self.tips + self.rent_paid - self.rent_returned),
             "unknown": {"feeParts": self.split_unknown, "rent": self.rent_unknown, "quotes": self.quote_unknown},
             "mints": [
                 {

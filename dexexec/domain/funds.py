@@ -80,6 +80,18 @@ def shortfall(spending: Spending, others: Sequence[Reserved]) -> Shortfall | Non
 
 
 @dataclass(frozen=True, slots=True)
+class Tip:
+    """A transfer of `lamports` to an account of a block builder or sender service, so that a transaction lands."""
+
+    account: str
+    lamports: int
+
+    def detail(self) -> dict[str, object]:
+        """Returns the fields as JSON values."""
+        return {"account": self.account, "lamports": str(self.lamports)}
+
+
+@dataclass(frozen=True, slots=True)
 class PriorityFee:
     """The price offered per compute unit, in micro-lamports: `price`, and its `cap`. `market` is the recent price of
     other transactions, None if no node was queried; `age_ms` is how long ago it was read."""

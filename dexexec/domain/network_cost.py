@@ -1,4 +1,4 @@
-"""What one transaction cost its wallet, as the chain shows it: fee and rent, in lamports."""
+"""What one transaction cost its wallet, as the chain shows it: fee, tip and rent, in lamports."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,14 @@ LAMPORTS_PER_SIGNATURE = 5_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkCost:
     """What a transaction cost its wallet, in lamports. Rent is what the wallet's own token accounts hold more or less
-    than before, beside wrapped SOL: it comes back when such an account is closed."""
+    than before, beside wrapped SOL: it comes back when such an account is closed. `tip` is what the wallet transferred
+    to a block builder or sender service."""
 
     base_fee: int
     priority_fee: int = 0
     rent_paid: int = 0
     rent_returned: int = 0
+    tip: int = 0
 
     @property
     def fee(self) -> int:

@@ -48,9 +48,10 @@ class Quote:
     """A venue's price for one request.
 
     `fee` is what the venue keeps, in base units of `fee_mint`, already inside the amounts; `network_fee` is the
-    lamports that the transaction costs in addition. `price_impact_ppm` is the price change by the swap's own size,
-    without the fee, in parts per million. `expires_at_ms` is Unix time. `min_out` and `max_in` are both binding in both
-    modes. `route` names the pools on the way; `raw` has what the adapter needs to build, and its venue's own answer.
+    lamports that the transaction costs in addition, and `tip` those that the engine adds so that it lands.
+    `price_impact_ppm` is the price change by the swap's own size, without the fee, in parts per million.
+    `expires_at_ms` is Unix time. `min_out` and `max_in` are both binding in both modes. `route` names the pools on the
+    way; `raw` has what the adapter needs to build, and its venue's own answer.
     """
 
     venue: str
@@ -67,6 +68,7 @@ class Quote:
     context_slot: int
     route: tuple[str, ...]
     raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    tip: int = 0
 
     @property
     def price(self) -> Fraction:

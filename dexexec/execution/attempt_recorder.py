@@ -233,5 +233,6 @@ def _attempt_of(job: Job, choice: ChosenQuote, sealed: Sealed) -> Attempt:
     fee = {"priorityFee": sealed.priority_fee.detail()} if sealed.priority_fee else {}
     closing = {"closeAccount": sealed.closing.detail()} if sealed.closing else {}
     prepared = {"preparedFrom": sealed.prepared.detail()} if sealed.prepared else {}
-    quoted = {**choice.quoted, **fee, **closing, **prepared}
+    tip = {"tipTransfer": sealed.tip.detail()} if sealed.tip else {}
+    quoted = {**choice.quoted, **fee, **tip, **closing, **prepared}
     return Attempt(n=job.attempts + 1, venue=choice.quote.venue, signed=sealed.signed, quoted=quoted)

@@ -56,6 +56,7 @@ class ClientSignatures:
         network = self._venues[choice.quote.venue].capabilities.network
         fee = {"priorityFee": checked.priority_fee.detail()} if checked.priority_fee else {}
         prepared = {"preparedFrom": checked.prepared.detail()} if checked.prepared else {}
+        tip = {"tipTransfer": checked.tip.detail()} if checked.tip else {}
         handout = Handout(
             n=job.attempts + 1,
             venue=choice.quote.venue,
@@ -65,7 +66,7 @@ class ClientSignatures:
             last_valid_height=checked.blockhash.last_valid_height,
             network=network,
             genesis=self._settlement.networks[network],
-            quoted={**choice.quoted, **fee, **prepared},
+            quoted={**choice.quoted, **fee, **tip, **prepared},
             most_in=choice.quote.max_in,
             impact_ppm=choice.quote.price_impact_ppm,
             spending=checked.spending,

@@ -185,6 +185,7 @@ def promise(quote: Quote) -> dict[str, object]:
         "fee": str(quote.fee),
         "feeMint": quote.fee_mint,
         "networkFee": str(quote.network_fee),
+        **({"tip": str(quote.tip)} if quote.tip else {}),
         "priceImpactBps": format(Decimal(quote.price_impact_ppm) / 100, "f"),
         "route": list(quote.route),
         "contextSlot": quote.context_slot,

@@ -18,7 +18,8 @@ class Rule(StrEnum):
     UNTRADED = "untraded-account"  # of our token accounts, only those of the traded mints can change
     MEMO = "memo"  # exactly one memo has our prefix: the order's own
     COMPUTE = "compute-budget"  # one compute unit limit, and a priority fee under the cap
-    SYSTEM = "system-instruction"  # our lamports only go to our own wrapped SOL
+    SYSTEM = "system-instruction"  # our lamports only go to our own wrapped SOL, and to the tip
+    TIP = "tip"  # one tip at most: the engine's own, to an account that the operator named, under the cap
     ASSOCIATED = "associated-account"  # our wallet only opens accounts of its own
     TOKEN = "token-instruction"  # noqa: S105 - the wallet authorises transfers and nothing else
     TRANSFER = "transfer"  # at most what the order spends is transferred, and nothing else

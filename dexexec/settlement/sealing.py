@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.closing import Closing
-from dexexec.domain.funds import PriorityFee, Spending
+from dexexec.domain.funds import PriorityFee, Spending, Tip
 from dexexec.domain.handout import Handout
 from dexexec.domain.prepared_from import PreparedFrom
 from dexexec.domain.quote import Fill, Quote
@@ -37,6 +37,7 @@ class Checked:
     spending: Spending | None = None
     closing: Closing | None = None
     prepared: PreparedFrom | None = None
+    tip: Tip | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Sealed:
     closing: Closing | None = None
     building_seconds: float = 0.0
     prepared: PreparedFrom | None = None
+    tip: Tip | None = None
 
 
 class ClientSignatureNeeded(DexexecError):  # noqa: N818 - no failure: the next step is the client's

@@ -32,7 +32,8 @@ class GroupBy(StrEnum):
 OF_PROOF = """
 jsonb_to_record(proof -> 'cost') AS c(
     fee numeric, "baseFee" numeric, "priorityFee" numeric, "rentPaid" numeric, "rentReturned" numeric,
-    "venueFee" numeric, "venueFeeMint" text, slippage numeric, "venueSlippage" numeric, "slippageMint" text)
+    "venueFee" numeric, "venueFeeMint" text, slippage numeric, "venueSlippage" numeric, "slippageMint" text,
+    tip numeric)
 WHERE outcome IN ('landed', 'failed') AND proof ? 'cost'
 """
 """Reads the cost that the proof of an attempt has, as `AttemptCost.detail` writes it."""
@@ -44,7 +45,7 @@ c.fee, "baseFee", "priorityFee", "rentPaid", "rentReturned", "venueFee", "venueF
 # For orders whose attempts came back from the chain. Steps do the same for what they resolve (`step_writes.ADVANCE`).
 KEEP = f"""
 INSERT INTO attempt_costs
-SELECT order_id, n, resolved_at, a.venue, tag, outcome = 'landed', {COLUMNS}, o.owner
+SELECT order_id, n, resolved_at, a.venue, tag, outcome = 'landed', {COLUMNS}, o.owner, c.tip
 FROM attempts a JOIN orders o ON o.id = a.order_id CROSS JOIN {OF_PROOF} AND order_id = %(id)s
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - constants
@@ -70,7 +71,7 @@ WITH s AS MATERIALIZED (
            count(*) FILTER (WHERE landed) AS swaps, count(*) FILTER (WHERE NOT landed) AS failed_attempts,
            sum(fee) AS fees, sum(base_fee) AS base_fees, sum(priority_fee) AS priority_fees,
            sum(fee) FILTER (WHERE NOT landed) AS failed_fees,
-           sum(rent_paid) AS rent_paid, sum(rent_returned) AS rent_returned,
+           sum(tip) AS tips, sum(rent_paid) AS rent_paid, sum(rent_returned) AS rent_returned,
            count(*) FILTER (WHERE base_fee IS NULL) AS split_unknown,
            count(*) FILTER (WHERE landed AND rent_paid IS NULL) AS rent_unknown,
            count(*) FILTER (WHERE landed AND slippage_mint IS NULL) AS quote_unknown,
@@ -100,8 +101,8 @@ order_id IN (SELECT id FROM orders WHERE parent = %(parent)s
              UNION ALL SELECT id FROM archived_orders WHERE parent = %(parent)s)
 """
 NETWORK = (
-    "swaps", "failed_attempts", "fees", "base_fees", "priority_fees", "failed_fees", "rent_paid", "rent_returned",
-    "split_unknown", "rent_unknown", "quote_unknown",
+    "swaps", "failed_attempts", "fees", "base_fees", "priority_fees", "failed_fees", "tips", "rent_paid",
+    "rent_returned", "split_unknown", "rent_unknown", "quote_unknown",
 )  # fmt: skip
 """The sums of `CostSum` that are not of a mint."""
 MINTS = ("venue_fees", "slippage", "venue_slippage")

@@ -96,7 +96,8 @@ WITH t AS MATERIALIZED (
     RETURNING a.order_id, a.n, a.venue, u.tag, u.owner, u.at, a.outcome, a.proof
 ), c AS (
     INSERT INTO attempt_costs
-    SELECT order_id, n, at, venue, tag, outcome = 'landed', {costs.COLUMNS}, owner FROM r CROSS JOIN {costs.OF_PROOF}
+    SELECT order_id, n, at, venue, tag, outcome = 'landed', {costs.COLUMNS}, owner, c.tip
+    FROM r CROSS JOIN {costs.OF_PROOF}
     ON CONFLICT DO NOTHING
 ), e AS (
     INSERT INTO order_events (order_id, seq, status, at, detail)

@@ -6,7 +6,7 @@ skipped for a while (by a circuit breaker). Every answer is returned, with the r
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -103,16 +103,18 @@ class VenueReport:
 
 
 def network_cost(quote: Quote) -> int:
-    """The network fee in base units of the ranked token: the output for exact in, the input for exact out. Rounded up.
+    """Network fee and tip in base units of the ranked token: the output for exact in, the input for exact out. Rounded
+    up.
 
-    It is in lamports, so it can only be converted if one side of the swap is SOL. Otherwise it is 0.
+    They are in lamports, so they can only be converted if one side of the swap is SOL. Otherwise it is 0.
     """
     request = quote.request
+    lamports = quote.network_fee + quote.tip
     counted, other = (
         (request.mint_out, request.mint_in) if request.mode is Mode.EXACT_IN else (request.mint_in, request.mint_out)
     )
     if counted == WSOL:
-        return quote.network_fee
+        return lamports
     if other == WSOL:
         price_of_counted, price_of_other = (
             (quote.amount_out, quote.amount_in)
@@ -120,7 +122,7 @@ def network_cost(quote: Quote) -> int:
             else (quote.amount_in, quote.amount_out)
         )
         # The quote's own price converts it: the difference to a market price is far below the differences of quotes.
-        return -(-quote.network_fee * price_of_counted // price_of_other)
+        return -(-lamports * price_of_counted // price_of_other)
     return 0
 
 
@@ -138,11 +140,17 @@ def rank(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
     return tuple(sorted(quotes, key=net_amount, reverse=quotes[0].request.mode is Mode.EXACT_IN))
 
 
+def no_tip(venue: AnyVenue, quote: Quote) -> int:
+    """The tip where there are none: 0."""
+    return 0
+
+
 class Router:
     """Collects quotes from `venues`.
 
     `timeout_ms` is the time limit for all of them. After `breaker_failures` failures in a row, a venue's breaker opens
-    for `breaker_seconds`. Several routers over the same venues may share their `statistics`.
+    for `breaker_seconds`. Several routers over the same venues may share their `statistics`. `tip` returns the lamports
+    that the engine adds to the swap of a quote.
     """
 
     def __init__(
@@ -155,11 +163,13 @@ class Router:
         breaker_failures: int,
         breaker_seconds: float,
         statistics: VenueStatistics | None = None,
+        tip: Callable[[AnyVenue, Quote], int] = no_tip,
     ) -> None:
         self.venues = venues
         self._clock = clock
         self._observer = observer
         self._timeout = timeout_ms / 1000
+        self._tip = tip
         self._breakers = {
             name: Breaker(
                 breaker_failures, breaker_seconds, clock.monotonic, partial(observer.breaker_state_changed, name)
@@ -328,7 +338,9 @@ class Router:
         # The adapter gets one copy, and its answer is compared with another one that it cannot have changed.
         original = replace(request)
         try:
-            return checked(name, original, await venue.quote(request, deadline), self._clock.unix_ms())
+            quote = checked(name, original, await venue.quote(request, deadline), self._clock.unix_ms())
+            # What a venue states about it does not count: the engine pays it.
+            return replace(quote, tip=self._tip(venue, quote))
         except VenueError as error:
             if isinstance(error, BadAnswer) and not is_shared(error):
                 self._observer.adapter_misbehaved(name, original, error)

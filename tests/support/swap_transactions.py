@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from dexexec.domain import base58
-from dexexec.domain.funds import PriorityFee
+from dexexec.domain.funds import PriorityFee, Tip
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.rent import Rent
 from dexexec.domain.solana import Account, AccountMeta, Instruction
@@ -28,7 +28,6 @@ from dexexec.settlement.solana.message import (
     compute_unit_limit,
     compute_unit_price,
     memo,
-    network_fee,
 )
 from dexexec.settlement.solana.transaction import associated_token_account, compile_message, parse_message
 from tests.support.attempts import RECORD, an_attempt
@@ -214,6 +213,8 @@ class Swap:
     closes: str = ""
     rent: Rent = CLUSTER_RENT
     now: float = 0.0
+    tip: Tip | None = None
+    rules: GuardRules = RULES
 
     def and_step(self, *steps: Instruction) -> "Swap":
         """More instructions."""
@@ -244,17 +245,18 @@ class Swap:
             rent=self.rent,
             spend_wrapped=self.spend_wrapped,
             closes=self.closes,
+            tip=self.tip,
         )
 
     def check_message(self) -> None:
         """The guard's first look."""
-        check_message(RULES, self.proposal())
+        check_message(self.rules, self.proposal())
 
     def check(self) -> None:
         """The guard's whole look."""
         proposal = self.proposal()
         after = {one: self.after.get(one) for one in proposal.message.writable if one not in self.hidden}
-        check(RULES, proposal, after, network_fee(proposal.message), now=self.now, deadline=DEADLINE)
+        check(self.rules, proposal, after, proposal.charge, now=self.now, deadline=DEADLINE)
 
 
 def rule_of(swap: Swap) -> Rule | None:

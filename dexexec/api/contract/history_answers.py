@@ -74,6 +74,7 @@ class VenueQuote(Answer):
     fee: BaseUnits = absent("Of the venue, in `feeMint`. The amounts contain it.")
     fee_mint: str = absent()
     network_fee: Lamports = absent()
+    tip: Lamports = absent("What the service adds so that the transaction lands, where tips are configured.")
     price_impact_bps: DecimalText = absent()
     route: list[str] = absent()
     context_slot: int | None = absent()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dexexec.domain.closing import Closing
-from dexexec.domain.funds import PriorityFee, Spending
+from dexexec.domain.funds import PriorityFee, Spending, Tip
 from dexexec.domain.prepared_from import PreparedFrom
 from dexexec.domain.quote import Fill
 from dexexec.settlement.solana.message import Message
@@ -11,9 +11,9 @@ from dexexec.settlement.solana.message import Message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSwap:
-    """A transaction that the guard allows to sign: its message as bytes and as values, its priority fee, what it may
-    take from the wallet, what the simulation moved, what it was prepared from, and what it does with the account that
-    the order asks to close."""
+    """A transaction that the guard allows to sign: its message as bytes and as values, its priority fee and tip, what
+    it may take from the wallet, what the simulation moved, what it was prepared from, and what it does with the account
+    that the order asks to close."""
 
     message: bytes
     parsed: Message
@@ -22,3 +22,4 @@ class CheckedSwap:
     fill: Fill
     prepared: PreparedFrom
     closing: Closing | None = None
+    tip: Tip | None = None

@@ -12,17 +12,18 @@ from dexexec.clock import Clock
 from dexexec.domain.attempt_id import UNNAMED, AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.closing import Closing
-from dexexec.domain.funds import PriorityFee
+from dexexec.domain.funds import PriorityFee, Tip
 from dexexec.domain.prepared_from import PreparedFrom
 from dexexec.domain.quote import Fill, Quote
 from dexexec.domain.rent import ReadRent, Rent
 from dexexec.domain.solana import Account, Accounts, Instruction, Simulation, SwapInstructions
 from dexexec.domain.token import KNOWN, WSOL, Tokens
 from dexexec.settlement.guard_errors import GuardError
+from dexexec.settlement.solana.bids import tip_step
 from dexexec.settlement.solana.checked_swap import CheckedSwap
 from dexexec.settlement.solana.closing import close_instruction, closing_of
-from dexexec.settlement.solana.compiler import MessageCompiler, compute_budget
-from dexexec.settlement.solana.draft import Draft, by_address, same_wallet
+from dexexec.settlement.solana.compiler import MessageCompiler
+from dexexec.settlement.solana.draft import Draft, by_address, finish, same_wallet
 from dexexec.settlement.solana.fresh_accounts import fresher_accounts
 from dexexec.settlement.solana.funds import WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import own_accounts
@@ -33,7 +34,6 @@ from dexexec.settlement.solana.message import (
     Message,
     compute_unit_limit,
     memo,
-    network_fee,
 )
 from dexexec.settlement.solana.priority_fee import no_priority_fee
 from dexexec.settlement.solana.signature_fee import assumed
@@ -42,12 +42,7 @@ from dexexec.settlement.solana.simulation_failure import explain_simulation
 from dexexec.settlement.solana.spendable import BalanceReader
 from dexexec.settlement.solana.spending import Reservations, nothing_reserved, spending_of
 from dexexec.settlement.solana.token_account import read_token_account
-from dexexec.settlement.solana.transaction import (
-    assemble,
-    associated_token_account,
-    compile_message,
-    parse_message,
-)
+from dexexec.settlement.solana.transaction import TooLarge, assemble, associated_token_account, parse_message
 from dexexec.settlement.solana.warm.simulation_choice import SimulationsDifferError
 from dexexec.settlement.solana.wrapped_sol import amount_from_wrapped, keep_open, lamports_wrapped, open_only_if_absent
 from dexexec.venue import (
@@ -122,6 +117,7 @@ class SwapChecker:
             clock,
             reserved=reserved,
             max_priority_fee=rules.max_priority_fee,
+            most_tip=rules.bids.most_tip,
             spend_wrapped=rules.spend_wrapped,
             tokens=tokens,
             node=self._node,
@@ -166,18 +162,25 @@ class SwapChecker:
         """
         if not isinstance(unsigned, SwapInstructions):
             raise BadAnswer(f"{venue.name} built a finished message, where Solana needs instructions")
+        tip = self._rules.bids.tip_for(attempt)
         check = partial(self._check, venue, quote, unsigned, attempt, deadline=deadline, close_account=close_account)
         if self._chain is not self._node:
             # A refusal may end an order, and what is in memory may be wrong. So whatever stops the swap is checked once
             # more from the start, with nothing but the node's answers, and only that result counts.
             try:
-                return await check(chain=self._chain)
+                return await check(chain=self._chain, tip=tip)
             except SimulationsDifferError:
                 # The node alone would let it pass: the operator wants both to agree.
                 raise
             except VenueError:
                 pass
-        return await check(chain=self._node)
+        try:
+            return await check(chain=self._node, tip=tip)
+        except (InsufficientFunds, TooLarge):
+            # A tip helps a swap to land. It must not be what keeps the wallet from making it.
+            if tip is None:
+                raise
+        return await check(chain=self._node, tip=None)
 
     async def _check(
         self,
@@ -187,11 +190,12 @@ class SwapChecker:
         attempt: AttemptId,
         *,
         chain: SolanaChain,
+        tip: Tip | None,
         deadline: float,
         close_account: bool,
     ) -> CheckedSwap:
         rent = await self._rent()
-        draft = await self._draft(chain, quote, unsigned, attempt, rent, close_account=close_account)
+        draft = await self._draft(chain, quote, unsigned, attempt, rent, tip=tip, close_account=close_account)
         proposal = Proposal(
             message=draft.parsed,
             quote=quote,
@@ -204,9 +208,10 @@ class SwapChecker:
             rent=rent,
             spend_wrapped=self._rules.spend_wrapped,
             closes=draft.closing.address if draft.closing else "",
+            tip=tip,
         )
-        # The simulation charged this. The final message costs more: it has a priority fee.
-        simulated_fee = network_fee(draft.parsed)
+        # The simulation charged this. The final message costs more: a priority fee, and a tip that may depend on it.
+        simulated_charge = proposal.charge
         try:
             # Before the simulation, so that an attack is reported as one, and not as the failure that it causes there.
             check_message(self._rules, proposal)
@@ -218,18 +223,20 @@ class SwapChecker:
             proposal = replace(proposal, before=before)
             if simulation.error is not None:
                 raise explain_simulation(venue, quote, draft.parsed, self._funds(before, rent), simulation)
-            offer = await self._price(self._contested(before))
-            steps = (*compute_budget(simulation.units, offer.price), *draft.steps)
-            message = compile_message(self.payer, steps, unsigned.blockhash.hash, draft.parsed.version)
-            parsed = parse_message(message, self._signature_fee())
-            self._check_funds(quote, parsed, self._funds(before, rent), simulation.after.get(self.payer), simulated_fee)
+            bids = self._rules.bids
+            offer = bids.price(await self._price(self._contested(before)), attempt)
+            fee = self._signature_fee()
+            message, parsed, tip = finish(draft, simulation.units, offer.price, signature_fee=fee, bids=bids, tip=tip)
+            final = replace(proposal, message=parsed, tip=tip)
+            more = final.charge - simulated_charge
+            self._check_funds(quote, parsed, self._funds(before, rent), simulation.after.get(self.payer), more)
             now = self._clock.monotonic()
             if now >= deadline:
                 raise QuoteExpired("the order's deadline passed while the swap was simulated")
-            final = replace(proposal, message=parsed)
-            check(self._rules, final, simulation.after, simulated_fee, now=now, deadline=deadline)
+            check(self._rules, final, simulation.after, simulated_charge, now=now, deadline=deadline)
         except (GuardError, InsufficientFunds, AccountFrozen) as error:
-            if chain is not self._node:
+            # What is lacking may be the tip: then the answer is another transaction, and no refusal.
+            if chain is not self._node or (tip is not None and isinstance(error, InsufficientFunds)):
                 raise
             raise await self._unless_stale(error, proposal, draft.accounts, unsigned.blockhash.slot) from None
         return CheckedSwap(
@@ -237,11 +244,12 @@ class SwapChecker:
             parsed=parsed,
             priority_fee=offer,
             spending=spending_of(
-                final, simulation.after, simulated_fee, self._funds(before, rent), draft.accounts.slot
+                final, simulation.after, simulated_charge, self._funds(before, rent), draft.accounts.slot
             ),
-            fill=simulated_fill(final, simulation, simulated_fee),
+            fill=simulated_fill(final, simulation, simulated_charge),
             prepared=PreparedFrom.values(simulation, draft.accounts.slot, unsigned.blockhash),
             closing=draft.closing,
+            tip=tip,
         )
 
     async def spendable(self, mint: str) -> SpendableBalance:
@@ -273,12 +281,15 @@ class SwapChecker:
         attempt: AttemptId,
         rent: Rent,
         *,
+        tip: Tip | None,
         close_account: bool,
     ) -> Draft:
         """Returns the transaction to simulate, adapted to the wallet's accounts for wrapped SOL and the spent token."""
         # The memo also makes two equal swaps with one blockhash different: otherwise they would share a signature.
         co_signer = self._co_signer(attempt) or None
-        steps = (*unsigned.instructions, memo(attempt.memo(self._record), co_signer))
+        # The tip comes after the swap, which may bring the lamports for it.
+        tips = () if tip is None else (tip_step(self.payer, tip),)
+        steps = (*unsigned.instructions, *tips, memo(attempt.memo(self._record), co_signer))
         parsed = parse_message(self._compile(unsigned, steps), self._signature_fee())
         accounts = await chain.accounts(parsed.writable)
         shown = by_address(parsed.writable, accounts)
@@ -327,7 +338,9 @@ class SwapChecker:
         """Returns the accounts that others write to as well."""
         # Our own accounts are left out: there our last fee would be the market, and a high fee would keep itself up.
         ours = own_accounts(before, self.payer)
-        return [address for address, account in before.items() if account is not None and address not in ours]
+        # What others pay to write to the account of a tip says nothing about the pools.
+        left_out = {*ours, *self._rules.bids.accounts}
+        return [address for address, account in before.items() if account is not None and address not in left_out]
 
     async def _simulate(self, chain: SolanaChain, draft: Draft) -> tuple[Draft, Simulation]:
         """Returns a simulation, and the draft with the accounts that the simulation started from."""
@@ -371,13 +384,12 @@ class SwapChecker:
         return refusal
 
     def _check_funds(
-        self, quote: Quote, message: Message, funds: WalletFunds, after: Account | None, paid: int
+        self, quote: Quote, message: Message, funds: WalletFunds, after: Account | None, more: int
     ) -> None:
-        """Raises `InsufficientFunds` if the wallet cannot pay the priority fee on top of `paid`, the simulated fee."""
+        """Raises `InsufficientFunds` if the wallet cannot pay `more` than in the simulation: priority fee and tip."""
         # Checked twice: at the start, when the network takes its fee, and at the end, when the wallet must keep its
         # rent.
         shortage = funds.shortage(quote, message)
-        more = network_fee(message) - paid
         if shortage is None and more > 0 and after is not None and after.lamports < more + funds.rent.wallet:
             why = f"{more} lamports for compute units, and what the wallet's account must keep"
             shortage = funds.lacks(WSOL, after.lamports, more + funds.rent.wallet, why)

@@ -1,12 +1,16 @@
 """A transaction between its first compilation and its simulation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dexexec.domain.closing import Closing
+from dexexec.domain.funds import Tip
 from dexexec.domain.solana import Account, Accounts, Instruction
+from dexexec.settlement.solana.bids import Bids, with_tip
+from dexexec.settlement.solana.compiler import compute_budget
 from dexexec.settlement.solana.guard.effect_rules import own_accounts
-from dexexec.settlement.solana.message import Message
+from dexexec.settlement.solana.message import Message, network_fee
+from dexexec.settlement.solana.transaction import compile_message, parse_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,26 @@ class Draft:
     def before(self) -> dict[str, Account | None]:
         """Returns the accounts by address."""
         return by_address(self.parsed.writable, self.accounts)
+
+
+def finish(
+    draft: Draft, units: int, price: int, *, signature_fee: int, bids: Bids, tip: Tip | None
+) -> tuple[bytes, Message, Tip | None]:
+    """Returns the message to sign: `draft` with a compute budget for `units` at `price`, and with the tip that its fee
+    calls for. `tip` is the one in the draft."""
+    steps = (*compute_budget(units, price), *draft.steps)
+    parsed = draft.parsed
+    message = compile_message(parsed.payer, steps, parsed.blockhash, parsed.version)
+    final = parse_message(message, signature_fee)
+    if tip is None:
+        return message, final, None
+    due = replace(tip, lamports=bids.amount(network_fee(final)))
+    if due != tip:
+        # The fee has to be known before the share of it. The amount has no influence on the fee in turn.
+        steps = with_tip(steps, parsed.payer, tip, due)
+        message = compile_message(parsed.payer, steps, parsed.blockhash, parsed.version)
+        final = parse_message(message, signature_fee)
+    return message, final, due
 
 
 def same_wallet(message: Message, earlier: Accounts, later: Accounts) -> bool:

@@ -58,6 +58,7 @@ class CheckedSealer(Sealer):
             spending=checked.spending,
             closing=checked.closing,
             prepared=checked.prepared,
+            tip=checked.tip,
         )
 
     async def simulate(
@@ -98,7 +99,14 @@ class SolanaSealer(CheckedSealer):
             payload=transaction,
             last_valid_height=checked.blockhash.last_valid_height,
         )
-        return Sealed(signed, checked.priority_fee, checked.spending, checked.closing, prepared=checked.prepared)
+        return Sealed(
+            signed,
+            checked.priority_fee,
+            checked.spending,
+            checked.closing,
+            prepared=checked.prepared,
+            tip=checked.tip,
+        )
 
     def trouble(self) -> SignerError | None:
         """The outage because of which the signer is not tried now, or None."""

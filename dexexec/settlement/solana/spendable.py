@@ -28,12 +28,12 @@ OPENED_ACCOUNTS = 2
 """Token accounts that a sale of SOL may open: the one for wrapped SOL, which it closes again, and the receiving one."""
 
 
-def lamports_kept(max_priority_fee: int, rent: Rent, signature_fee: int = SIGNATURE_FEE) -> int:
+def lamports_kept(max_priority_fee: int, rent: Rent, signature_fee: int = SIGNATURE_FEE, most_tip: int = 0) -> int:
     """Returns the lamports that a sale of all SOL leaves in the wallet: what it must keep, the rent of the accounts
-    that the swap opens, and the fee at the highest price (micro-lamports per compute unit) that may be offered."""
+    that the swap opens, and tip and fee at the highest price (micro-lamports per compute unit) that may be offered."""
     opened = OPENED_ACCOUNTS * rent.exempt(EXTENDED_SIZE)
     fee = SIGNATURES * signature_fee - (-MAX_UNITS * max_priority_fee // 1_000_000)
-    return rent.wallet + opened + fee
+    return rent.wallet + opened + fee + most_tip
 
 
 class BalanceReader:
@@ -54,6 +54,7 @@ class BalanceReader:
         node: SolanaChain,
         rent: ReadRent,
         signature_fee: Callable[[], int],
+        most_tip: int = 0,
     ) -> None:
         self._chain = chain
         self._node = node
@@ -61,6 +62,7 @@ class BalanceReader:
         self._clock = clock
         self._reserved = reserved
         self._max_priority_fee = max_priority_fee
+        self._most_tip = most_tip
         self._rent = rent
         self._signature_fee = signature_fee
         self._spend_wrapped = spend_wrapped
@@ -83,7 +85,7 @@ class BalanceReader:
         reserved = await self._reserved(self._wallet, accounts.slot)
         shown = dict(zip(addresses, accounts.found, strict=True))
         if mint == WSOL:
-            kept = lamports_kept(self._max_priority_fee, await self._rent(), self._signature_fee())
+            kept = lamports_kept(self._max_priority_fee, await self._rent(), self._signature_fee(), self._most_tip)
             return self._sol(shown, accounts.slot, reserved, kept)
         address, token = self._token_account(mint, shown)
         if token is not None and token.frozen:

@@ -12,7 +12,6 @@ from dexexec.domain.token import WSOL
 from dexexec.settlement.solana.funds import WalletFunds
 from dexexec.settlement.solana.guard.effect_rules import balance_of
 from dexexec.settlement.solana.guard.message_rules import Proposal
-from dexexec.settlement.solana.message import network_fee
 from dexexec.settlement.solana.token_account import read_token_account
 
 Reservations = Callable[[str, int], Awaitable[Mapping[str, int]]]
@@ -45,7 +44,7 @@ def spending_of(
     before = proposal.before
     balance = _lamports(before.get(wallet))
     # The simulated transaction had no priority fee yet, so the difference is added.
-    missing = balance - _lamports(after.get(wallet)) + network_fee(message) - paid
+    missing = balance - _lamports(after.get(wallet)) + proposal.charge - paid
     lamports = max(funds.certain(message), missing)
     needs = [Need(LAMPORTS, lamports, max(0, balance - funds.rent.wallet))]
     mint = proposal.quote.request.mint_in

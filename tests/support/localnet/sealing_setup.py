@@ -15,6 +15,7 @@ from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import Instruction, Simulation, SwapInstructions
 from dexexec.domain.swap import Accepted, Blockhash, ProgramFailure, SignedSwap
 from dexexec.domain.token import Tokens
+from dexexec.settlement.solana.bids import NO_BIDS, Bids
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.solana.message import Program
@@ -176,8 +177,8 @@ class SealingSetup:
     def quote(self, mint_in: str = "", mint_out: str = "") -> Quote:
         return replace(allowed(mint_in or self.mint_in, mint_out or self.mint_out), venue="pool")
 
-    def sealer(self, priority_fee: int = 0, max_priority_fee: int = 1_000_000) -> SolanaSealer:
-        rules = GuardRules(max_priority_fee, pins=Pins({"pool": frozenset({PROGRAM})}))
+    def sealer(self, priority_fee: int = 0, max_priority_fee: int = 1_000_000, bids: Bids = NO_BIDS) -> SolanaSealer:
+        rules = GuardRules(max_priority_fee, pins=Pins({"pool": frozenset({PROGRAM})}), bids=bids)
         wallet = Wallet(self.key.secret())
         return solana_sealer(self.chain, wallet, rules, NoWaitClock(), price=fixed(priority_fee))
 

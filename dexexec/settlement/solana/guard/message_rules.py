@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 
 from dexexec.domain import base58
 from dexexec.domain.attempt_id import MEMO_PREFIX
+from dexexec.domain.funds import Tip
 from dexexec.domain.quote import Quote
 from dexexec.domain.rent import Rent
 from dexexec.domain.solana import Account, Instruction
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import GuardError, Rule
-from dexexec.settlement.solana.guard.effect_rules import Effects, find_fault
+from dexexec.settlement.solana.bids import NO_BIDS, Bids
+from dexexec.settlement.solana.guard.effect_rules import Effects, find_fault, own_accounts
 from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.solana.message import (
     MAX_UNITS,
@@ -23,6 +25,7 @@ from dexexec.settlement.solana.message import (
     Message,
     Program,
     budget,
+    network_fee,
     priority_fee,
     touches,
 )
@@ -66,12 +69,13 @@ change."""
 class GuardRules:
     """The operator's settings. `max_priority_fee` is in micro-lamports per compute unit. Transactions of any venue may
     call `programs` (base58); `pins` are each venue's own. With `spend_wrapped`, orders that sell SOL may spend SOL that
-    was wrapped before."""
+    was wrapped before. `bids` has the accounts that may get a tip, and the most that it may be."""
 
     max_priority_fee: int
     programs: frozenset[str] = frozenset(Program)
     pins: Pins = field(default_factory=Pins)
     spend_wrapped: bool = True
+    bids: Bids = NO_BIDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,8 @@ class Proposal:
     the other signers that the adapter declared, and `programs` those pinned for its venue. `memo` names the order on
     the chain. `before` has the accounts that the message may write to, by address; None for one that does not exist.
     `rent` is the cluster's. `spend_wrapped` is as in `GuardRules`. `closes` is the wallet's token account that the swap
-    empties and that is closed after it; empty if the order closes none.
+    empties and that is closed after it; empty if the order closes none. `tip` is what the engine itself added, if
+    anything.
     """
 
     message: Message
@@ -96,6 +101,12 @@ class Proposal:
     rent: Rent
     spend_wrapped: bool = True
     closes: str = ""
+    tip: Tip | None = None
+
+    @property
+    def charge(self) -> int:
+        """Returns the lamports that the wallet pays beside the swap: the network fee and the tip."""
+        return network_fee(self.message) + (self.tip.lamports if self.tip else 0)
 
     @property
     def wrapped_allowance(self) -> int:
@@ -118,7 +129,8 @@ def check(
 ) -> None:
     """Raises `GuardError` unless `proposal` may be signed.
 
-    `after` has the accounts of `before` after a simulation, and `fee` is what the simulation charged, in lamports.
+    `after` has the accounts of `before` after a simulation, and `fee` is what the simulation charged, in lamports,
+    with its tip.
     `now` and `deadline` are monotonic seconds.
     """
     if now >= deadline:
@@ -143,6 +155,9 @@ def check(
     )
     if fault is not None:
         raise fault
+    # The tip counted as spent. What goes to an account of the wallet is not, and would hide as much of another loss.
+    if proposal.tip is not None and proposal.tip.account in own_accounts(after, proposal.wallet):
+        raise GuardError(Rule.TIP, f"the tip would go to our own account {proposal.tip.account}")
 
 
 def check_message(rules: GuardRules, proposal: Proposal) -> None:
@@ -159,6 +174,7 @@ def check_message(rules: GuardRules, proposal: Proposal) -> None:
         if program not in rules.programs and program not in proposal.programs:
             raise GuardError(Rule.PROGRAMS, f"the program {program} is not pinned for {proposal.quote.venue}")
     _check_memos(proposal)
+    _check_tip(rules.bids, proposal)
     _check_budget(rules, message)
     for call in message.calls(Program.SYSTEM):
         _check_system(proposal, call)
@@ -264,8 +280,28 @@ def _check_system(proposal: Proposal, call: Instruction) -> None:
         raise GuardError(Rule.SYSTEM, "of the system program, only Transfer may be given our wallet")
     source = call.accounts[0].address
     target = call.accounts[1].address
-    if source == proposal.wallet and not _is_own_wrapped(proposal, target):
+    is_tip = proposal.tip is not None and target == proposal.tip.account  # `_check_tip` has the rules for it
+    if source == proposal.wallet and not is_tip and not _is_own_wrapped(proposal, target):
         raise GuardError(Rule.SYSTEM, f"lamports would go to {target}, which is not our own wrapped SOL")
+
+
+def _check_tip(bids: Bids, proposal: Proposal) -> None:
+    """The only transfer to the account of the tip is the engine's own, by its amount."""
+    tip = proposal.tip
+    if tip is None:
+        return  # then `_check_system` refuses a transfer to any such account
+    if tip.account not in bids.accounts or not 0 < tip.lamports <= bids.most_tip:
+        raise GuardError(Rule.TIP, f"a tip of {tip.lamports} lamports to {tip.account} is not what the operator allows")
+    if tip.account == proposal.wrapped or tip.account in own_accounts(proposal.before, proposal.wallet):
+        raise GuardError(Rule.TIP, f"the tip would go to our own account {tip.account}")
+    paid = [
+        call.data
+        for call in proposal.message.calls(Program.SYSTEM)
+        if [meta.address for meta in call.accounts[:2]] == [proposal.wallet, tip.account]
+    ]
+    # A venue may not add to it: of two transfers, one is not the engine's.
+    if paid != [_SYSTEM_TRANSFER + tip.lamports.to_bytes(8, "little")]:
+        raise GuardError(Rule.TIP, f"{tip.account} would not get exactly one transfer of {tip.lamports} lamports")
 
 
 def _check_associated(proposal: Proposal, call: Instruction) -> None:

@@ -5,16 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dexexec.domain import base58
+from dexexec.domain.attempt_id import MEMO_PREFIX
 from dexexec.domain.failure_reason import FailureReason
 from dexexec.domain.network_cost import NetworkCost, split_fee
 from dexexec.domain.solana import Simulation
 from dexexec.domain.swap import ProgramFailure
 from dexexec.domain.token import WSOL
-from dexexec.settlement.solana.message import TOKEN_PROGRAMS
+from dexexec.settlement.solana.message import TOKEN_PROGRAMS, Program
 from dexexec.settlement.solana.program_failures import INSUFFICIENT
 from dexexec.settlement.solana.rpc.decode.accounts import read_account
 from dexexec.settlement.solana.rpc.decode.failures import TransactionFailure, read_failure
 from dexexec.settlement.solana.rpc.decode.values import read_exactly, read_text, read_u64
+
+_TRANSFER = b"\x02\0\0\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,10 @@ def read_transaction(result: Any, signature: str) -> ExecutedTransaction | None:
     cost = split_fee(fee, len(transaction["signatures"]))
     if failure is None:
         paid, returned = rent_changes(meta, keys[0])
-        cost = replace(cost, rent_paid=paid, rent_returned=returned)
+        tip = tip_paid(meta, transaction["message"])
+        cost = replace(cost, rent_paid=paid, rent_returned=returned, tip=tip)
+        # It was paid to land, and is no part of what was swapped.
+        moved = {**moved, WSOL: moved.get(WSOL, 0) + tip} if tip else moved
     return ExecutedTransaction(read_u64(result["slot"]), fee, moved, failure, cost)
 
 
@@ -73,6 +80,34 @@ def balance_changes(meta: Mapping[str, Any], wallet: str) -> dict[str, int]:
         moved[WSOL] -= read_u64(was) if index == 0 or (owned_before and owned_before[0] == wallet) else 0
         moved[WSOL] += read_u64(now) if index == 0 or (owned_after and owned_after[0] == wallet) else 0
     return {mint: change for mint, change in moved.items() if change}
+
+
+def tip_paid(meta: Mapping[str, Any], message: Mapping[str, Any]) -> int:
+    """The lamports that the payer transferred to accounts of others, by instructions of the transaction itself.
+
+    The guard signs such a transfer only as a tip, so no list of accounts is needed: it may have changed since. Without
+    this service's memo a transaction never passed the guard, and has no tip.
+    """
+    keys = message["accountKeys"]
+    memos = (call for call in message["instructions"] if keys[call["programIdIndex"]] == Program.MEMO)
+    if not any(base58.decode(read_text(call["data"])).startswith(MEMO_PREFIX.encode()) for call in memos):
+        return 0
+    owned = {*_token_accounts(meta["preTokenBalances"]), *_token_accounts(meta["postTokenBalances"])}
+    sent: defaultdict[int, int] = defaultdict(int)
+    for call in message["instructions"]:
+        accounts = call["accounts"]
+        if keys[call["programIdIndex"]] != Program.SYSTEM or len(accounts) < 2 or accounts[0] != 0:
+            continue
+        data = base58.decode(read_text(call["data"]))
+        # A token account gets SOL to wrap. The tip's account is none.
+        if data[:4] == _TRANSFER and len(data) == 12 and accounts[1] not in owned:
+            sent[read_u64(accounts[1])] += int.from_bytes(data[4:], "little")
+    # An account for wrapped SOL that is opened and closed on the way is in no list, and has nothing in the end.
+    return sum(
+        min(lamports, max(0, read_u64(meta["postBalances"][index]) - read_u64(meta["preBalances"][index])))
+        for index, lamports in sent.items()
+        if index
+    )
 
 
 def rent_changes(meta: Mapping[str, Any], wallet: str) -> tuple[int, int]:
