@@ -22,8 +22,8 @@ from dexexec.settlement.settlement import Settlement
 from dexexec.store import Attempt, NewAttempt, Release, Store
 from dexexec.venue import AnyVenue
 
-LOOK_MS = 5_000.0
-"""How often a worker looks whether a transaction has expired that nobody signs (milliseconds)."""
+LOOK_SLOTS = 12
+"""Slots between two looks whether a transaction has expired that is not signed: a twelfth of its life."""
 LANDING_BLOCKS = 20
 """A signature that comes when fewer blocks are left is too late: the transaction would most likely not land."""
 
@@ -81,7 +81,7 @@ class ClientSignatures:
             f" it to /api/orders/{job.order.id}/signed",
         }
         # Not resting: the oracle has no price to wait for, and any worker may take the order up by its time.
-        pause_ms = self._pause_ms(job)
+        pause_ms = self._pause_ms(job, handout.network)
         await self._failpoints.reach(Failpoint.SIGNED)
         await self._steps.write(
             job, ((Trigger.WAIT, detail),), venue=handout.venue, handout=handout, resume_in_ms=pause_ms
@@ -97,7 +97,7 @@ class ClientSignatures:
             return None
         if handout.signature is not None:
             return await self._record(job, handout)
-        pause_ms = self._pause_ms(job)
+        pause_ms = self._pause_ms(job, handout.network)
         release = Release(order_id=job.order.id, claim=job.order.claim, blame=False, resume_in_ms=pause_ms)
         await self._store.release(release)
         return RetryAfter(pause_ms)
@@ -138,5 +138,6 @@ class ClientSignatures:
         height = await self._settlement.block_height(handout.network)
         return height + LANDING_BLOCKS <= handout.last_valid_height
 
-    def _pause_ms(self, job: Job) -> float:
-        return min(LOOK_MS, max(0.0, (job.deadline - self._clock.monotonic()) * 1000))
+    def _pause_ms(self, job: Job, network: str) -> float:
+        left = max(0.0, job.deadline - self._clock.monotonic())
+        return min(self._settlement.pace(network).seconds(LOOK_SLOTS), left) * 1000

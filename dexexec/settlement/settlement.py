@@ -13,6 +13,7 @@ from dexexec.domain.attempt_id import AttemptId
 from dexexec.domain.balance import SpendableBalance
 from dexexec.domain.bound import Bound
 from dexexec.domain.handout import Handout, client_address
+from dexexec.domain.pace import UNKNOWN_PACE, Pace
 from dexexec.domain.quote import Fill, Quote, SwapRequest
 from dexexec.domain.swap import VALID_FOR, SignedSwap
 from dexexec.failpoints import NO_FAILPOINTS, Failpoints
@@ -74,6 +75,11 @@ class Settlement:
     def networks(self) -> Mapping[str, str]:
         """The networks that it settles on, each with its chain's genesis hash, or an empty string if it has none."""
         return {network: self._genesis.get(network, "") for network in self._chains}
+
+    def pace(self, network: str) -> Pace:
+        """Returns the pace of the chain of `network`; that of an unknown chain if it is not served here."""
+        chain = self._chains.get(network)
+        return UNKNOWN_PACE if chain is None else pace_of(chain)
 
     def finality_pause_ms(self, network: str | None = None) -> float:
         """How long a swap that is confirmed and not final rests until it is looked up again, by the pace of its chain;
