@@ -21,6 +21,9 @@ BATCH = 64
 OUTAGE_PAUSE = 0.25
 LONGEST_RATE_PAUSE = 0.5
 RATE_KEY = "orders"
+FEW_ORDERS = 4
+FIRST_STEPS = 20
+"""Turns of the event loop: about as many as an order needs until it waits for the commit of its attempt."""
 STOP_SECONDS = 2.0
 """How long a stop waits for a lease in progress: normally it returns within `BLOCK_MS`."""
 
@@ -151,7 +154,16 @@ class LeaseLoop:
                 unused.drop()
         # Only now, with the next lease: from the commit on, the lease in Postgres brings an order back after a crash.
         self._done = entries
+        await self._let_begin()
         return claimed
+
+    async def _let_begin(self) -> None:
+        """Let the claimed orders take their first steps before the next lease is sent, if few are executed."""
+        # Sending costs as much of the event loop as building a swap. With many orders the loop is never free, and its
+        # turns are long.
+        if len(self._tasks) <= FEW_ORDERS:
+            for _ in range(FIRST_STEPS):
+                await asyncio.sleep(0)
 
     def _acknowledge_done(self) -> None:
         """Acknowledge without a lease, where the next one may not come soon."""

@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from dexexec.broker.queue import Entry
 from dexexec.clock import SystemClock
 from dexexec.config.settings import Settings
 from dexexec.domain.order import NewOrder
+from dexexec.execution import early_quotes
 from dexexec.execution.worker import Worker
 from dexexec.intake.intake import Intake
 from dexexec.observe.observer import Observer, make_logger
@@ -76,8 +79,10 @@ async def test_a_new_order_goes_over_the_queue_and_is_claimed_without_being_read
 
 
 async def test_venues_quote_while_the_claim_is_being_committed_and_nothing_is_built_before_its_answer(
-    scripted_workers: OpenScriptedWorkers,
+    scripted_workers: OpenScriptedWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # However slow this machine is: the quotes do not become too old.
+    monkeypatch.setattr(early_quotes, "FRESH_SECONDS", 3_600.0)
     async with scripted_workers() as b:
         worker, answers = b.worker(), asyncio.Event()
         Claims(b, answers)
