@@ -9,7 +9,7 @@ from dexexec.bootstrap.localnet import FOLDER, RPC_PORT, load_command
 from dexexec.bootstrap.shutdown import StopRequest
 from dexexec.cli.numbers import integer
 from dexexec.errors import StartupError
-from dexexec.localnet.blocks import SLOT_MS, Consensus
+from dexexec.localnet.blocks import LAMPORTS_PER_BYTE, SLOT_MS, Consensus
 
 _port = integer(0, 65_535, "a port, 0 to 65535")
 
@@ -55,6 +55,13 @@ def add_parser(commands: Any) -> None:
         help=f"how blocks become final (default: {Consensus.ALPENGLOW})",
     )
     localnet.add_argument(
+        "--lamports-per-byte",
+        type=integer(1, 1_000_000),
+        default=LAMPORTS_PER_BYTE,
+        metavar="N",
+        help=f"the rent of accounts (default: {LAMPORTS_PER_BYTE})",
+    )
+    localnet.add_argument(
         "--program", action="append", default=[], metavar="ID=FILE", help="deploy a program from its ELF file"
     )
     localnet.add_argument(
@@ -86,6 +93,7 @@ async def serve(
         ws_port=default_ws_port if options.ws_port is None else options.ws_port,
         slot_ms=SLOT_MS[options.consensus] if options.slot_ms is None else options.slot_ms,
         consensus=options.consensus,
+        lamports_per_byte=options.lamports_per_byte,
         programs=options.program,
         accounts=options.account,
         allow_faults=options.allow_faults,

@@ -40,6 +40,8 @@ DEPTHS: Mapping[Consensus, Mapping[Commitment, int]] = {
     Consensus.TOWER: {Commitment.PROCESSED: 0, Commitment.CONFIRMED: 2, Commitment.FINALIZED: 32},
 }
 """Blocks on top of a block from which it has that commitment."""
+LAMPORTS_PER_BYTE = 6_960
+"""Rent of an account, unless another is chosen. Clusters lower theirs in steps."""
 SLOT_MS: Mapping[Consensus, int] = {Consensus.ALPENGLOW: 200, Consensus.TOWER: 400}
 """Milliseconds of a slot on a cluster with that consensus."""
 

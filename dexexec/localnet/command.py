@@ -11,7 +11,7 @@ from pathlib import Path
 from tornado.netutil import bind_sockets
 
 from dexexec.errors import StartupError
-from dexexec.localnet.blocks import Consensus
+from dexexec.localnet.blocks import LAMPORTS_PER_BYTE, Consensus
 from dexexec.localnet.fixtures import read_account, read_program
 from dexexec.localnet.journal import Journal
 from dexexec.localnet.ledger import Ledger
@@ -31,6 +31,7 @@ class Options:
     ws_port: int
     slot_ms: int
     consensus: Consensus
+    lamports_per_byte: int = LAMPORTS_PER_BYTE
     programs: Sequence[str]
     accounts: Sequence[str]
     allow_faults: bool
@@ -65,7 +66,7 @@ async def running(options: Options) -> AsyncIterator[RunningLocalnet]:
     """A localnet for the duration of the block. Raises `StartupError` if it cannot start."""
     # The ports first: if one is taken, no ledger is created.
     with _listening(options) as (rpc, ws), closing(Journal(options.folder)) as journal:
-        ledger = Ledger(journal, Runtime(), time.time, consensus=options.consensus)
+        ledger = Ledger(journal, Runtime(options.lamports_per_byte), time.time, consensus=options.consensus)
         notes = _load(ledger, options)
         port = rpc.getsockname()[1]
         ws_port = ws.getsockname()[1]

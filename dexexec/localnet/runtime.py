@@ -14,13 +14,14 @@ from solders.epoch_schedule import EpochSchedule
 from solders.litesvm import LiteSVM
 from solders.message import MessageV0, MessageV1, VersionedMessage
 from solders.pubkey import Pubkey
+from solders.rent import Rent
 from solders.system_program import ID as SYSTEM
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, SimulatedTransactionInfo, TransactionMetadata
 
 from dexexec.domain import base58
 from dexexec.localnet import transaction_v1
-from dexexec.localnet.blocks import Block
+from dexexec.localnet.blocks import LAMPORTS_PER_BYTE, Block
 from dexexec.localnet.execution_result import ExecutionResult
 from dexexec.localnet.sysvars import clock_of, slot_hashes_of
 
@@ -44,11 +45,12 @@ BASE_BYTES_PER_ACCOUNT = 64
 class Runtime:
     """The present accounts, and the programs that change them."""
 
-    def __init__(self) -> None:
+    def __init__(self, lamports_per_byte: int = LAMPORTS_PER_BYTE) -> None:
         self._svm = LiteSVM().with_blockhash_check(False).with_transaction_history(0)
         # Clients read there whether transactions of version 1 are executed.
         flag = Account(self.rent_exempt(len(ACTIVE_SINCE_GENESIS)), ACTIVE_SINCE_GENESIS, FEATURE_PROGRAM)
         self._svm.set_account(VERSION_1_FEATURE, flag)
+        self._svm.set_rent(Rent.with_lamports_per_byte(lamports_per_byte))
         # As on a cluster: epochs have had their full length from the first.
         self._svm.set_epoch_schedule(EpochSchedule.without_warmup())
 

@@ -109,6 +109,17 @@ async def test_the_node_and_its_blocks_are_described(tmp_path: Path) -> None:
         assert (await net.client.get_minimum_balance_for_rent_exemption(165)).value == 2_039_280
 
 
+async def test_rent_is_as_it_was_chosen_and_the_sysvar_shows_it(tmp_path: Path) -> None:
+    async with run_localnet(tmp_path, lamports_per_byte=5_080) as net:
+        assert await net.rpc("getMinimumBalanceForRentExemption", 165) == 293 * 5_080 == 1_488_440
+        options = {"encoding": "jsonParsed"}
+        sysvar = await net.rpc("getAccountInfo", "SysvarRent111111111111111111111111111111111", options)
+        assert sysvar["value"]["data"]["parsed"]["info"]["lamportsPerByteYear"] == "5080"
+        await net.rpc("requestAirdrop", KEY, 128 * 5_080)
+        with pytest.raises(RpcRefusedError, match="rent-exempt"):
+            await net.rpc("requestAirdrop", str(Pubkey.new_unique()), 128 * 5_080 - 1)
+
+
 async def test_an_airdrop_below_rent_is_an_error(tmp_path: Path) -> None:
     async with run_localnet(tmp_path) as net:
         with pytest.raises(RpcRefusedError, match="rent-exempt") as refused:

@@ -203,12 +203,17 @@ async def test_what_the_wallet_certainly_lacks_is_reported_before_anything_is_si
         assert at.chain.simulated == 0
 
 
-async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the_end(tmp_path: Path) -> None:
-    """What is wrapped and not spent comes back in the end, too late for a fee that is taken first."""
-    async with sealing_setup(tmp_path) as at:
+@pytest.mark.parametrize("lamports_per_byte", [6_960, 5_080])
+async def test_the_price_must_be_there_when_the_fee_is_taken_and_not_only_in_the_end(
+    tmp_path: Path, lamports_per_byte: int
+) -> None:
+    """What is wrapped and not spent comes back in the end, too late for a fee that is taken first. Rent is what the
+    cluster takes."""
+    rent = (128 + 165) * lamports_per_byte
+    async with sealing_setup(tmp_path, lamports_per_byte=lamports_per_byte) as at:
         wrapped = at.own_account(WSOL)
         balance = await at.net.balance(at.key.pubkey())
-        all_of_it = balance - SIGNATURES - 2 * 2_039_280
+        all_of_it = balance - SIGNATURES - 2 * rent
         opens, sync = open_account(at.wallet, at.wallet, WSOL), call(Program.TOKEN, b"\x11", wrapped)
         steps = (at.opens(), opens, pay(at.wallet, wrapped, all_of_it), sync, close_account(wrapped, at.wallet))
         later = SystemClock().monotonic() + 60

@@ -23,7 +23,7 @@ from solders.transaction import VersionedTransaction
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.testing import bind_unused_port
 
-from dexexec.localnet.blocks import Consensus
+from dexexec.localnet.blocks import LAMPORTS_PER_BYTE, Consensus
 from dexexec.localnet.journal import Journal
 from dexexec.localnet.ledger import Ledger
 from dexexec.localnet.rpc.server import Cluster, make_server
@@ -152,11 +152,12 @@ async def run_localnet(
     allow_faults: bool = True,
     now: Callable[[], float] = time.time,
     consensus: Consensus = Consensus.TOWER,
+    lamports_per_byte: int = LAMPORTS_PER_BYTE,
 ) -> AsyncIterator[InProcessLocalnet]:
     """A localnet on a free port; `now` is its Unix time (s). Entered again with the same folder, it goes on. Most tests
     look at the steps from processed to finalized, of which only the older consensus has all."""
     with closing(Journal(folder)) as journal:
-        ledger = Ledger(journal, Runtime(), now, consensus=consensus)
+        ledger = Ledger(journal, Runtime(lamports_per_byte), now, consensus=consensus)
         cluster = Cluster(ledger, allow_faults=allow_faults)
         server = make_server(cluster)
         listening, port = bind_unused_port()

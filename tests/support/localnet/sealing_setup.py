@@ -15,6 +15,7 @@ from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import Instruction, Simulation, SwapInstructions
 from dexexec.domain.swap import Accepted, Blockhash, ProgramFailure, SignedSwap
 from dexexec.domain.token import Tokens
+from dexexec.localnet.blocks import LAMPORTS_PER_BYTE
 from dexexec.settlement.solana.bids import NO_BIDS, Bids
 from dexexec.settlement.solana.guard.message_rules import GuardRules
 from dexexec.settlement.solana.guard.pinned_programs import Pins
@@ -180,7 +181,7 @@ class SealingSetup:
     def sealer(self, priority_fee: int = 0, max_priority_fee: int = 1_000_000, bids: Bids = NO_BIDS) -> SolanaSealer:
         rules = GuardRules(max_priority_fee, pins=Pins({"pool": frozenset({PROGRAM})}), bids=bids)
         wallet = Wallet(self.key.secret())
-        return solana_sealer(self.chain, wallet, rules, NoWaitClock(), price=fixed(priority_fee))
+        return solana_sealer(self.chain, wallet, rules, NoWaitClock(), price=fixed(priority_fee), rent=self.chain.rent)
 
     async def build(self, *steps: Instruction, signers: tuple[str, ...] | None = None) -> SwapInstructions:
         latest = (await self.net.rpc("getLatestBlockhash", {"commitment": "confirmed"}))["value"]
@@ -204,9 +205,9 @@ class SealingSetup:
 
 
 @asynccontextmanager
-async def sealing_setup(folder: Path) -> AsyncIterator[SealingSetup]:
+async def sealing_setup(folder: Path, *, lamports_per_byte: int = LAMPORTS_PER_BYTE) -> AsyncIterator[SealingSetup]:
     """A setup whose accounts and balances are confirmed."""
-    async with run_localnet(folder, consensus=in_turn()) as net:
+    async with run_localnet(folder, consensus=in_turn(), lamports_per_byte=lamports_per_byte) as net:
         key, vault = await net.funded(), await net.funded()
         mint_in, mint_out, other = [await make_mint(net, vault) for _ in range(3)]
         for mint in (mint_in, mint_out, other):
