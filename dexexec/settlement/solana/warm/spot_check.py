@@ -89,10 +89,18 @@ async def compare(
     # Memory keeps the newest states only, so the past of a node that is behind cannot be simulated here.
     if node.slot < before.simulation.slot:
         return Outcome.NOT_COMPARABLE, "the node is behind"
-    if node.slot == before.simulation.slot:
-        return _outcome(difference(before.simulation, node))
-    after = await _as_of(node.slot, again, clock)
-    if after is None or not before.same_state(after):
+    after = before if node.slot == before.simulation.slot else await _as_of(node.slot, again, clock)
+    if after is None:
+        return Outcome.NOT_COMPARABLE, "memory did not reach the node's slot"
+    # Nearly always: memory passes through every slot. A pool that changes with each block is compared by this alone.
+    if after.simulation.slot == node.slot:
+        return _outcome(difference(after.simulation, node))
+    return _between(before, after, node)
+
+
+def _between(before: LocalRun, after: LocalRun, node: Simulation) -> tuple[Outcome, str]:
+    """Compares a node's simulation with those of an earlier and of a later slot."""
+    if not before.same_state(after):
         return Outcome.NOT_COMPARABLE, "the accounts changed"
     # The accounts were the same all the time, and so in the node's slot. The clock was not.
     found = [difference(run.simulation, node) for run in (before, after)]

@@ -61,7 +61,7 @@ def cold() -> LocalRun:
 
 
 DIFFERENT = replace(FINE, units=1)
-LATER, AT_12 = replace(FINE, slot=12), replace(DIFFERENT, slot=12)
+LATER, AT_12, AT_13 = replace(FINE, slot=12), replace(DIFFERENT, slot=12), replace(FINE, slot=13)
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,18 @@ LATER, AT_12 = replace(FINE, slot=12), replace(DIFFERENT, slot=12)
         (FINE, never, Outcome.AGREE),
         (DIFFERENT, never, Outcome.DIFFER),
         (replace(DIFFERENT, slot=9), never, Outcome.NOT_COMPARABLE),
-        (LATER, lambda: run(LATER, time=2), Outcome.AGREE),
+        # Memory shows the node's slot: what others changed in between does not matter.
+        (LATER, lambda: run(LATER, {"vault": None}, time=2), Outcome.AGREE),
         (AT_12, lambda: run(LATER, time=2), Outcome.DIFFER),
-        (AT_12, lambda: run(LATER, {"vault": None}), Outcome.NOT_COMPARABLE),
-        (AT_12, lambda: run(LATER, {WALLET: wallet_account(8)}), Outcome.NOT_COMPARABLE),
+        (AT_12, lambda: run(AT_12, {"vault": None}, time=2), Outcome.AGREE),
+        # Memory has passed it: only if nothing changed on the way is the state of that slot known.
+        (LATER, lambda: run(AT_13, time=2), Outcome.AGREE),
+        (AT_12, lambda: run(AT_13, time=2), Outcome.DIFFER),
+        (AT_12, lambda: run(AT_13, {"vault": None}), Outcome.NOT_COMPARABLE),
+        (LATER, lambda: run(AT_13, {WALLET: wallet_account(8)}), Outcome.NOT_COMPARABLE),
         # The result depends on the clock, so it may be the one of a moment in between.
-        (AT_12, lambda: run(replace(FINE, units=2, slot=12), time=2), Outcome.NOT_COMPARABLE),
-        (AT_12, lambda: run(AT_12, time=2), Outcome.AGREE),
+        (AT_12, lambda: run(replace(AT_13, units=2), time=2), Outcome.NOT_COMPARABLE),
+        (AT_12, lambda: run(replace(DIFFERENT, slot=13), time=2), Outcome.AGREE),
         (AT_12, cold, Outcome.NOT_COMPARABLE),
         (AT_12, lambda: run(replace(FINE, slot=11)), Outcome.NOT_COMPARABLE),
     ],
