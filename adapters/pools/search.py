@@ -150,7 +150,7 @@ async def discover(
     If the search fails, only the matching accounts at the addresses `derived` are returned. Raises `VenueError`.
     """
     try:
-        answers = [await chain.program_accounts(program, filters) for filters in wanted]
+        answers = await asyncio.gather(*(chain.program_accounts(program, filters) for filters in wanted))
     except VenueError:
         # Many nodes cannot search, and each has its own error for it. If the node is down, `read_existing` fails too.
         if not derived:

@@ -4,6 +4,7 @@ The checked message differs from the simulated one only in its compute budget, b
 many units it needs. `sealer` signs it; a dry run ends here.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -218,13 +219,16 @@ class SwapChecker:
             shortage = self._funds(proposal.before, rent).shortage(quote, draft.parsed)
             if shortage is not None:
                 raise shortage
-            draft, simulation = await self._simulate(chain, draft)
+            # At the same time: neither needs the other, and each may need a request.
+            (draft, simulation), market = await asyncio.gather(
+                self._simulate(chain, draft), self._price(self._contested(proposal.before))
+            )
             before = draft.before()
             proposal = replace(proposal, before=before)
             if simulation.error is not None:
                 raise explain_simulation(venue, quote, draft.parsed, self._funds(before, rent), simulation)
             bids = self._rules.bids
-            offer = bids.price(await self._price(self._contested(before)), attempt)
+            offer = bids.price(market, attempt)
             fee = self._signature_fee()
             message, parsed, tip = finish(draft, simulation.units, offer.price, signature_fee=fee, bids=bids, tip=tip)
             final = replace(proposal, message=parsed, tip=tip)
