@@ -166,8 +166,7 @@ class SwapChecker:
         tip = self._rules.bids.tip_for(attempt)
         check = partial(self._check, venue, quote, unsigned, attempt, deadline=deadline, close_account=close_account)
         if self._chain is not self._node:
-            # A refusal may end an order, and what is in memory may be wrong. So whatever stops the swap is checked once
-            # more from the start, with nothing but the node's answers, and only that result counts.
+            # A refusal may end an order, and memory may be wrong: only what stops the swap at a node as well counts.
             try:
                 return await check(chain=self._chain, tip=tip)
             except SimulationsDifferError:
@@ -220,9 +219,8 @@ class SwapChecker:
             if shortage is not None:
                 raise shortage
             # At the same time: neither needs the other, and each may need a request.
-            (draft, simulation), market = await asyncio.gather(
-                self._simulate(chain, draft), self._price(self._contested(proposal.before))
-            )
+            pricing = self._price(self._contested(proposal.before))
+            (draft, simulation), market = await asyncio.gather(self._simulate(chain, draft), pricing)
             before = draft.before()
             proposal = replace(proposal, before=before)
             if simulation.error is not None:
@@ -369,11 +367,8 @@ class SwapChecker:
 
     async def _unless_stale(self, refusal: VenueError, proposal: Proposal, seen: Accounts, newest: int) -> VenueError:
         """Returns `refusal`, or `Unreachable` if it was based on old accounts: then the node is at fault, not the
-        order.
-
-        `seen` are old if they are from before the slot `newest`, which the node has already shown, or if a second read
-        of our accounts differs.
-        """
+        order. `seen` are old if they are from before the slot `newest`, which the node has already shown, or if a
+        second read of our accounts differs."""
         if seen.slot < newest:
             return Unreachable(f"the node showed accounts of slot {seen.slot} after slot {newest}", shared=True)
         addresses = proposal.message.writable
