@@ -92,6 +92,9 @@ async def compare(
     after = before if node.slot == before.simulation.slot else await _as_of(node.slot, again, clock)
     if after is None:
         return Outcome.NOT_COMPARABLE, "memory did not reach the node's slot"
+    # An upgrade in between: the agreement of the new code must not open the old one, nor the other way round.
+    if after.programs != before.programs:
+        return Outcome.NOT_COMPARABLE, "a program was upgraded"
     # Nearly always: memory passes through every slot. A pool that changes with each block is compared by this alone.
     if after.simulation.slot == node.slot:
         return _outcome(difference(after.simulation, node))

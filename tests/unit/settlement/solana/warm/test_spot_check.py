@@ -74,6 +74,8 @@ LATER, AT_12, AT_13 = replace(FINE, slot=12), replace(DIFFERENT, slot=12), repla
         (LATER, lambda: run(LATER, {"vault": None}, time=2), Outcome.AGREE),
         (AT_12, lambda: run(LATER, time=2), Outcome.DIFFER),
         (AT_12, lambda: run(AT_12, {"vault": None}, time=2), Outcome.AGREE),
+        # A program was upgraded meanwhile.
+        (LATER, lambda: replace(run(LATER), programs=frozenset({("pool", "new"), TOKEN})), Outcome.NOT_COMPARABLE),
         # Memory has passed it: only if nothing changed on the way is the state of that slot known.
         (LATER, lambda: run(AT_13, time=2), Outcome.AGREE),
         (AT_12, lambda: run(AT_13, time=2), Outcome.DIFFER),
