@@ -77,6 +77,8 @@ class ClientSignatures:
             "waitsFor": WaitsFor.SIGNATURE,
             "transaction": b64encode(handout.transaction()).decode(),
             "lastValidHeight": handout.last_valid_height,
+            # The client pays it, so it is shown before the signature.
+            **tip,
             "detail": f"it waits for the signature of {client_address(job.order.wallet)}: sign `transaction`, and post"
             f" it to /api/orders/{job.order.id}/signed",
         }
