@@ -45,7 +45,8 @@ async def test_without_the_socket_a_node_is_read_until_there_is_one_again(tmp_pa
     async with warm_setup(tmp_path) as setup:
         for socket in setup.node.sockets:
             socket.close()
-        await cold(setup)
+        await until(lambda: "interrupted" in setup.listener.kinds)
+        assert setup.lamports() is None, "from the moment on in which the connection is lost"
         new = await paid(setup)
         assert await setup.read() == new
         await setup.warm()
