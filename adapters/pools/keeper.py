@@ -20,8 +20,8 @@ MAX_PAIRS = 32
 LOOK_SECONDS = 0.5
 """Between two looks at what was reported."""
 CHECK_SECONDS = 30.0
-"""Between two searches for a pair whose pools may change at any time: reports get lost without a sign."""
-
+"""Between two searches for a pair whose pools may change at any time, since reports get lost without a sign. Also the
+longest pause after searches in vain: a node may fail each, or report accounts that none of them finds."""
 MAX_REPORTED = 16
 MAX_REPORTED_PAIRS = 1_024
 """Launched pools of a pair, and their pairs, that are remembered."""
@@ -30,12 +30,16 @@ MAX_REPORTED_PAIRS = 1_024
 @dataclass(slots=True, kw_only=True)
 class _KeptPair:
     """A pair, when it was last used, and what a node reports of it; None if the chain reports nothing. `found` are the
-    accounts of the last search."""
+    accounts of the last search, and `reported` those that make another one due. After one in vain none begins before
+    `search_at`, and `pause` is the time until then."""
 
     used_at: float
     watch: ProgramWatch | None
     found: frozenset[str] = frozenset()
+    reported: frozenset[str] = frozenset()
     missed: bool = True
+    pause: float = LOOK_SECONDS
+    search_at: float = 0.0
 
     @property
     def live(self) -> bool:
@@ -142,6 +146,9 @@ class PoolKeeper:
             changes = await kept.watch.changes(0)
             if changes.missed or not changes.addresses <= kept.found:
                 kept.missed = True
+                kept.reported = changes.addresses
+        if self._clock.monotonic() < kept.search_at:
+            return False
         limit = self._max_age / 2
         if self._is_new(pair):
             limit = min(limit, CHECK_SECONDS)
@@ -149,7 +156,13 @@ class PoolKeeper:
 
     async def _search(self, pair: Mints, kept: _KeptPair, cache: KnownPools) -> None:
         # What is reported while the search runs is looked at after it, and may start another one.
+        reported = kept.reported
+        kept.reported = frozenset()
         kept.missed = not await cache.refresh(pair)
+        # Else it would be repeated at each look for an hour, and searches are what nodes allow least of.
+        in_vain = kept.missed or not reported <= kept.found
+        kept.pause = min(kept.pause * 2, CHECK_SECONDS) if in_vain else LOOK_SECONDS
+        kept.search_at = self._clock.monotonic() + kept.pause if in_vain else 0.0
 
     def _drop(self, pair: Mints) -> None:
         kept = self._pairs.pop(pair)

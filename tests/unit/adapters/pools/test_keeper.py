@@ -167,6 +167,28 @@ async def test_a_failed_search_leaves_the_known_pools() -> None:
         assert made.keeper.follows(PAIR)
 
 
+@pytest.mark.parametrize("fails", [True, False])
+async def test_searches_in_vain_become_rare(fails: bool) -> None:
+    async with setup() as made:
+        await made.passes(2)
+        searches = len(made.searches)
+        made.fails = fails
+        for _ in range(round(4 * CHECK_SECONDS / LOOK_SECONDS)):
+            # It changes all the time, and no search finds it.
+            made.chain.watches[0].addresses |= {"elsewhere"}
+            await made.passes(LOOK_SECONDS)
+        assert 4 <= len(made.searches) - searches <= 10
+        made.fails = False
+        made.pools.append("elsewhere")
+        await made.passes(CHECK_SECONDS + 2)
+        assert made.keeper.follows(PAIR)
+        searches = len(made.searches)
+        made.pools.append("launched")
+        made.chain.watches[0].addresses |= {"launched"}
+        await made.passes(2)
+        assert len(made.searches) == searches + 1, "after one that found something the next one is soon again"
+
+
 async def test_a_pair_that_is_not_used_any_more_is_not_watched() -> None:
     async with setup() as made:
         await made.passes(KEPT_SECONDS + 2)
