@@ -354,9 +354,9 @@ class Venue(ABC, Generic[OptionsT]):
         Raises one of `VENUE_ERRORS`, which only means that orders wait."""
         return
 
-    def pool_accounts(self) -> Mapping[str, Sequence[str]]:
-        """The pools that quotes use at present, by address, with all accounts that their prices depend on. They are
-        kept in memory, and reports show whether they are."""
+    def pool_accounts(self, pair: tuple[str, str] | None = None) -> Mapping[str, Sequence[str]]:
+        """The pools that quotes use at present, by address, with all accounts that their prices depend on; with `pair`
+        only those of its two mints. Those of the configured pair are kept in memory, and reports show all of them."""
         return {}
 
     def explain(self, failure: ProgramFailure) -> VenueError | None:

@@ -102,9 +102,13 @@ class Vaults:
             cached = self._pools[pair] = Pool(pair, authority, *vaults)
         return cached
 
-    def accounts(self) -> dict[str, tuple[str, str]]:
-        """The vaults of all pools that were used, by the pool's address."""
-        return {pool.address: (pool.base_vault, pool.quote_vault) for pool in self._pools.values()}
+    def accounts(self, pair: Pair | None = None) -> dict[str, tuple[str, str]]:
+        """The vaults of all pools that were used, by the pool's address; with `pair` only those of its pool."""
+        return {
+            pool.address: (pool.base_vault, pool.quote_vault)
+            for pool in self._pools.values()
+            if pair in (None, pool.pair)
+        }
 
     async def balances(self, pool: Pool, first: tuple[int, int]) -> Balances:
         """The balances of the vaults. Missing vaults are funded with `first` (base, quote). Raises `VenueError`."""

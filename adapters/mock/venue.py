@@ -236,9 +236,11 @@ class MockVenue(Venue[MockOptions], Generic[PoolT]):
         if self._vaults is not None and self._launched.launch(known, self.context.clock.unix_ms()) is None:
             await self._vaults.balances(self._vaults.pool(known), self._first_reserves(known))
 
-    def pool_accounts(self) -> Mapping[str, Sequence[str]]:
-        """On a localnet: the vaults of each pool."""
-        return self._vaults.accounts() if self._vaults else {}
+    def pool_accounts(self, pair: tuple[str, str] | None = None) -> Mapping[str, Sequence[str]]:
+        """On a localnet: the vaults of each pool. Raises `Unsupported` for an unknown token."""
+        if self._vaults is None:
+            return {}
+        return self._vaults.accounts(self.market.pair(pair) if pair else None)
 
     async def cosign(self, message: bytes) -> Mapping[str, bytes]:
         """The signature of the vaults' authority for a swap that was built here. Raises `BadAnswer` or

@@ -84,12 +84,12 @@ class PoolCache(Generic[KeyT, PoolT]):
         if search is not None and search.done():
             del self._searches[key]
 
-    def known(self) -> list[PoolT]:
-        """All pools that searches have found and that are still cached."""
+    def known(self, key: KeyT | None = None) -> list[PoolT]:
+        """All pools that searches have found and that are still cached; with `key` only those of that search."""
         return [
             pool
-            for _, search in self._searches.values()
-            if search.done() and not _failed(search)
+            for searched, (_, search) in self._searches.items()
+            if search.done() and not _failed(search) and key in (None, searched)
             for pool in search.result()
         ]
 

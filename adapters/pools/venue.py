@@ -262,9 +262,10 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         if pools := await self._pools.get(mints):
             await self._read(pools)
 
-    def pool_accounts(self) -> Mapping[str, Sequence[str]]:
+    def pool_accounts(self, pair: tuple[str, str] | None = None) -> Mapping[str, Sequence[str]]:
         """The known pools, with the accounts that their prices depend on."""
-        return {pool.address: (*self.shared_accounts(), *self.accounts_of(pool)) for pool in self._pools.known()}
+        pools = self._pools.known(sorted_mints(pair) if pair else None)
+        return {pool.address: (*self.shared_accounts(), *self.accounts_of(pool)) for pool in pools}
 
     def explain(self, failure: ProgramFailure) -> VenueError | None:
         """The meaning of the error number, if the failed instruction is the program's."""

@@ -65,7 +65,8 @@ class WarmUp:
             return
         try:
             await venue.warm(self._pair)
-            watch.pin(address for group in venue.pool_accounts().values() for address in group)
+            # Of this pair only: pools of orders must leave again, or they would fill the memory for good.
+            watch.pin(address for group in venue.pool_accounts(self._pair).values() for address in group)
             await self._rehearsal.rehearse(venue, self._pair)
         except VenueError as error:
             # Once, until it succeeds: a venue without a pool of the pair fails each time.
