@@ -172,6 +172,7 @@ class Intake:
 
     async def _create(self, order: NewOrder, read_at: float, answer_by: float, policy: Policy) -> Created:
         is_queued = False
+        has_left = False
 
         # Called with the commit's answer and before the client's: the id is on its way to a worker meanwhile, also if
         # the client does not wait any more.
@@ -180,6 +181,9 @@ class Intake:
             # No worker needs a resting order before it is triggered.
             if not order.rests:
                 is_queued = True
+                # Otherwise it would leave twice, and each such order would make the queue longer by one for ever.
+                if has_left:
+                    self._gate.enter_after_all()
                 self._accepted(order, read_at + order.deadline_ms / 1000)
                 self._dispatch(order.id)
 
@@ -193,6 +197,7 @@ class Intake:
         finally:
             # A queued order leaves the gate when its id is on the queue; any other never gets there.
             if not is_queued:
+                has_left = True
                 self._gate.leave()
 
     def _dispatch(self, order_id: UUID) -> None:

@@ -79,6 +79,10 @@ class QueueGate:
         """The order is on the queue, or was given up."""
         self._left += 1
 
+    def enter_after_all(self) -> None:
+        """An order that was given up has been stored, and goes on the queue; `leave` must follow once more."""
+        self._entered += 1
+
     async def _wait_for_room(self) -> None:
         """Enter when it is this order's turn and there is room.
 

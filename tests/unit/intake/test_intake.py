@@ -127,6 +127,36 @@ async def test_an_order_whose_client_goes_after_the_commit_is_enqueued_all_the_s
     assert (gate._entered, gate._left) == (1, 1), "it leaves the gate once"
 
 
+async def test_an_order_whose_client_goes_before_the_commit_makes_the_queue_no_longer() -> None:
+    setup, order = Setup(max_queue=1), new_order()
+    create = setup.store.create
+    committing, storing = asyncio.Event(), asyncio.Event()
+    batches: list[asyncio.Task[Created]] = []
+
+    async def go_on_without_client(*about: Any, **limits: Any) -> Created:
+        async def commit() -> Created:
+            storing.set()
+            await committing.wait()
+            return await create(*about, **limits)
+
+        batches.append(asyncio.create_task(commit()))
+        return await asyncio.shield(batches[0])
+
+    setup.store.create = go_on_without_client  # type: ignore[method-assign]
+    accepting = asyncio.create_task(setup.intake.accept(order))
+    await storing.wait()
+    accepting.cancel()
+    await asyncio.wait([accepting])
+    committing.set()
+    await batches[0]
+    await setup.intake.close()
+    assert setup.queue.ids == [order.id]
+    gate = setup.intake._gate
+    assert gate._entered == gate._left, "as often as it entered"
+    setup.clock.advance(STALE_SECONDS + 1)
+    await setup.refused(QueueFullError)
+
+
 async def test_orders_that_come_while_redis_is_busy_share_the_next_command() -> None:
     setup = Setup()
     first = await setup.intake.accept(new_order())
