@@ -92,6 +92,9 @@ class LeaseLoop:
                 if down_since is not None:
                     self._observer.server_recovered("leasing orders", self._clock.monotonic() - down_since)
                     down_since = None
+        # Not only when the orders in progress have ended: an id that is still on the stream is not added again, so no
+        # other worker would retry them.
+        self._acknowledge_done()
 
     async def finish(self, seconds: float) -> None:
         """Let acknowledgements end, for up to `seconds`; then cancel them."""

@@ -233,6 +233,28 @@ async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(
     assert working.done()
 
 
+async def test_a_stop_leaves_no_claimed_order_on_the_stream_while_others_end(setup: WorkerSetup) -> None:
+    """Its id would not be added again, so no other worker could retry the order."""
+    claim, wait = setup.store.claim, setup.worker._tasks.wait
+
+    async def claim_while_stopping(*about: Any) -> list[Claimed]:
+        claimed = await claim(*about)
+        setup.worker.stop()
+        return claimed
+
+    async def wait_until_acknowledged(seconds: float) -> None:
+        await until(lambda: not setup.queue.redis.entries)
+        setup.pipeline.go_on.set()
+        await wait(seconds)
+
+    setup.store.claim = claim_while_stopping  # type: ignore[method-assign]
+    setup.worker._tasks.wait = wait_until_acknowledged  # type: ignore[method-assign]
+    await setup.post()
+    async with asyncio.timeout(20):
+        await setup.worker.run()
+    assert len(setup.pipeline.given) == 1
+
+
 async def test_confirmed_orders_are_watched_as_long_as_a_session_lasts(setup: WorkerSetup) -> None:
     async with running(setup.worker.run()):
         await until(lambda: setup.watching == [1])
