@@ -126,7 +126,8 @@ class Database:
             self._waiting -= 1
 
     async def _give_back(self, connection: Connection) -> None:
-        if connection.is_between_transactions() and not self._waiting and len(self._ready) < KEPT_READY:
+        is_kept = not self._waiting and len(self._ready) < KEPT_READY and not self._pool.closed
+        if is_kept and connection.is_between_transactions():
             self._ready.append(connection)
         else:
             # It ends an open transaction, and replaces what is broken.

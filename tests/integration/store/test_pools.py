@@ -61,3 +61,12 @@ async def test_orders_are_executed_and_read_while_posts_hold_all_their_connectio
             assert await store.claim(session.id, [order.id])
             assert await store.order(order.id)
             await session.end()
+
+
+async def test_a_connection_that_comes_back_after_its_pool_was_closed_is_closed_too(database_address: Address) -> None:
+    database = Database(database_address)
+    await database.open()
+    async with database.connection() as connection:
+        await database.close()
+        assert not connection.closed
+    assert connection.closed
