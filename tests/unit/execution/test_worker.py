@@ -247,7 +247,7 @@ async def test_a_stop_leaves_no_claimed_order_on_the_stream_while_others_end(set
         setup.pipeline.go_on.set()
         await wait(seconds)
 
-    setup.store.claim = claim_while_stopping  # type: ignore[method-assign]
+    setup.store.claim = claim_while_stopping  # type: ignore[method-assign, assignment]
     setup.worker._tasks.wait = wait_until_acknowledged  # type: ignore[method-assign]
     await setup.post()
     async with asyncio.timeout(20):
