@@ -32,7 +32,10 @@ class PoolOptions(BaseModel):
         None, ge=1, le=600_000, description="how long a quote holds (ms); unset: as long as its slots take"
     )
     quote_max_slots: int = Field(
-        32, ge=0, le=1_000, description="how many slots a quote may be older than the transaction's blockhash"
+        32,
+        ge=0,
+        le=1_000,
+        description="how many slots a quote may be older than the newest block when its transaction is built",
     )
 
     @property

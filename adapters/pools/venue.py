@@ -230,10 +230,10 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         if self.context.clock.unix_ms() >= quote.expires_at_ms:
             raise QuoteExpired("the quote has expired: request a new one")
         # By slots too, because the clock of this process does not show how far the chain has moved since.
-        behind = blockhash.slot - quote.context_slot
+        behind = blockhash.newest_slot - quote.context_slot
         if blockhash.slot and quote.context_slot and behind > self.options.quote_max_slots:
             raise QuoteExpired(
-                f"the quote is of slot {quote.context_slot}, {behind} slots before the blockhash, and"
+                f"the quote is of slot {quote.context_slot}, {behind} slots before the newest one, and"
                 f" {self.options.quote_max_slots} are allowed: request a new one"
             )
         return SwapInstructions(tuple(self.steps(cast("KeysT", pool), quote, payer)), blockhash)

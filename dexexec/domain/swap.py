@@ -6,7 +6,7 @@ effect. An answer to a send and `Unavailable` prove nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dexexec.domain.network_cost import NetworkCost
 from dexexec.domain.quote import Fill, SwapRequest
@@ -24,12 +24,24 @@ differ by more, one of them is wrong."""
 class Blockhash:
     """A recent blockhash and the last block height at which a transaction that names it can land, from one answer.
 
-    `slot` is the slot of the answer, 0 if the network has none.
+    `slot` is the slot of the answer, 0 if the network has none. `age` is how many blocks may have come since then: 0
+    unless it was kept for some time.
     """
 
     hash: str
     last_valid_height: int
     slot: int = 0
+    age: int = field(default=0, compare=False)
+
+    @property
+    def newest_height(self) -> int:
+        """Returns the height of the newest block, as far as known: it may be late, or some blocks too high."""
+        return self.last_valid_height - VALID_FOR + self.age
+
+    @property
+    def newest_slot(self) -> int:
+        """Returns the slot of the newest block in the same way; 0 if the network has none."""
+        return self.slot + self.age if self.slot else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from dexexec.domain.bound import Bound
 from dexexec.domain.handout import Handout, client_address
 from dexexec.domain.pace import UNKNOWN_PACE, Pace
 from dexexec.domain.quote import Fill, Quote, SwapRequest
-from dexexec.domain.swap import VALID_FOR, SignedSwap
+from dexexec.domain.swap import SignedSwap
 from dexexec.failpoints import NO_FAILPOINTS, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.settlement.attempt import PendingAttempt, SettlementResult
@@ -167,9 +167,9 @@ class Settlement:
         return sealer.complete(handout, attempt)
 
     async def block_height(self, network: str) -> int:
-        """Returns the height of the newest blockhash of `network`. It may be late, and proves nothing. Raises
+        """Returns the height of the newest block of `network`. It may be late, and proves nothing. Raises
         `VenueError`."""
-        return (await self._chains[network].blockhash()).last_valid_height - VALID_FOR
+        return (await self._chains[network].blockhash()).newest_height
 
     async def settle(
         self,

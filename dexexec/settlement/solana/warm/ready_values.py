@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dexexec.clock import Clock
@@ -64,8 +64,9 @@ class ReadyValues:
     async def blockhash(self) -> Blockhash:
         """As `Chain`: the kept one while enough of its life is left, otherwise the node's."""
         kept = self._kept
-        if kept is not None and self._blocks_since(kept) <= VALID_FOR - LEAST_LEFT:
-            return kept.blockhash
+        if kept is not None and (age := self._blocks_since(kept)) <= VALID_FOR - LEAST_LEFT:
+            # With its age: a quote is compared with the newest slot, not with the one of this blockhash.
+            return replace(kept.blockhash, age=max(0, int(age)))
         return await self._read_blockhash()
 
     async def rent(self) -> Rent:

@@ -149,9 +149,12 @@ async def test_a_quote_of_too_old_a_slot_is_not_built(venue: Any) -> None:
     for ahead in (-100, 0, 32):
         built = await opened.build(quote, WALLET, replace(BLOCKHASH, slot=quote.context_slot + ahead))
         assert isinstance(built, SwapInstructions)
-    text = f"of slot {quote.context_slot}, 33 slots before the blockhash, and 32 are allowed"
+    text = f"of slot {quote.context_slot}, 33 slots before the newest one, and 32 are allowed"
     with pytest.raises(QuoteExpired, match=text):
         await opened.build(quote, WALLET, replace(BLOCKHASH, slot=quote.context_slot + 33))
+    with pytest.raises(QuoteExpired, match=text):
+        # The age of a blockhash that was kept must not hide that of the quote.
+        await opened.build(quote, WALLET, replace(BLOCKHASH, slot=quote.context_slot - 7, age=40))
 
 
 class PacedChain(RecordedChain):

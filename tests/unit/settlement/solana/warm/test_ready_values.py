@@ -56,6 +56,19 @@ async def test_an_order_gets_a_blockhash_that_was_read_before() -> None:
         assert blockhash.last_valid_height == blockhash.slot + VALID_FOR, "hash and height are of one answer"
 
 
+async def test_a_kept_blockhash_shows_how_far_the_chain_may_have_come_since() -> None:
+    cluster = Cluster(ManualClock())
+    for notified, age in ((0, 5), (1_009, 9)):
+        ready = ready_on(cluster, notified)
+        first = await ready.blockhash()
+        assert (first.age, first.newest_slot, first.newest_height) == (0, first.slot, first.slot)
+        cluster.clock.advance(5.5 * SLOT)
+        kept = await ready.blockhash()
+        assert (kept.hash, kept.age) == (first.hash, age)
+        assert (kept.newest_slot, kept.newest_height) == (first.slot + age, first.slot + age)
+        cluster.clock = ManualClock()
+
+
 async def test_it_is_renewed_long_before_it_is_too_old_to_be_used() -> None:
     cluster = Cluster(ManualClock())
     ready = ready_on(cluster)
