@@ -193,6 +193,7 @@ class Feed:
         if message["type"] == "subscribe":
             # Also after each reconnection, which redis-py does by itself. Messages in between reached no subscriber, so
             # the versions are polled at once.
+            self._followed.recent.forget_all()
             self.listening.set()
             self._publisher.listening(own=True)
             self._stale.set()

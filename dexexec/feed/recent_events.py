@@ -46,6 +46,11 @@ class RecentEvents:
         if self._events.pop(order_id, None) is not None:
             del self._by_text[str(order_id).encode()]
 
+    def forget_all(self) -> None:
+        """Drop every order: messages of other processes may have been missed."""
+        self._events.clear()
+        self._by_text.clear()
+
     def forget_announced(self, message: bytes) -> None:
         """Drop the orders that another process has written events of, by its message."""
         # By the text of their ids: most of what other processes announce is of no order that is kept here.

@@ -298,3 +298,16 @@ async def test_a_position_ahead_of_what_this_process_knows_is_compared_with_the_
         it.follower.follow(order_id, 2)
         await until(lambda: len(it.sink.calls) == 1)
         assert it.sink.calls == [unannounced[-1].encode()]
+
+
+async def test_after_a_gap_in_what_is_heard_the_record_is_read_at_once() -> None:
+    async with setup() as it:
+        await it.feed.listening.wait()
+        order_id = await it.record.create()
+        it.publisher.announce(it.record.events[order_id])
+        await it.record.step(order_id, LIFE[1])
+        await it.channel.publish("", b"", kind="subscribe")
+        await it.channel.read_to_here()
+        it.follower.follow(order_id, 0)
+        await until(lambda: len(it.sink.calls) == 2)
+        assert it.sink.calls == [event.encode() for event in it.record.events[order_id]]
