@@ -120,7 +120,12 @@ class LeaseLoop:
         try:
             if done:
                 await self._failpoints.reach(Failpoint.ACKNOWLEDGING)
-            entries = await self._queue.lease(self._name, wanted, BLOCK_MS, done)
+            try:
+                entries = await self._queue.lease(self._name, wanted, BLOCK_MS, done)
+            except UnavailableError:
+                # Perhaps they were acknowledged, and perhaps not. To do it twice is harmless.
+                self._done = done
+                raise
             if done:
                 await self._failpoints.reach(Failpoint.ACKNOWLEDGED)
             if entries:

@@ -1,12 +1,13 @@
 """The worker on a store and a queue in memory: what it releases that is claimed in its name and not in hand."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
+from dexexec.broker.queue import Entry
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
 from dexexec.errors import UnavailableError
@@ -231,6 +232,25 @@ async def test_a_cancellation_that_a_look_swallows_ends_the_worker_all_the_same(
     working.cancel()
     await asyncio.wait([working], timeout=20)
     assert working.done()
+
+
+async def test_what_a_failed_lease_did_not_acknowledge_the_next_one_does(setup: WorkerSetup) -> None:
+    """Otherwise its orders could not be put on the queue again until it is reclaimed."""
+    lease, failed = setup.queue.lease, list[Sequence[Entry]]()
+
+    async def fail_once(name: str, count: int, block_ms: int, done: Sequence[Entry] = ()) -> list[Entry]:
+        if done and not failed:
+            failed.append(done)
+            raise UnavailableError("Redis does not answer")
+        return await lease(name, count, block_ms, done)
+
+    setup.queue.lease = fail_once  # type: ignore[method-assign, assignment]
+    async with running(setup.worker.run()):
+        await setup.post()
+        await until(lambda: failed)
+        await until(lambda: not setup.queue.redis.entries)
+        assert not setup.queue.redis.queued
+        setup.pipeline.go_on.set()
 
 
 async def test_a_stop_leaves_no_claimed_order_on_the_stream_while_others_end(setup: WorkerSetup) -> None:
