@@ -3,6 +3,7 @@
 The instruction is `swap2` of MeteoraAg/damm-v2 at a3d3827 (`instructions/swap`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dexexec.domain.quote import Mode, Quote
@@ -33,6 +34,10 @@ class Program:
     def customizable_pool(self, mint_a: bytes, mint_b: bytes) -> str:
         """The address of the pair's only pool without a config. The mints may be in any order."""
         return derived(self.address, b"cpool", *sorted((mint_a, mint_b), reverse=True))
+
+    def vaults_of_pool(self, pool: str, mints: Sequence[bytes]) -> tuple[str, ...]:
+        """The addresses of a pool's vaults."""
+        return tuple(derived(self.address, b"token_vault", mint, address_bytes(pool)) for mint in mints)
 
     def pool_of_config(self, config: str, mint_a: bytes, mint_b: bytes) -> str:
         """The address of the pair's pool from `config`. The mints may be in any order."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dexexec.domain.quote import Quote
+from dexexec.domain.reading_ahead import ReadingAheadChain
 from dexexec.domain.solana import Account, AccountMeta, Instruction, SwapInstructions
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import WSOL, Token
@@ -112,7 +113,10 @@ class Vaults:
 
     async def balances(self, pool: Pool, first: tuple[int, int]) -> Balances:
         """The balances of the vaults. Missing vaults are funded with `first` (base, quote). Raises `VenueError`."""
-        answer = await self._chain.accounts((pool.base_vault, pool.quote_vault))
+        vaults = (pool.base_vault, pool.quote_vault)
+        if isinstance(self._chain, ReadingAheadChain):
+            await self._chain.read_ahead(vaults, (pool.address,))
+        answer = await self._chain.accounts(vaults)
         for funding in _missing_vaults(pool, first, answer.found):
             await self._fund(funding, answer.slot)
         # A vault that was just funded counts as funded, so that the first quote need not wait for the transfer.

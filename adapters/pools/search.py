@@ -72,11 +72,19 @@ class PoolCache(Generic[KeyT, PoolT]):
 
     async def get(self, key: KeyT) -> tuple[PoolT, ...]:
         """The pools for `key`, from the cache or from a search."""
-        since, search = self._searches.get(key, (0.0, None))
-        if search is None or _failed(search) or (search.done() and self._is_old(key, since, search.result())):
-            search = self._begin(key)
+        search = self._searches[key][1] if self.has(key) or self._is_running(key) else self._begin(key)
         # Shielded: an order whose deadline passes must not cancel the search that others wait for.
         return await asyncio.shield(search)
+
+    def has(self, key: KeyT) -> bool:
+        """Whether the pools for `key` are cached: then `get` waits for nothing."""
+        since, search = self._searches.get(key, (0.0, None))
+        return (
+            search is not None
+            and search.done()
+            and not _failed(search)
+            and not self._is_old(key, since, search.result())
+        )
 
     def forget(self, key: KeyT) -> None:
         """Drop the cached pools of `key`, because they turned out to be wrong. The next call searches again."""
@@ -119,6 +127,9 @@ class PoolCache(Generic[KeyT, PoolT]):
         for search in running:
             search.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    def _is_running(self, key: KeyT) -> bool:
+        return key in self._searches and not self._searches[key][1].done()
 
     def _is_old(self, key: KeyT, since: float, pools: tuple[PoolT, ...]) -> bool:
         may_change = (not pools or self._is_new(key)) and not self._followed(key)

@@ -7,14 +7,15 @@ arithmetic and takes the best one. `build` returns the instructions of that pool
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
+from contextlib import aclosing, suppress
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
 from dexexec.domain import base58
 from dexexec.domain.launch import NewPool
-from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
+from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in
+from dexexec.domain.reading_ahead import ReadingAheadChain
 from dexexec.domain.solana import Account, AccountFilters, Instruction, SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure
 from dexexec.venue import (
@@ -38,6 +39,7 @@ from dexexec_adapters.pools.keeper import PoolKeeper
 from dexexec_adapters.pools.launch_reader import LaunchReader
 from dexexec_adapters.pools.launches import PairSearch, follow_pools
 from dexexec_adapters.pools.options import PoolOptions
+from dexexec_adapters.pools.quoted import Offer, quote_of, ttl_ms
 from dexexec_adapters.pools.search import (
     Mints,
     PoolCache,
@@ -53,8 +55,6 @@ from dexexec_adapters.solana.addresses import address_bytes
 from dexexec_adapters.solana.clusters import Deployment
 from dexexec_adapters.solana.token_accounts import check_mint, read_amount
 
-NETWORK_FEE = 5_000
-"""Lamports: the base fee of one signature."""
 MAX_POOLS = 16
 """How many pools are priced for one quote, the deepest ones. Their accounts must fit into one answer of a node."""
 
@@ -75,13 +75,6 @@ class PoolState(Protocol):
 
 
 StateT = TypeVar("StateT", bound=PoolState)
-
-
-class _Offer(NamedTuple):
-    """A pool and the priced swap in it."""
-
-    pool: PoolKeys
-    result: SwapResult[Any]
 
 
 class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
@@ -167,6 +160,14 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
     def launched_at_ms(self, state: StateT, now: ChainTime) -> int:
         """Since when, or from when on, the pool allows swaps (Unix time)."""
 
+    def swap_accounts(self, pool: KeysT) -> Sequence[str]:
+        """What else a swap in a pool needs, apart from the wallet's accounts and from programs."""
+        return ()
+
+    def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
+        """The derived addresses of what prices and swaps need of a pool that may exist at an address."""
+        return ()
+
     def shared_accounts(self) -> Sequence[str]:
         """Accounts that the prices of all pools depend on."""
         return ()
@@ -212,7 +213,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             if left <= 0:
                 raise TimeoutError
             async with asyncio.timeout(left):
-                pools = await self._pools.get(pair)
+                pools = await self._known_pools(pair)
                 if not pools:
                     raise NoRoute(f"there is no {self.kind} pool for this pair")
                 slot, accounts = await self._read(pools)
@@ -220,7 +221,9 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             # Shared: a slow node delays all venues of the network, so no venue's breaker may count it.
             raise Timeout(f"{self.name} did not receive its accounts in time", shared=True) from error
         offer = self._best(pair, pools, accounts, request, slot)
-        return self._quoted(offer, request, slot)
+        expires_at_ms = self.context.clock.unix_ms() + ttl_ms(self.options, pace_of(self.chain))
+        fee = self.fee(offer.result, request)
+        return quote_of(offer, request, venue=self.name, fee=fee, slot=slot, expires_at_ms=expires_at_ms)
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         """The instructions of the quote's swap. Raises `QuoteExpired`, or `Unsupported` for another venue's quote."""
@@ -285,6 +288,26 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """Whether a token of the pair is not configured: then an order waits for its launch."""
         return any(self.context.tokens.get(base58.encode(mint)) is None for mint in pair)
 
+    async def _known_pools(self, pair: Mints) -> Sequence[KeysT]:
+        """The pair's pools. While they are searched, what they are likely to need is read."""
+        if self._pools.has(pair):
+            return await self._pools.get(pair)
+        reading = asyncio.create_task(self._read_likely(pair))
+        try:
+            if pools := await self._pools.get(pair):
+                await reading
+            return pools
+        finally:
+            reading.cancel()
+
+    async def _read_likely(self, pair: Mints) -> None:
+        if isinstance(self.chain, ReadingAheadChain):
+            pools = self.options.pools or [*self._keeper.reported(pair), *self.derived_pools(pair)]
+            along = [address for pool in pools for address in self.likely_accounts(pool, pair)]
+            # It is only a guess: without an answer, the accounts are read once the pools are known.
+            with suppress(VenueError):
+                await self.chain.read_ahead([*self.shared_accounts(), *pools], along)
+
     async def _find(self, pair: Mints) -> Sequence[KeysT]:
         """The pair's deepest pools. Unreadable pools are skipped; if there are no others, their errors are raised."""
         candidates: Mapping[str, Account | None]
@@ -313,6 +336,8 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         """All accounts that the prices depend on, read in one slot."""
         wanted = [*self.shared_accounts(), *(address for pool in pools for address in self.accounts_of(pool))]
         wanted = list(dict.fromkeys(wanted))
+        if isinstance(self.chain, ReadingAheadChain):
+            await self.chain.read_ahead(wanted, [address for pool in pools for address in self.swap_accounts(pool)])
         answer = await self.chain.accounts(wanted)
         return answer.slot, dict(zip(wanted, answer.found, strict=True))
 
@@ -323,13 +348,13 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         accounts: Mapping[str, Account | None],
         request: SwapRequest,
         slot: int,
-    ) -> _Offer:
+    ) -> Offer:
         now = self.now(accounts, slot)
-        offers: list[_Offer] = []
+        offers: list[Offer] = []
         refusals: list[VenueError] = []
         for pool in pools:
             try:
-                offers.append(_Offer(pool, self._priced(pool, accounts, request, now)))
+                offers.append(Offer(pool, self._priced(pool, accounts, request, now)))
             except BadAnswer as error:
                 # The cached addresses may be outdated: the next quote searches again.
                 self._pools.forget(pair)
@@ -373,28 +398,3 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
             amounts.append(read_amount(vault, accounts[vault], program=program, mint=mint, owner=self.vault_owner))
         first, second = amounts
         return first, second
-
-    def _ttl_ms(self) -> int:
-        slots = max(1, self.options.quote_max_slots)
-        return self.options.quote_ttl_ms or round(pace_of(self.chain).seconds(slots) * 1000)
-
-    def _quoted(self, offer: _Offer, request: SwapRequest, slot: int) -> Quote:
-        exact_in = request.mode is Mode.EXACT_IN
-        result = offer.result
-        fee, fee_mint = self.fee(result, request)
-        return Quote(
-            venue=self.name,
-            request=request,
-            amount_in=result.amount_in,
-            amount_out=result.amount_out,
-            min_out=min_out(result.amount_out, request.slippage_bps) if exact_in else result.amount_out,
-            max_in=result.amount_in if exact_in else max_in(result.amount_in, request.slippage_bps),
-            fee=fee,
-            fee_mint=fee_mint,
-            network_fee=NETWORK_FEE,
-            price_impact_ppm=result.price_impact_ppm,
-            expires_at_ms=self.context.clock.unix_ms() + self._ttl_ms(),
-            context_slot=slot,
-            route=(offer.pool.address,),
-            raw={"pool": offer.pool},
-        )

@@ -3,6 +3,7 @@
 The instructions are `swap_base_input` and `swap_base_output` of raydium-cp-swap (`instructions/swap_base_input.rs`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dexexec.domain.quote import Mode, Quote
@@ -31,6 +32,12 @@ class Program:
     def pool_of_config(self, config: str, mint_a: bytes, mint_b: bytes) -> str:
         """The address of the pair's pool from `config`, if it was created at the derived address."""
         return derived(self.address, b"pool", address_bytes(config), *sorted((mint_a, mint_b)))
+
+    def accounts_of_pool(self, pool: str, mints: Sequence[bytes]) -> tuple[str, ...]:
+        """The addresses of a pool's vaults and of its record of prices."""
+        at = address_bytes(pool)
+        vaults = (derived(self.address, b"pool_vault", at, mint) for mint in mints)
+        return (*vaults, derived(self.address, b"observation", at))
 
 
 def swap_steps(program: Program, pool: PoolKeys, quote: Quote, payer: str) -> tuple[Instruction, ...]:

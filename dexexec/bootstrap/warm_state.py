@@ -67,12 +67,12 @@ def warm_state(chain: RpcChain, settings: SolanaSettings, clock: Clock, observer
         newest_slot=lambda: watch.newest_slot if watch else 0,
     )
     background.append(ready.run)
-    accounts = watch.accounts if watch else None
-    expect = watch.expect if watch else None
-    simulate = choice.simulate if choice else None
-    blockhash = ready.blockhash
-    if isinstance(chain, Localnet):
-        warm: WarmChain = WarmLocalnet(chain, accounts=accounts, blockhash=blockhash, simulate=simulate, expect=expect)
-    else:
-        warm = WarmChain(chain, accounts=accounts, blockhash=blockhash, simulate=simulate, expect=expect)
+    sources: dict[str, Any] = {
+        "accounts": watch.accounts if watch else None,
+        "blockhash": ready.blockhash,
+        "simulate": choice.simulate if choice else None,
+        "expect": watch.expect if watch else None,
+        "read_ahead": watch.read_ahead if watch else None,
+    }
+    warm = WarmLocalnet(chain, **sources) if isinstance(chain, Localnet) else WarmChain(chain, **sources)
     return WarmState(chain=warm, rent=ready.rent, background=background, watch=watch, library=library, checks=checks)

@@ -131,8 +131,9 @@ def _measure(
     """The orders of cold pairs, and those of the warm one."""
     # A database and a process of their own: so no pair but the configured one is warm at first.
     with servers.sandbox() as sandbox, _service(sandbox, ground, DEXEXEC_SIMULATE=simulation.value) as timer:
-        cold = [_order(sandbox, ground, timer, body) for body in _cold_orders(ground)]
+        # First, so that the cold orders meet a service that runs: blockhash, wallet and programs are in memory.
         _warm_up(sandbox, ground, timer, simulation)
+        cold = [_order(sandbox, ground, timer, body) for body in _cold_orders(ground)]
         warm = [_order(sandbox, ground, timer, ORDER) for _ in range(profile.warm_orders)]
         _, landed_twice, with_gaps = sandbox.database.doubles(datetime.fromtimestamp(0, UTC))
     if landed_twice or with_gaps:

@@ -115,8 +115,22 @@ class AccountWatch:
 
     def expect(self, addresses: Sequence[str]) -> None:
         """An order that begins now will need these accounts. If it has to read others, these are read along."""
-        if self.snapshot(addresses) is None:
-            self._recent.expect(addresses, self._clock.monotonic())
+        # Also those that are warm: a cold pool can be traded on here only if all accounts are of one answer.
+        self._recent.expect(addresses, self._clock.monotonic())
+
+    async def read_ahead(self, addresses: Sequence[str], along: Sequence[str] = ()) -> None:
+        """As `ReadingAheadChain`. The answer serves for a moment, and only what is then used is watched."""
+        if self.snapshot(addresses) is not None:
+            return
+        now = self._clock.monotonic()
+        wanted = list(dict.fromkeys((*addresses, *self._recent.along(now), *along)))[:MAX_ACCOUNTS]
+        # Another order may have read the same just now, but for another wallet.
+        if self._recent.find(wanted, now, self._chain.pace.slot_seconds) is not None:
+            return
+        answer = await self._chain.accounts(wanted)
+        self._from_node += 1
+        self._listener.accounts_read(from_memory=False)
+        self._recent.add(wanted, answer, self._clock.monotonic())
 
     def snapshot(self, addresses: Sequence[str]) -> Accounts | None:
         """The accounts as of one complete slot; None if one of them is cold."""
@@ -127,7 +141,13 @@ class AccountWatch:
         """As `snapshot`, for an order: the accounts stay watched. Cold ones may be from an answer to the same order."""
         now = self._clock.monotonic()
         self._watched.use(addresses, now)
-        return self.snapshot(addresses) or self._recent.find(addresses, now, self._chain.pace.slot_seconds)
+        found = self.snapshot(addresses)
+        if found is None:
+            found = self._recent.find(addresses, now, self._chain.pace.slot_seconds)
+            if found is not None:
+                # Read ahead it was only a guess. Now it is needed.
+                self._admit(addresses, found)
+        return found
 
     @property
     def newest_slot(self) -> int:

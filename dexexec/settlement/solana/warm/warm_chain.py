@@ -20,6 +20,7 @@ ReadAccounts = Callable[[Sequence[str]], Awaitable[Accounts]]
 ReadBlockhash = Callable[[], Awaitable[Blockhash]]
 Simulate = Callable[[bytes, Sequence[str]], Awaitable[Simulation]]
 Expect = Callable[[Sequence[str]], None]
+ReadAhead = Callable[[Sequence[str], Sequence[str]], Awaitable[None]]
 
 
 class WarmChain:
@@ -34,12 +35,14 @@ class WarmChain:
         blockhash: ReadBlockhash | None = None,
         simulate: Simulate | None = None,
         expect: Expect | None = None,
+        read_ahead: ReadAhead | None = None,
     ) -> None:
         self.node = node
         self._accounts = accounts or node.accounts
         self._blockhash = blockhash or node.blockhash
         self._simulate = simulate or node.simulate
         self._expect = expect
+        self._read_ahead = read_ahead
 
     @property
     def pace(self) -> Pace:
@@ -63,6 +66,11 @@ class WarmChain:
         if self._expect is not None:
             owned = [associated_token_account(wallet, mint, program) for mint in mints for program in TOKEN_PROGRAMS]
             self._expect((wallet, *owned, *mints, *SYSVARS))
+
+    async def read_ahead(self, addresses: Sequence[str], along: Sequence[str] = ()) -> None:
+        """As `ReadingAheadChain`. Without accounts in memory nothing would keep the answer, so nothing is read."""
+        if self._read_ahead is not None:
+            await self._read_ahead(addresses, along)
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """As `Chain`."""
@@ -112,8 +120,11 @@ class WarmLocalnet(WarmChain):
         blockhash: ReadBlockhash | None = None,
         simulate: Simulate | None = None,
         expect: Expect | None = None,
+        read_ahead: ReadAhead | None = None,
     ) -> None:
-        super().__init__(node, accounts=accounts, blockhash=blockhash, simulate=simulate, expect=expect)
+        super().__init__(
+            node, accounts=accounts, blockhash=blockhash, simulate=simulate, expect=expect, read_ahead=read_ahead
+        )
         self._faucet = node
 
     async def fund(self, owner: str, mint: str, decimals: int, amount: int) -> None:

@@ -70,3 +70,44 @@ async def test_without_an_order_each_cold_read_is_read_anew(tmp_path: Path) -> N
         pool = str((await setup.net.funded()).pubkey())
         await setup.watch.accounts([pool])
         assert setup.watch.recall([pool]) is None
+
+
+async def test_what_is_read_ahead_serves_the_order_and_only_what_it_uses_is_watched(tmp_path: Path) -> None:
+    async with warm_setup(tmp_path) as setup:
+        chain = WarmChain(
+            setup.chain, accounts=setup.watch.accounts, expect=setup.watch.expect, read_ahead=setup.watch.read_ahead
+        )
+        wallet, pool, other = [str((await setup.net.funded()).pubkey()) for _ in range(3)]
+        for _ in range(CONFIRMED_AFTER):
+            await setup.slot()
+        chain.expect(wallet, (WSOL, USDC))
+        watched, reads = setup.watch.report().watched, setup.listener.reads
+        before = reads.count(False)
+        for _ in range(2):
+            await chain.read_ahead([pool], [other])
+        assert setup.watch.report().watched == watched, "it is only a guess so far"
+        assert reads.count(False) == before + 1, "the second order found the answer of the first one"
+        quoted = await chain.accounts([pool])
+        drafted = await chain.accounts([wallet, pool])
+        assert reads.count(False) == before + 1
+        assert drafted.slot == quoted.slot
+        assert None not in (*quoted.found, *drafted.found)
+        assert setup.watch.report().watched == watched + 2
+        second = str((await setup.net.funded()).pubkey())
+        chain.expect(second, (WSOL, USDC))
+        await chain.read_ahead([pool], [other])
+        assert setup.watch.recall([second, pool]) is not None, "each wallet needs an answer of its own"
+
+
+async def test_what_is_in_memory_is_not_read_ahead(tmp_path: Path) -> None:
+    async with warm_setup(tmp_path) as setup:
+        reads = len(setup.listener.reads)
+        await setup.watch.read_ahead(setup.addresses, [str((await setup.net.funded()).pubkey())])
+        assert len(setup.listener.reads) == reads
+
+
+async def test_without_memory_nothing_is_read_ahead(tmp_path: Path) -> None:
+    async with warm_setup(tmp_path) as setup:
+        requests = setup.node.count("getMultipleAccounts")
+        await WarmChain(setup.chain).read_ahead(setup.addresses)
+        assert setup.node.count("getMultipleAccounts") == requests

@@ -1,0 +1,49 @@
+"""The quote of a priced swap in one pool."""
+
+from typing import Any, NamedTuple
+
+from dexexec.domain.pace import Pace
+from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
+from dexexec_adapters.curves.swap import SwapResult
+from dexexec_adapters.pools.options import PoolOptions
+from dexexec_adapters.pools.search import PoolKeys
+
+NETWORK_FEE = 5_000
+"""Lamports: the base fee of one signature."""
+
+
+class Offer(NamedTuple):
+    """A pool and the priced swap in it."""
+
+    pool: PoolKeys
+    result: SwapResult[Any]
+
+
+def ttl_ms(options: PoolOptions, pace: Pace) -> int:
+    """How long a quote holds on a chain with this pace (ms)."""
+    slots = max(1, options.quote_max_slots)
+    return options.quote_ttl_ms or round(pace.seconds(slots) * 1000)
+
+
+def quote_of(
+    offer: Offer, request: SwapRequest, *, venue: str, fee: tuple[int, str], slot: int, expires_at_ms: int
+) -> Quote:
+    """The quote of an offer that was priced as of `slot`. `fee` is the venue's, with the mint."""
+    exact_in = request.mode is Mode.EXACT_IN
+    result = offer.result
+    return Quote(
+        venue=venue,
+        request=request,
+        amount_in=result.amount_in,
+        amount_out=result.amount_out,
+        min_out=min_out(result.amount_out, request.slippage_bps) if exact_in else result.amount_out,
+        max_in=result.amount_in if exact_in else max_in(result.amount_in, request.slippage_bps),
+        fee=fee[0],
+        fee_mint=fee[1],
+        network_fee=NETWORK_FEE,
+        price_impact_ppm=result.price_impact_ppm,
+        expires_at_ms=expires_at_ms,
+        context_slot=slot,
+        route=(offer.pool.address,),
+        raw={"pool": offer.pool},
+    )
