@@ -23,6 +23,8 @@ MAX_PENDING = 32
 """Requests without a reply. Nodes limit requests, so the next ones wait for replies."""
 REPLY_SECONDS = 10.0
 """A request without a reply for so long is repeated."""
+MAX_LATE = 1_024
+"""Repeated requests whose replies are still recognized."""
 REFUSED_SECONDS = 60.0
 """After a refusal nothing is subscribed for so long: the next one would be refused as well."""
 
@@ -59,6 +61,7 @@ class AccountSubscriptions:
         self._watched: dict[str, int | None] = {}
         self._waiting: dict[str, None] = {}
         self._requests: dict[int, tuple[str, float]] = {}
+        self._late: dict[int, str] = {}
         self._addresses: dict[int, str] = {}
         # Request numbers never repeat, so that a late reply of an old request is not taken for a new one.
         self._request_numbers = count(1)
@@ -100,9 +103,12 @@ class AccountSubscriptions:
             return
         for request, (address, sent_at) in list(self._requests.items()):
             if now - sent_at > REPLY_SECONDS:
-                # If the reply still comes, its subscription is ended.
+                # If the reply still comes, it counts as well.
                 del self._requests[request]
+                self._late[request] = address
                 self._wait(address)
+        while len(self._late) > MAX_LATE:
+            del self._late[next(iter(self._late))]
         while self._waiting and len(self._requests) < MAX_PENDING:
             address = next(iter(self._waiting))
             del self._waiting[address]
@@ -133,6 +139,7 @@ class AccountSubscriptions:
             self._socket.close()
         self._socket = None
         self._requests.clear()
+        self._late.clear()
         self._addresses.clear()
         self._watched = dict.fromkeys(self._watched)
         self._waiting = dict.fromkeys(self._watched)
@@ -147,15 +154,17 @@ class AccountSubscriptions:
                 self._listener.changed(self._addresses[number], slot, account)
 
     def _replied(self, request: int, number: int | None, why: str) -> None:
-        address, _ = self._requests.pop(request, ("", 0.0))
+        address, _ = self._requests.pop(request, (self._late.pop(request, ""), 0.0))
         if number is None:
             if address in self._watched:
                 self._wait(address)
                 self._refused_until = self._clock.monotonic() + REFUSED_SECONDS
                 self._listener.refused(address, why)
         elif address not in self._watched or self._watched[address] is not None:
-            # Dropped, or repeated, before the node's reply: nothing else would end this subscription.
-            self._unsubscribe(number)
+            # Dropped, or repeated, before the node's reply: nothing else would end this subscription. But nodes give
+            # equal ones of a connection the same number, and the one that is used must not end with the other.
+            if number not in self._addresses:
+                self._unsubscribe(number)
         else:
             self._waiting.pop(address, None)
             self._watched[address] = number
