@@ -39,7 +39,7 @@ def lamports_kept(max_priority_fee: int, rent: Rent, signature_fee: int = SIGNAT
 class BalanceReader:
     """Reads the balances of `wallet`, an address. `reserved` returns what open attempts may take from it. Without
     `spend_wrapped`, SOL that was wrapped before is not counted. `node` is the same chain, never from memory: it
-    confirms that there is nothing to spend."""
+    confirms that there is nothing to spend, and is read while own swaps may have changed the balance."""
 
     def __init__(
         self,
@@ -74,15 +74,22 @@ class BalanceReader:
         associated = [associated_token_account(self._wallet, mint, program) for program in sorted(TOKEN_PROGRAMS)]
         addresses = (self._wallet, *associated)
         accounts = await self._chain.accounts(addresses)
-        found = await self._of(mint, addresses, accounts)
+        reserved = await self._reserved(self._wallet, accounts.slot)
+        if reserved and self._chain is not self._node:
+            # A swap of ours may have landed after the slot of what is in memory: a sale of all that it brought, posted
+            # with its confirmation, would sell only what was there before.
+            accounts = await self._node.accounts(addresses)
+            reserved = await self._reserved(self._wallet, accounts.slot)
+        found = await self._of(mint, addresses, accounts, reserved)
         if found.available or found.freed_later:
             return found
         # Nothing to spend ends an order, so a later read must confirm it: this node may lag behind a deposit.
         accounts = await fresher_accounts(self._node, self._clock, addresses, accounts.slot)
-        return await self._of(mint, addresses, accounts)
+        return await self._of(mint, addresses, accounts, await self._reserved(self._wallet, accounts.slot))
 
-    async def _of(self, mint: str, addresses: tuple[str, ...], accounts: Accounts) -> SpendableBalance:
-        reserved = await self._reserved(self._wallet, accounts.slot)
+    async def _of(
+        self, mint: str, addresses: tuple[str, ...], accounts: Accounts, reserved: Mapping[str, int]
+    ) -> SpendableBalance:
         shown = dict(zip(addresses, accounts.found, strict=True))
         if mint == WSOL:
             kept = lamports_kept(self._max_priority_fee, await self._rent(), self._signature_fee(), self._most_tip)

@@ -60,6 +60,7 @@ async def spendable(
     *,
     spend_wrapped: bool = True,
     max_priority_fee: int = 0,
+    memory: Node | None = None,
 ) -> SpendableBalance:
     slots: list[int] = []
 
@@ -69,7 +70,7 @@ async def spendable(
         return reserved or {}
 
     reader = BalanceReader(
-        cast("SolanaChain", node),
+        cast("SolanaChain", memory or node),
         WALLET,
         ManualClock(),
         reserved=reservations,
@@ -96,6 +97,16 @@ async def test_the_whole_balance_is_available_to_the_base_unit() -> None:
     found = await spendable(Node((9, state(2**64 - 1))))
     assert found == SpendableBalance(account=OURS_IN, slot=9, balance=2**64 - 1)
     assert found.available == 2**64 - 1
+
+
+async def test_what_an_own_swap_may_have_brought_is_read_from_a_node_and_not_from_memory() -> None:
+    memory = Node((9, state(5)))
+    node = Node((10, state(15)))
+    assert (await spendable(node, memory=memory)).available == 5
+    assert node.requests == 0
+    # A purchase landed in slot 10, or is on its way.
+    found = await spendable(node, reserved={LAMPORTS: 1}, memory=memory)
+    assert (found.slot, found.available) == (10, 15)
 
 
 async def test_what_other_attempts_may_take_is_left_out() -> None:
