@@ -145,6 +145,7 @@ class Publisher:
                 if not self._greets and not self._others.expected(self._clock.monotonic()):
                     continue
                 self._greets = False
+                self._others.sending()
                 try:
                     receivers = await self._redis.publish(self.channel, encode(self.origin, batch))
                 except (RedisError, OSError):

@@ -8,6 +8,7 @@ from dexexec.feed.listeners import COUNT_SECONDS, OtherListeners
 def counted(receivers: int, *, own: bool = True, countable: bool = True) -> OtherListeners:
     others = OtherListeners(countable=countable)
     others.listening(own=own)
+    others.sending()
     others.counted(receivers, 100.0)
     return others
 

@@ -267,6 +267,22 @@ async def test_a_new_listener_is_heard_and_gets_the_next_event() -> None:
     assert seqs(fake) == [[], [1], [2], [3]]
 
 
+async def test_a_listener_that_is_heard_before_the_count_of_others_gets_the_next_event() -> None:
+    """Redis may have counted before it began to listen."""
+    fake = FakeRedis()
+    fake.gate.clear()
+    subject = Publisher(cast("redis.asyncio.Redis", fake), "events", clock=ManualClock())
+    subject.listening(own=True)
+    async with running(subject.run()):
+        await fake.changed.wait()
+        subject.heard()
+        fake.gate.set()
+        await fake.until(1)
+        subject.announce([event(1)])
+        await fake.until(2)
+    assert seqs(fake) == [[], [1]]
+
+
 async def test_a_feed_that_begins_to_listen_announces_itself_also_to_an_older_version() -> None:
     fake = FakeRedis()
     subject = publisher_on(fake)
