@@ -11,13 +11,13 @@ from contextlib import contextmanager
 @contextmanager
 def without(*packages: str) -> Iterator[None]:
     """Let imports in the block fail for these packages, as if they were not installed. Afterwards they can be imported
-    as usual."""
-    hidden = {name: sys.modules[name] for name in packages if name in sys.modules}
+    as usual. A package that is imported already stays: there is nothing left to save, and its modules need each
+    other."""
+    hidden = [name for name in packages if name not in sys.modules]
     # None in the table of modules is Python's own way to forbid an import.
-    sys.modules.update(dict.fromkeys(packages))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
     finally:
-        for name in packages:
+        for name in hidden:
             del sys.modules[name]
-        sys.modules.update(hidden)

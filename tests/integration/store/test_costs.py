@@ -149,6 +149,7 @@ async def test_costs_of_older_records_are_taken_from_their_proofs_and_events(dat
         setup.sql("DROP TABLE attempt_costs")
         setup.sql(MIGRATION.read_text())
         setup.sql("ALTER TABLE attempt_costs ADD COLUMN owner integer")  # as a later schema file does
+        setup.sql(MIGRATION.with_name("0040_tips.sql").read_text())
         found = (await store.costs(EVER)).total
         assert (found.swaps, found.failed_attempts, found.failed_fees) == (3, 1, 6_000)
         assert found.fees == 5_000 + 5_700 + 6_000, "the archived one's event names another signature"
