@@ -127,10 +127,11 @@ class Database:
 
     async def _give_back(self, connection: Connection) -> None:
         is_kept = not self._waiting and len(self._ready) < KEPT_READY and not self._pool.closed
-        if is_kept and connection.is_between_transactions():
+        is_young = connection.age() < self._pool.max_lifetime
+        if is_kept and is_young and connection.is_between_transactions():
             self._ready.append(connection)
         else:
-            # It ends an open transaction, and replaces what is broken.
+            # It ends an open transaction, and replaces what is broken, or so old that Postgres has cached a lot for it.
             await self._pool.putconn(connection)
 
     async def _return_ready(self) -> None:

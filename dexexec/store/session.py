@@ -45,6 +45,7 @@ class Session(psycopg.AsyncConnection[TupleRow]):
     patience: float | None = PATIENCE_SECONDS
     """How long to wait for one answer (seconds; None: without a bound)."""
     _backend = 0
+    _begun_at = 0.0
     _checked_at = 0.0
     _schema = DEFAULT_SCHEMA
     _direct: DirectExecution | None = None
@@ -64,7 +65,11 @@ class Session(psycopg.AsyncConnection[TupleRow]):
             await self.set_autocommit(True)
             self.prepare_threshold = 1
             self._backend = backend_of_fit(await self._read(settle_statements(schema)), schema)
-        self._checked_at = asyncio.get_running_loop().time()
+        self._begun_at = self._checked_at = asyncio.get_running_loop().time()
+
+    def age(self) -> float:
+        """Seconds since its settings were made."""
+        return asyncio.get_running_loop().time() - self._begun_at
 
     async def check_if_due(self, suspect_before: float = 0.0) -> None:
         """Check the session unless that was done a moment ago. If the last check was before `suspect_before`, close the

@@ -10,6 +10,7 @@ from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
 from dexexec.store import Address, Database, Step, Store
 from tests.support.parts import new_order, open_database, running
+from tests.support.waiting import until
 
 
 @asynccontextmanager
@@ -70,3 +71,13 @@ async def test_a_connection_that_comes_back_after_its_pool_was_closed_is_closed_
         await database.close()
         assert not connection.closed
     assert connection.closed
+
+
+async def test_a_connection_that_is_used_all_the_time_is_replaced_when_it_is_old(database_address: Address) -> None:
+    database = Database(database_address)
+    database._pool.max_lifetime = 0.0
+    await database.open()
+    async with database.connection() as connection:
+        pass
+    await until(lambda: connection.closed)
+    await database.close()
