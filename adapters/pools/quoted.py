@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from dexexec.domain.pace import Pace
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
+from dexexec.domain.swap import Blockhash
+from dexexec.venue import QuoteExpired
 from dexexec_adapters.curves.swap import SwapResult
 from dexexec_adapters.pools.options import PoolOptions
 from dexexec_adapters.pools.search import PoolKeys
@@ -23,6 +25,19 @@ def ttl_ms(options: PoolOptions, pace: Pace) -> int:
     """How long a quote holds on a chain with this pace (ms)."""
     slots = max(1, options.quote_max_slots)
     return options.quote_ttl_ms or round(pace.seconds(slots) * 1000)
+
+
+def check_age(quote: Quote, blockhash: Blockhash, most_slots: int, now_ms: int) -> None:
+    """Raises `QuoteExpired` for a quote that is too old to be built with this blockhash."""
+    if now_ms >= quote.expires_at_ms:
+        raise QuoteExpired("the quote has expired: request a new one")
+    # By slots too, because the clock of this process does not show how far the chain has moved since.
+    behind = blockhash.newest_slot - quote.context_slot
+    if blockhash.slot and quote.context_slot and behind > most_slots:
+        raise QuoteExpired(
+            f"the quote is of slot {quote.context_slot}, {behind} slots before the newest one, and"
+            f" {most_slots} are allowed: request a new one"
+        )
 
 
 def quote_of(

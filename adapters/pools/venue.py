@@ -23,7 +23,6 @@ from dexexec.venue import (
     Capabilities,
     Network,
     NoRoute,
-    QuoteExpired,
     SolanaChain,
     Timeout,
     Unsigned,
@@ -39,7 +38,8 @@ from dexexec_adapters.pools.keeper import PoolKeeper
 from dexexec_adapters.pools.launch_reader import LaunchReader
 from dexexec_adapters.pools.launches import PairSearch, follow_pools
 from dexexec_adapters.pools.options import PoolOptions
-from dexexec_adapters.pools.quoted import Offer, quote_of, ttl_ms
+from dexexec_adapters.pools.quoted import Offer, check_age, quote_of, ttl_ms
+from dexexec_adapters.pools.refusals import Refusals
 from dexexec_adapters.pools.search import (
     Mints,
     PoolCache,
@@ -102,6 +102,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         self.program_id = deployment.program
         self.configs = deployment.configs
         max_age = self.options.pool_max_age_ms / 1000
+        self._refusals = Refusals(context.chain, context.clock.monotonic)
         self._keeper = PoolKeeper(context, self.program_id, filters=self.filters, is_new=self._is_new, max_age=max_age)
         self._pools: PoolCache[Mints, KeysT] = PoolCache(
             self._find, context.clock.monotonic, max_age, is_new=self._is_new, followed=self._keeper.follows
@@ -216,11 +217,10 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
                 pools = await self._known_pools(pair)
                 if not pools:
                     raise NoRoute(f"there is no {self.kind} pool for this pair")
-                slot, accounts = await self._read(pools)
+                slot, offer = await self._offer(pair, pools, request)
         except TimeoutError as error:
             # Shared: a slow node delays all venues of the network, so no venue's breaker may count it.
             raise Timeout(f"{self.name} did not receive its accounts in time", shared=True) from error
-        offer = self._best(pair, pools, accounts, request, slot)
         expires_at_ms = self.context.clock.unix_ms() + ttl_ms(self.options, pace_of(self.chain))
         fee = self.fee(offer.result, request)
         return quote_of(offer, request, venue=self.name, fee=fee, slot=slot, expires_at_ms=expires_at_ms)
@@ -230,15 +230,7 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         pool = quote.raw.get("pool")
         if quote.venue != self.name or not isinstance(pool, PoolKeys):
             raise Unsupported(f"a quote of {quote.venue} cannot be built by {self.name}")
-        if self.context.clock.unix_ms() >= quote.expires_at_ms:
-            raise QuoteExpired("the quote has expired: request a new one")
-        # By slots too, because the clock of this process does not show how far the chain has moved since.
-        behind = blockhash.newest_slot - quote.context_slot
-        if blockhash.slot and quote.context_slot and behind > self.options.quote_max_slots:
-            raise QuoteExpired(
-                f"the quote is of slot {quote.context_slot}, {behind} slots before the newest one, and"
-                f" {self.options.quote_max_slots} are allowed: request a new one"
-            )
+        check_age(quote, blockhash, self.options.quote_max_slots, self.context.clock.unix_ms())
         return SwapInstructions(tuple(self.steps(cast("KeysT", pool), quote, payer)), blockhash)
 
     async def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None]:
@@ -332,6 +324,16 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         matching.sort(key=lambda state: (-state.depth, state.keys.address))
         return [state.keys for state in matching[:MAX_POOLS]]
 
+    async def _offer(self, pair: Mints, pools: Sequence[KeysT], request: SwapRequest) -> tuple[int, Offer]:
+        slot, accounts = await self._read(pools)
+        try:
+            return slot, self._best(pair, pools, accounts, request, slot)
+        except VenueError:
+            # It may end the order, and what is in memory may be wrong.
+            if (again := await self._refusals.read_again(accounts)) is None:
+                raise
+        return again[0], self._best(pair, pools, again[1], request, again[0])
+
     async def _read(self, pools: Sequence[KeysT]) -> tuple[int, dict[str, Account | None]]:
         """All accounts that the prices depend on, read in one slot."""
         wanted = [*self.shared_accounts(), *(address for pool in pools for address in self.accounts_of(pool))]
@@ -391,10 +393,8 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
     def _held(self, pool: KeysT, accounts: Mapping[str, Account | None]) -> tuple[int, int]:
         """The balances of the vaults. Raises `BadAnswer`, or `Unsupported` for tokens with unsupported extensions."""
         amounts = []
-        read_addresses = self.accounts_of(pool)
         for mint, vault, program in zip(pool.mints, pool.vaults, pool.token_programs, strict=True):
-            if mint in read_addresses:
+            if mint in self.accounts_of(pool):
                 check_mint(mint, accounts[mint], program=program)
             amounts.append(read_amount(vault, accounts[vault], program=program, mint=mint, owner=self.vault_owner))
-        first, second = amounts
-        return first, second
+        return amounts[0], amounts[1]

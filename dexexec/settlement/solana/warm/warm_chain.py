@@ -53,6 +53,10 @@ class WarmChain:
         """As `SolanaChain`."""
         return await self._accounts(addresses)
 
+    async def accounts_now(self, addresses: Sequence[str]) -> Accounts:
+        """As `ConfirmingChain`."""
+        return await self.node.accounts(addresses)
+
     async def blockhash(self) -> Blockhash:
         """As `Chain`."""
         return await self._blockhash()
