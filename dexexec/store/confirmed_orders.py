@@ -1,7 +1,8 @@
 """Pages of confirmed orders, for the watcher that looks up whether their swaps are finalized.
 
-No worker holds a confirmed order. Taking a page raises the claims of its orders, so that an earlier watcher writes
-nothing more, and makes them due again, so that another watcher goes on if this one dies (docs/adr/0018).
+The worker that confirmed an order holds it until it is final (`execution.watched_orders`); these are left over where
+one has ended or has no room. Taking a page raises the claims of its orders, so that an earlier watcher writes nothing
+more, and makes them due again, so that another watcher goes on if this one dies (docs/adr/0018).
 """
 
 from collections.abc import Sequence
