@@ -7,7 +7,7 @@ lookup: its request goes on in the background, and its answer is recorded when i
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
@@ -23,11 +23,11 @@ from dexexec.venue import Timeout
 class SendOptions:
     """Where and how often is sent, beside the nodes.
 
-    `urls` only take transactions. `at_once`: the first send goes to all endpoints together, not to the preferred node
-    first. `per_second` limits the sends to each endpoint (None: no limit).
+    `urls`, which may hold keys, only take transactions. `at_once`: the first send goes to all endpoints together, not
+    to the preferred node first. `per_second` limits the sends to each endpoint (None: no limit).
     """
 
-    urls: Sequence[str] = ()
+    urls: Sequence[str] = field(default=(), repr=False)
     at_once: bool = True
     per_second: float | None = None
 

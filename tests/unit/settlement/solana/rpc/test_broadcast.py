@@ -157,3 +157,7 @@ async def test_closing_ends_what_still_runs() -> None:
     await asyncio.sleep(0)
     await sender.aclose()
     assert [sends.in_flight for sends in log] == [0]
+
+
+def test_the_addresses_of_send_only_endpoints_are_not_shown() -> None:
+    assert "secret" not in repr(SendOptions(urls=["https://sender.example/?api-key=secret-key"]))
