@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from dexexec.domain import base58
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError, pace_of
@@ -94,14 +93,13 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
         """The mints, the pool and its vaults."""
         return [*pool.mints, pool.address, *pool.vaults]
 
-    def swap_accounts(self, pool: PoolKeys) -> Sequence[str]:
+    def swap_accounts(self) -> Sequence[str]:
         """The owner of the vaults, and the address by which the program reports its events."""
         return [self._program.pool_authority, self._program.event_authority]
 
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
-        """What all pools share, and the vaults that the program derives from pool and mints."""
-        shared = (self._program.pool_authority, self._program.event_authority)
-        return [*map(base58.encode, pair), *shared, *self._program.vaults_of_pool(pool, pair)]
+        """The vaults."""
+        return self._program.vaults_of_pool(pool, pair)
 
     def curve(self, state: PoolState, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> DammV2Pool:
         """The curve's state, which is completely in the pool account."""

@@ -115,7 +115,7 @@ class Vaults:
         """The balances of the vaults. Missing vaults are funded with `first` (base, quote). Raises `VenueError`."""
         vaults = (pool.base_vault, pool.quote_vault)
         if isinstance(self._chain, ReadingAheadChain):
-            await self._chain.read_ahead(vaults, (pool.address,))
+            await self._chain.read_ahead(vaults, (pool.address,), written=vaults)
         answer = await self._chain.accounts(vaults)
         for funding in _missing_vaults(pool, first, answer.found):
             await self._fund(funding, answer.slot)

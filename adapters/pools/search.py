@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from dexexec.domain.quote import SwapRequest
 from dexexec.domain.solana import Account, AccountFilters
@@ -36,9 +36,26 @@ class PoolKeys:
     vaults: tuple[str, str]
     token_programs: tuple[str, str]
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """What a swap writes to."""
+        return (self.address, *self.vaults)
+
     def token_program(self, mint: str) -> str:
         """The token program of one of the pool's mints."""
         return self.token_programs[self.mints.index(mint)]
+
+
+class PoolState(Protocol):
+    """A parsed pool account."""
+
+    @property
+    def keys(self) -> Any:
+        """Its constant addresses, in the venue's kind of `PoolKeys`."""
+
+    @property
+    def depth(self) -> int:
+        """Its liquidity, in a unit that is only compared among pools of one pair and venue."""
 
 
 class Mints(NamedTuple):

@@ -8,7 +8,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -44,6 +44,7 @@ from dexexec_adapters.pools.search import (
     Mints,
     PoolCache,
     PoolKeys,
+    PoolState,
     combined,
     discover,
     mints_of,
@@ -60,20 +61,6 @@ MAX_POOLS = 16
 
 KeysT = TypeVar("KeysT", bound=PoolKeys)
 CurveT = TypeVar("CurveT")
-
-
-class PoolState(Protocol):
-    """A parsed pool account."""
-
-    @property
-    def keys(self) -> Any:
-        """Its constant addresses, in the venue's kind of `PoolKeys`."""
-
-    @property
-    def depth(self) -> int:
-        """Its liquidity, in a unit that is only compared among pools of one pair and venue."""
-
-
 StateT = TypeVar("StateT", bound=PoolState)
 
 
@@ -161,12 +148,12 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
     def launched_at_ms(self, state: StateT, now: ChainTime) -> int:
         """Since when, or from when on, the pool allows swaps (Unix time)."""
 
-    def swap_accounts(self, pool: KeysT) -> Sequence[str]:
-        """What else a swap in a pool needs, apart from the wallet's accounts and from programs."""
+    def swap_accounts(self) -> Sequence[str]:
+        """What swaps read besides, whatever the pool: no programs, and none of the wallet's accounts."""
         return ()
 
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
-        """The derived addresses of what prices and swaps need of a pool that may exist at an address."""
+        """The derived addresses of what swaps write to of a pool that may exist at an address."""
         return ()
 
     def shared_accounts(self) -> Sequence[str]:
@@ -295,10 +282,11 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
     async def _read_likely(self, pair: Mints) -> None:
         if isinstance(self.chain, ReadingAheadChain):
             pools = self.options.pools or [*self._keeper.reported(pair), *self.derived_pools(pair)]
-            along = [address for pool in pools for address in self.likely_accounts(pool, pair)]
+            written = [address for pool in pools for address in (pool, *self.likely_accounts(pool, pair))]
+            wanted = [*self.shared_accounts(), *pools, *map(base58.encode, pair)]
             # It is only a guess: without an answer, the accounts are read once the pools are known.
             with suppress(VenueError):
-                await self.chain.read_ahead([*self.shared_accounts(), *pools], along)
+                await self.chain.read_ahead(wanted, [*self.swap_accounts(), *written], written)
 
     async def _find(self, pair: Mints) -> Sequence[KeysT]:
         """The pair's deepest pools. Unreadable pools are skipped; if there are no others, their errors are raised."""
@@ -336,10 +324,11 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
 
     async def _read(self, pools: Sequence[KeysT]) -> tuple[int, dict[str, Account | None]]:
         """All accounts that the prices depend on, read in one slot."""
-        wanted = [*self.shared_accounts(), *(address for pool in pools for address in self.accounts_of(pool))]
-        wanted = list(dict.fromkeys(wanted))
+        of_pools = (address for pool in pools for address in self.accounts_of(pool))
+        wanted = list(dict.fromkeys((*self.shared_accounts(), *of_pools)))
         if isinstance(self.chain, ReadingAheadChain):
-            await self.chain.read_ahead(wanted, [address for pool in pools for address in self.swap_accounts(pool)])
+            written = [address for pool in pools for address in pool.written]
+            await self.chain.read_ahead(wanted, [*self.swap_accounts(), *written], written)
         answer = await self.chain.accounts(wanted)
         return answer.slot, dict(zip(wanted, answer.found, strict=True))
 

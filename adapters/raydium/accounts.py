@@ -30,6 +30,11 @@ class PoolKeys(search.PoolKeys):
     amm_config: str
     observation: str
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Pool, vaults, and the record of prices."""
+        return (self.address, *self.vaults, self.observation)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:

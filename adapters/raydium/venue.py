@@ -96,13 +96,13 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
         extensible = (mint for mint, token_program in programs if token_program == TOKEN_2022)
         return [pool.address, pool.amm_config, *pool.vaults, *extensible]
 
-    def swap_accounts(self, pool: PoolKeys) -> Sequence[str]:
-        """The owner of the vaults, and the pool's record of prices."""
-        return [self.vault_owner, pool.observation]
+    def swap_accounts(self) -> Sequence[str]:
+        """The owner of the vaults, and the usual configs."""
+        return [self.vault_owner, *self.configs]
 
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
-        """The configs, and what the program derives from pool and mints."""
-        return [*self.configs, self.vault_owner, *self._program.accounts_of_pool(pool, pair)]
+        """The vaults and the pool's record of prices."""
+        return self._program.accounts_of_pool(pool, pair)
 
     def curve(self, state: PoolState, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> CpmmPool:
         """The pool with the rates of its config."""

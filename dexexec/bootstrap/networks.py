@@ -346,15 +346,15 @@ class _Solana:
         # Only a process that trades keeps state in memory: the others look once, and then nothing would use it.
         if self.purpose is not Purpose.TRADE:
             return
-        warm = warm_state(chain, settings, self.clock, self.observer)
-        networks.chains[name] = warm.chain
-        networks.background.extend(warm.background)
-        if warm.watch is not None:
-            networks.watches[name] = warm.watch
         floor = settings.min_compute_price
         cap = settings.max_compute_price
         price = PriorityFeeEstimator(chain.recent_priority_fees, floor, cap, self.clock, self.observer)
         networks.background.append(price.run)
+        warm = warm_state(chain, settings, self.clock, self.observer, price)
+        networks.chains[name] = warm.chain
+        networks.background.extend(warm.background)
+        if warm.watch is not None:
+            networks.watches[name] = warm.watch
         compiler = message_compiler(settings, chain, self.clock, networks.background)
         signature_fee = SignatureFee(chain, self.clock)
         networks.background.append(signature_fee.run)

@@ -10,6 +10,7 @@ from dexexec.config.solana import SolanaSettings
 from dexexec.domain.rent import ReadRent
 from dexexec.domain.simulation_mode import SimulationMode
 from dexexec.observe.observer import Observer
+from dexexec.settlement.solana.priority_fee import PriorityFeeEstimator
 from dexexec.settlement.solana.rpc import Localnet, RpcChain
 from dexexec.settlement.solana.warm.account_watch import AccountWatch
 from dexexec.settlement.solana.warm.local_simulations import LocalSimulations
@@ -36,13 +37,17 @@ class WarmState:
     checks: SpotChecks | None = None
 
 
-def warm_state(chain: RpcChain, settings: SolanaSettings, clock: Clock, observer: Observer) -> WarmState:
-    """Put the warm state before the nodes of `chain`."""
+def warm_state(
+    chain: RpcChain, settings: SolanaSettings, clock: Clock, observer: Observer, price: PriorityFeeEstimator
+) -> WarmState:
+    """Put the warm state before the nodes of `chain`. `price` learns early what a cold order may write to."""
     background: Background = []
     watch = library = checks = choice = None
     if settings.watch_accounts:
         limit = settings.watch_accounts
-        watch = AccountWatch(chain, clock, observer, limit=limit, stale_slots=settings.stale_slots)
+        watch = AccountWatch(
+            chain, clock, observer, limit=limit, stale_slots=settings.stale_slots, expect_price=price.expect
+        )
         background.append(watch.run)
     # Without accounts in memory there is nothing to simulate on.
     if watch is not None and settings.simulate is not SimulationMode.NODE:

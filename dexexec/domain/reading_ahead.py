@@ -11,9 +11,12 @@ from dexexec.domain.solana import Accounts
 class ReadingAheadChain(Protocol):
     """A chain that keeps an answer for a moment, for those who need its accounts next."""
 
-    async def read_ahead(self, addresses: Sequence[str], along: Sequence[str] = ()) -> None:
+    async def read_ahead(
+        self, addresses: Sequence[str], along: Sequence[str] = (), written: Sequence[str] = ()
+    ) -> None:
         """Read `addresses`, unless all are in memory, and with them what is needed next: `along`, as far as there is
-        room in the answer, and the accounts of the orders that begin now. Raises `VenueError`."""
+        room in the answer, and the accounts of the orders that begin now. At the same time the fee for the accounts
+        that may be `written` to is requested. Raises `VenueError`."""
 
 
 @runtime_checkable

@@ -1,8 +1,8 @@
 """Estimates the priority fee of a transaction: what others paid lately for the same accounts, between floor and cap.
 
 Sealing requests it for each transaction. A node returns the lowest fee that was enough in each recent slot. The answer
-is cached for some seconds, and `run` renews it before that for the accounts that were lately written to. Without an
-answer in time, the last one for these accounts counts, or the floor.
+is cached for some seconds, and `run` renews it before that for the accounts that were lately written to. A fee for
+accounts that are only `expect`ed is requested early. Without an answer in time, the last one counts, or the floor.
 """
 
 import asyncio
@@ -35,6 +35,9 @@ USED_SECONDS = 3_600.0
 """How long after their last transaction the fee for a set of accounts is kept fresh."""
 MOST_KNOWN = 256
 """The most sets of accounts in the cache: trades in ever new pools must not fill the memory."""
+MOST_ADDRESSES = 128
+"""A node takes no more in one request."""
+MOST_EXPECTED = 32
 WARN_SECONDS = 60.0
 """Seconds between two warnings about the cap."""
 
@@ -80,6 +83,7 @@ class PriorityFeeEstimator:
         self._observer = observer
         self._cache: dict[frozenset[str], _CachedFee] = {}
         self._requests: dict[frozenset[str], asyncio.Task[None]] = {}
+        self._expected: dict[frozenset[str], None] = {}
         self._unknown = False
         self._no_warning_until = -math.inf
 
@@ -88,8 +92,8 @@ class PriorityFeeEstimator:
         if self._cap == self._floor:
             return PriorityFee(self._cap, self._cap)
         key = frozenset(addresses)
-        cached = self._cache.get(key)
-        if cached is None or self._clock.monotonic() >= cached.until:
+        cached = self._fresh(key) or await self._from_expected(key)
+        if cached is None:
             # Shielded: if this caller is cancelled, the others still need the answer.
             await asyncio.shield(self._requests.get(key) or self._begin(key))
             cached = self._cache.get(key)
@@ -98,6 +102,18 @@ class PriorityFeeEstimator:
         now = self._clock.monotonic()
         self._cache[key] = replace(cached, used=now)
         return replace(cached.offer, age_ms=None if cached.read_at is None else round(1000 * (now - cached.read_at)))
+
+    def expect(self, addresses: Sequence[str]) -> None:
+        """A transaction is about to write to some of these accounts. A fee that is enough for all is requested now."""
+        key = frozenset(addresses[:MOST_ADDRESSES])
+        if not key or self._cap == self._floor or self._fresh(key) is not None:
+            return
+        self._expected[key] = None
+        while len(self._expected) > MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
+        if key not in self._requests:
+            # Never used as such, so that it is not renewed.
+            self._begin(key, used=-math.inf)
 
     async def run(self) -> None:
         """Renews the fees of accounts in use before they age, until cancelled."""
@@ -118,12 +134,30 @@ class PriorityFeeEstimator:
         )
         return max(due, key=lambda one: one[0], default=(0.0, None))[1]
 
-    def _begin(self, key: frozenset[str]) -> asyncio.Task[None]:
-        task = self._requests[key] = asyncio.create_task(self._look_up(key))
+    def _fresh(self, key: frozenset[str]) -> _CachedFee | None:
+        cached = self._cache.get(key)
+        return cached if cached is not None and self._clock.monotonic() < cached.until else None
+
+    async def _from_expected(self, key: frozenset[str]) -> _CachedFee | None:
+        """The fee of the smallest expected set that has all accounts of `key`. It may be more than enough, but never
+        less, since a node returns the highest of its accounts; the own one follows in the background."""
+        for wider in sorted((one for one in self._expected if key <= one), key=len):
+            if wider in self._requests:
+                await asyncio.shield(self._requests[wider])
+            found = self._fresh(wider)
+            if found is not None and found.read_at is not None:
+                # So old that it is renewed next.
+                taken = replace(found, at=found.at - RENEWED_SECONDS, used=self._clock.monotonic())
+                self._keep(key, taken)
+                return taken
+        return None
+
+    def _begin(self, key: frozenset[str], used: float | None = None) -> asyncio.Task[None]:
+        task = self._requests[key] = asyncio.create_task(self._look_up(key, used))
         task.add_done_callback(lambda _: self._requests.pop(key, None))
         return task
 
-    async def _look_up(self, key: frozenset[str]) -> None:
+    async def _look_up(self, key: frozenset[str], used: float | None) -> None:
         last = self._cache.get(key)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
@@ -142,8 +176,13 @@ class PriorityFeeEstimator:
                 self._observer.priority_fee_known()
             self._warn_if_capped(offer)
         now = self._clock.monotonic()
-        known = self._cache.pop(key, None)  # so that the newest entry is the last, and the oldest is dropped first
-        self._cache[key] = _CachedFee(offer, now, read_at, known.used if known else now)
+        known = self._cache.get(key)
+        first = now if used is None else used
+        self._keep(key, _CachedFee(offer, now, read_at, known.used if known else first))
+
+    def _keep(self, key: frozenset[str], fee: _CachedFee) -> None:
+        self._cache.pop(key, None)  # so that the newest entry is the last, and the oldest is dropped first
+        self._cache[key] = fee
         while len(self._cache) > MOST_KNOWN:
             del self._cache[next(iter(self._cache))]
 

@@ -6,7 +6,7 @@ that notifications are missing or false makes accounts cold until they are read 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from dexexec.clock import Clock
@@ -65,16 +65,31 @@ class WatchListener(Protocol):
         """An order read a set of accounts."""
 
 
+def no_price(addresses: Sequence[str]) -> None:
+    """Nothing is paid for priority."""
+
+
 class AccountWatch:
-    """The watched accounts of `chain`, at most `limit`. What was not confirmed for `stale_slots` is cold."""
+    """The watched accounts of `chain`, at most `limit`. What was not confirmed for `stale_slots` is cold.
+
+    `expect_price` is called with the accounts that a cold order may write to.
+    """
 
     def __init__(
-        self, chain: WatchedChain, clock: Clock, listener: WatchListener, *, limit: int, stale_slots: int
+        self,
+        chain: WatchedChain,
+        clock: Clock,
+        listener: WatchListener,
+        *,
+        limit: int,
+        stale_slots: int,
+        expect_price: Callable[[Sequence[str]], None] = no_price,
     ) -> None:
         self._chain = chain
         self._clock = clock
         self._listener = listener
         self._stale_slots = stale_slots
+        self._expect_price = expect_price
         self._cache = AccountCache()
         self._watched = WatchedAccounts(limit)
         self._watched.pin([CLOCK], clock.monotonic())
@@ -118,10 +133,13 @@ class AccountWatch:
         # Also those that are warm: a cold pool can be traded on here only if all accounts are of one answer.
         self._recent.expect(addresses, self._clock.monotonic())
 
-    async def read_ahead(self, addresses: Sequence[str], along: Sequence[str] = ()) -> None:
+    async def read_ahead(
+        self, addresses: Sequence[str], along: Sequence[str] = (), written: Sequence[str] = ()
+    ) -> None:
         """As `ReadingAheadChain`. The answer serves for a moment, and only what is then used is watched."""
         if self.snapshot(addresses) is not None:
             return
+        self._expect_price(written)
         now = self._clock.monotonic()
         wanted = list(dict.fromkeys((*addresses, *self._recent.along(now), *along)))[:MAX_ACCOUNTS]
         # Another order may have read the same just now, but for another wallet.

@@ -20,7 +20,7 @@ ReadAccounts = Callable[[Sequence[str]], Awaitable[Accounts]]
 ReadBlockhash = Callable[[], Awaitable[Blockhash]]
 Simulate = Callable[[bytes, Sequence[str]], Awaitable[Simulation]]
 Expect = Callable[[Sequence[str]], None]
-ReadAhead = Callable[[Sequence[str], Sequence[str]], Awaitable[None]]
+ReadAhead = Callable[[Sequence[str], Sequence[str], Sequence[str]], Awaitable[None]]
 
 
 class WarmChain:
@@ -71,10 +71,12 @@ class WarmChain:
             owned = [associated_token_account(wallet, mint, program) for mint in mints for program in TOKEN_PROGRAMS]
             self._expect((wallet, *owned, *mints, *SYSVARS))
 
-    async def read_ahead(self, addresses: Sequence[str], along: Sequence[str] = ()) -> None:
+    async def read_ahead(
+        self, addresses: Sequence[str], along: Sequence[str] = (), written: Sequence[str] = ()
+    ) -> None:
         """As `ReadingAheadChain`. Without accounts in memory nothing would keep the answer, so nothing is read."""
         if self._read_ahead is not None:
-            await self._read_ahead(addresses, along)
+            await self._read_ahead(addresses, along, written)
 
     async def submit(self, signed: SignedSwap) -> SubmitAnswer:
         """As `Chain`."""

@@ -49,11 +49,15 @@ class AheadChain(RecordedChain):
 
     kept: dict[str, Account | None] = field(default_factory=dict)
     unreadable: bool = False
+    written: list[set[str]] = field(default_factory=list)
     requested: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def read_ahead(self, addresses: Sequence[str], along: Sequence[str] = ()) -> None:
+    async def read_ahead(
+        self, addresses: Sequence[str], along: Sequence[str] = (), written: Sequence[str] = ()
+    ) -> None:
         """One request, unless the last answer has all."""
         if not self.kept.keys() >= {*addresses}:
+            self.written.append({*written})
             self.requested.set()
             if self.unreadable:
                 raise Unreachable("no node")
@@ -119,6 +123,9 @@ async def test_a_pool_at_a_derived_address_is_read_while_it_is_searched_with_all
     owned = {meta.address for step in unsigned.instructions if step is not swap for meta in step.accounts}
     named = {meta.address for meta in swap.accounts}
     assert named - owned - programs - tokens <= set(read), "so it can be simulated on the same answer"
+    writable = {meta.address for meta in swap.accounts if meta.writable}
+    assert [writable - owned] == [*map((writable - owned).__and__, chain.written)], "so one fee is enough for it"
+    assert not chain.written[0] & {WSOL, USDC, CLOCK, opened.vault_owner}
     await opened.aclose()
 
 
@@ -133,6 +140,8 @@ async def test_a_known_pool_is_read_with_what_its_swap_needs(venue: Any) -> None
     await quoted(opened)
     [read] = chain.read
     assert opened.vault_owner in read
+    assert chain.written[-1] <= {*read}
+    assert CPMM_POOL in chain.written[-1] or DAMM_POOL in chain.written[-1]
     assert len(chain.searched) == searches
     await opened.aclose()
 

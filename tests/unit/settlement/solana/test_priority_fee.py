@@ -8,6 +8,8 @@ import pytest
 
 from dexexec.settlement.solana import priority_fee
 from dexexec.settlement.solana.priority_fee import (
+    MOST_ADDRESSES,
+    MOST_EXPECTED,
     MOST_KNOWN,
     REMEMBERED_SECONDS,
     RENEWED_SECONDS,
@@ -193,3 +195,67 @@ async def test_new_accounts_do_not_fill_the_memory() -> None:
     assert len(market.requests) == MOST_KNOWN + 1
     await price(["pool 0"])
     assert len(market.requests) == MOST_KNOWN + 2, "the oldest was forgotten"
+
+
+async def test_a_fee_for_all_that_may_be_written_to_is_enough_for_a_part_of_it() -> None:
+    market, clock = Market((300,)), ManualClock()
+    price = price_of(market, clock)
+    price.expect(["a", "b", "c"])
+    price.expect(["c", "b", "a"])
+    await asyncio.sleep(0)
+    assert [sorted(one) for one in market.requests] == [["a", "b", "c"]]
+    offer = await price(["a", "b"])
+    assert (offer.price, offer.age_ms) == (300, 0), "it waited for the answer that was on its way"
+    market.prices = (100,)
+    assert (await price(["a", "d"])).price == 100, "an account that was not expected needs a request"
+    assert len(market.requests) == 2
+    price.expect(["a", "b", "c"])
+    assert len(market.requests) == 2, "the answer is fresh"
+
+
+async def test_a_fee_that_was_more_than_enough_is_renewed_next_and_a_guess_is_not() -> None:
+    market, clock = Market((300,)), ManualClock()
+    price = price_of(market, clock)
+    price.expect(["a", "b"])
+    await price(["a"])
+    market.prices = (100,)
+    async with running(price.run()):
+        async with asyncio.timeout(10):
+            while (await price(["a"])).price != 100:
+                await asyncio.sleep(0)
+        clock.advance(RENEWED_SECONDS)
+        await asyncio.sleep(0)
+    assert [one for one in market.requests if "b" in one] == [["a", "b"]]
+
+
+async def test_a_guess_without_an_answer_or_too_old_does_not_count() -> None:
+    market, clock = Market(Unreachable("down")), ManualClock()
+    price = price_of(market, clock)
+    price.expect(["a", "b"])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    market.prices = (100,)
+    assert (await price(["a"])).price == 100
+    price.expect(["c", "d"])
+    assert (await price(["c"])).price == 100
+    clock.advance(REMEMBERED_SECONDS)
+    market.prices = (500,)
+    assert (await price(["d"])).price == 500
+
+
+async def test_guesses_are_bounded_and_a_fixed_price_needs_none() -> None:
+    market = Market()
+    fixed = price_of(market, ManualClock(), 0, 0)
+    fixed.expect(["a"])
+    price = price_of(market, ManualClock())
+    price.expect([])
+    await asyncio.sleep(0)
+    assert market.requests == []
+    price.expect([str(number) for number in range(MOST_ADDRESSES + 5)])
+    await asyncio.sleep(0)
+    assert [len(one) for one in market.requests] == [MOST_ADDRESSES]
+    for number in range(MOST_EXPECTED):
+        price.expect([f"pool {number}"])
+        assert (await price([f"pool {number}"])).price == 100
+    await price(["0"])
+    assert market.requests[-1] == ["0"], "the oldest guess has left"
