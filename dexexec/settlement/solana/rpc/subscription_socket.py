@@ -84,12 +84,14 @@ class SubscriptionSocket:
     async def run(self) -> None:
         """Keeps a connection while anything is watched, until cancelled."""
         pause = FIRST_RECONNECT_SECONDS
-        attempts = 0
+        left: Node | None = None
         while True:
             await self._subscriptions.any_watched.wait()
             nodes = self._nodes()
-            # The preferred node first; each failed attempt moves on to the next node.
-            node = nodes[attempts % len(nodes)]
+            # The preferred node first. From one that failed, or whose connection ended, to the next in the list: a node
+            # that notifies of nothing would otherwise be connected to again and again.
+            node = nodes[0] if left is None else nodes[(nodes.index(left) + 1) % len(nodes)]
+            left = node
             why = "broke off"
             try:
                 socket = await self._connect(node)
@@ -100,13 +102,13 @@ class SubscriptionSocket:
                 # A connection that is accepted and closed without a word does not reset the pauses.
                 if await self._serve(node, socket):
                     pause = FIRST_RECONNECT_SECONDS
-                    attempts = 0
             self._subscriptions.drop_idle()
             if self._subscriptions.any_watched.is_set():
                 self._report(node, failure=why)
-                attempts += 1
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, LONGEST_RECONNECT_SECONDS)
+            else:
+                left = None
 
     async def _connect(self, node: Node) -> RpcWebSocket:
         *first, last = websocket_urls(node.url)
