@@ -31,7 +31,8 @@ class ScriptedNode:
 
     `answers` by method: a whole body (bytes), or a function from the parameters to the result. Other methods go to the
     node `upstream`, or to `upstreams` in turn. `http_statuses` by method replace 200. Requests at the commitment
-    `refused_commitment` are refused, as by software without that name. The node has WebSockets only while `on_message`
+    `refused_commitment` are refused, as by software without that name. A request waits for the `gate` that was there
+    when it came. The node has WebSockets only while `on_message`
     is set, which gets their messages.
     """
 
@@ -41,6 +42,7 @@ class ScriptedNode:
     upstreams: list[str] = field(default_factory=list)
     http_statuses: dict[str, int] = field(default_factory=dict)
     refused_commitment: str = ""
+    gate: asyncio.Event | None = None
     on_message: Callable[["ScriptedWebSocket", Any], None] | None = None
     requests: list[tuple[str, Any]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
@@ -74,6 +76,8 @@ class _RpcHandler(RequestHandler):
         node.requests.append((call["method"], call["params"]))
         node.headers.append(dict(self.request.headers))
         node.paths.append(self.request.uri or "")
+        if (gate := node.gate) is not None:
+            await gate.wait()
         self.set_status(node.http_statuses.get(call["method"], 200))
         answer = node.answers.get(call["method"])
         options = [param for param in call["params"] if isinstance(param, dict)]
