@@ -36,8 +36,9 @@ from dexexec.venue import (
 ResultT = TypeVar("ResultT")
 SealerT = TypeVar("SealerT")
 
-OLDEST_SLOTS = VALID_FOR / 2
-"""How old a message may be when it is recorded: half of the time for which its blockhash is valid."""
+OLDEST_SLOTS = VALID_FOR * 2 // 3
+"""How old a message may be when it is recorded: a third of its blockhash's life is left to land it. Where nodes limit
+requests, a swap waits for its turns while it is built, and to begin again would only make more requests."""
 
 
 class SwapBuilder:

@@ -33,10 +33,10 @@ JUMPY = {
 }
 """One failure that counts against a venue opens its breaker, so that none goes unnoticed. A busy machine, where a quote
 takes long and a swap may expire in such short slots, counts against no venue."""
-SLOWER_SLOT_MS = 100
-"""A signed swap that waits for its turn to be sent then lives for 15 s, and not for 6."""
-A_SECOND, ORDERS = 10, 12
-"""Requests that are allowed, and the number of orders: some 80 would be sent within a second."""
+SLOWER_SLOT_MS = 200
+"""Mainnet's. A swap that waits for its turns while it is built and sent then lives for 30 s, and not for 6."""
+A_SECOND, ORDERS = 10, 6
+"""Requests that are allowed, and the number of orders: several times as many would be sent within a second."""
 ROUNDS = 9
 """Rounds of an order without an answer: more than a second passes meanwhile."""
 UNREACHABLE = "SELECT count(*) AS n FROM order_events WHERE detail->>'reason' = 'unreachable' GROUP BY order_id"

@@ -62,16 +62,19 @@ class Broadcaster:
         waits longer, as long as a request may take. A repeated send waits for no answer.
         """
         again = bool(log)
+        # Bytes that an endpoint has are sent again only with what the budgets have left. Others wait for their turn, as
+        # if it were the first time: where nodes limit requests, no later send would ever get one.
+        spare = isinstance(log.answer(), Accepted)
         # A request without an answer is not repeated: hanging endpoints would collect one more with each send.
         free = [endpoint for endpoint in self._endpoints() if not _in_flight(log.of(endpoint.name))]
         # Without an order of the endpoints a refusal of one comes too late to hold back the bytes from the others, and
         # it would prove nothing: a front may refuse what it has passed on.
         first = len(free) if self._options.at_once or again else 1
-        requests = self._begin(free[:first], signed, log, again=again)
+        requests = self._begin(free[:first], signed, log, spare=spare)
         if first < len(free):
             # Any answer lets the others follow, and without one the length of a slot does.
             await asyncio.wait(requests, timeout=self._slot_seconds(), return_when=asyncio.FIRST_COMPLETED)
-            requests |= self._begin(free[first:], signed, log, again=again)
+            requests |= self._begin(free[first:], signed, log, spare=spare)
         if patient or not again:
             await self._first_acceptance(requests, log, None if patient else self._slot_seconds())
         return log.answer()
@@ -84,14 +87,14 @@ class Broadcaster:
         await asyncio.gather(*running, return_exceptions=True)
 
     def _begin(
-        self, endpoints: Iterable[SendEndpoint], signed: SignedSwap, log: SendLog, *, again: bool
+        self, endpoints: Iterable[SendEndpoint], signed: SignedSwap, log: SendLog, *, spare: bool
     ) -> set[asyncio.Task[None]]:
         # One slot for all of them: what they differ in is how soon they pass the bytes on, not when they got them.
         slot = self._slot() or None
         begun = set()
         for endpoint in endpoints:
             sends = log.begin(endpoint.name, send_only=endpoint.send_only, at_ms=self._clock.unix_ms(), slot=slot)
-            begun.add(asyncio.create_task(self._request(endpoint, signed, sends, again=again)))
+            begun.add(asyncio.create_task(self._request(endpoint, signed, sends, spare=spare)))
         for request in begun:
             self._requests.add(request)
             request.add_done_callback(self._requests.discard)
@@ -108,12 +111,12 @@ class Broadcaster:
             if not done:
                 return
 
-    async def _request(self, endpoint: SendEndpoint, signed: SignedSwap, sends: EndpointSends, *, again: bool) -> None:
+    async def _request(self, endpoint: SendEndpoint, signed: SignedSwap, sends: EndpointSends, *, spare: bool) -> None:
         answer = SendAnswer.FAILED
         words = f"{endpoint.name} was given up"
         try:
-            await self._take_turn(endpoint.name, again=again)
-            signature = await endpoint.send(signed.payload, spare=again)
+            await self._take_turn(endpoint.name, spare=spare)
+            signature = await endpoint.send(signed.payload, spare=spare)
             accepted = signature == signed.signature
             answer = SendAnswer.ACCEPTED if accepted else SendAnswer.OTHER_SIGNATURE
             words = "" if accepted else f"{endpoint.name} answered with another signature"
@@ -123,15 +126,15 @@ class Broadcaster:
         finally:
             sends.end(answer, words)
 
-    async def _take_turn(self, endpoint: str, *, again: bool) -> None:
-        """Takes a token of the endpoint's budget. A repeated send does not wait for one: the next one comes soon."""
+    async def _take_turn(self, endpoint: str, *, spare: bool) -> None:
+        """Takes a token of the endpoint's budget. With `spare` it does not wait for one: the next send comes soon."""
         rate = self._options.per_second
         if rate is None:
             return
         name = f"{endpoint}, {rate:g} sends per second (DEXEXEC_SENDS_PER_SECOND)"
         bucket = self._buckets.setdefault(endpoint, TokenBucket(self._clock, name, rate, max(rate, 1.0), reserve=0.0))
-        until = self._clock.monotonic() + (0.0 if again else self._timeout)
-        async with bucket.turn(urgent=not again, until=until):
+        until = self._clock.monotonic() + (0.0 if spare else self._timeout)
+        async with bucket.turn(urgent=not spare, until=until):
             pass
 
 

@@ -107,6 +107,19 @@ async def test_repeated_sends_are_spare_and_go_to_all_at_once() -> None:
     assert [sends.sends for sends in log] == [3, 3]
 
 
+async def test_bytes_that_no_endpoint_has_accepted_wait_for_their_turn_each_time() -> None:
+    endpoint = ScriptedEndpoint("a", answer=NodeRateLimitedError("too many requests"))
+    sender, log = broadcaster(endpoint), SendLog()
+    for _ in range(2):
+        await sender.send(SWAP, log, patient=True)
+        await settled(log)
+    endpoint.answer = "sig"
+    for _ in range(2):
+        await sender.send(SWAP, log, patient=True)
+        await settled(log)
+    assert [spare for _, spare in endpoint.sent] == [False, False, False, True]
+
+
 async def test_an_endpoint_gets_no_more_than_its_budget_and_a_repeated_send_does_not_wait_for_it() -> None:
     endpoint = ScriptedEndpoint("one")
     sender = broadcaster(endpoint, options=SendOptions(per_second=1.0))
