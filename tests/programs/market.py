@@ -5,12 +5,11 @@ transactions of a creator (`open_on`): it makes Raydium's pools and fills Meteor
 faucet's, so that supplies are what is held.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Processed
@@ -186,15 +185,3 @@ def sorted_mints(pair: Sequence[Token]) -> tuple[str, str]:
     """In the order of their bytes."""
     first, second = sorted((token.mint for token in pair), key=base58.decode)
     return first, second
-
-
-def as_json(account: Account) -> dict[str, Any]:
-    """As `solana account --output json` writes it."""
-    fields = {
-        "lamports": account.lamports,
-        "data": [base64.b64encode(account.data).decode(), "base64"],
-        "owner": str(account.owner),
-        "executable": account.executable,
-        "rentEpoch": account.rent_epoch,
-    }
-    return {"account": fields}

@@ -14,10 +14,11 @@ from solders.account import Account
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from dexexec.bench.node.program_pools import account_document
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.token import from_base_units
 from tests.programs import dumps
-from tests.programs.market import Market, as_json, fund
+from tests.programs.market import Market, fund
 from tests.programs.tokens import SETTING, TOKENS
 from tests.support.localnet.in_process import rpc
 from tests.support.service.client import Http, Watch, http
@@ -87,7 +88,7 @@ async def service_on_programs(
         options += ["--slot-ms", str(slot_ms)]
     for address, account in (*market.accounts, *extra):
         path = folder / f"{address}.json"
-        path.write_text(json.dumps(as_json(account)))
+        path.write_text(json.dumps(account_document(account)))
         options += ["--account", f"{address}={path}"]
     with Launcher(**given) as launcher:
         _, url = await start_localnet(launcher, folder / "ledger", *options)

@@ -58,9 +58,21 @@ def options(dumps: Path, folder: Path) -> list[str]:
         listed += ["--program", f"{program}={path}"]
     for address, account in ((_config(), _config_account()), (CREATE_POOL_FEE, _fee_account())):
         path = folder / f"{address}.json"
-        path.write_text(json.dumps(_document(account)))
+        path.write_text(json.dumps(account_document(account)))
         listed += ["--account", f"{address}={path}"]
     return listed
+
+
+def account_document(account: Account) -> dict[str, object]:
+    """An account as `solana account --output json` writes it."""
+    fields = {
+        "lamports": account.lamports,
+        "data": [base64.b64encode(account.data).decode(), "base64"],
+        "owner": str(account.owner),
+        "executable": account.executable,
+        "rentEpoch": account.rent_epoch,
+    }
+    return {"account": fields}
 
 
 def open_pools(localnet: Localnet, processes: ProcessGroup, mints: list[str]) -> None:
@@ -126,18 +138,6 @@ def _fee_account() -> Account:
         _key(WSOL), Pubkey.new_unique(), 0, None, TokenAccountState.Initialized, LAMPORTS, 0, None
     )  # fmt: skip
     return Account(LAMPORTS, bytes(state), TOKEN)
-
-
-def _document(account: Account) -> dict[str, object]:
-    """As `solana account --output json` writes it."""
-    fields = {
-        "lamports": account.lamports,
-        "data": [base64.b64encode(account.data).decode(), "base64"],
-        "owner": str(account.owner),
-        "executable": account.executable,
-        "rentEpoch": account.rent_epoch,
-    }
-    return {"account": fields}
 
 
 def _cpmm_pool(creator: Pubkey, mint: str) -> Instruction:
