@@ -9,6 +9,14 @@ from dexexec.store.chain_comparisons import BegunComparison, ChainComparisons, C
 from dexexec.store.confirmed_orders import ConfirmedPage
 from dexexec.store.costs import CostQuery, CostReport, GroupBy
 from dexexec.store.database import Database
+from dexexec.store.event_positions import (
+    EventPage,
+    EventReader,
+    InvalidPositionError,
+    PlacedEvent,
+    PositionUnknownError,
+    check_position,
+)
 from dexexec.store.follow_ups import EndedOrder, FollowUp
 from dexexec.store.launches import NotedStop, SniperPair
 from dexexec.store.leases import WorkerSession
@@ -43,11 +51,16 @@ __all__ = [
     "Cursor",
     "Database",
     "EndedOrder",
+    "EventPage",
+    "EventReader",
     "FollowUp",
     "GroupBy",
     "HighWater",
+    "InvalidPositionError",
     "NewAttempt",
     "NotedStop",
+    "PlacedEvent",
+    "PositionUnknownError",
     "Release",
     "Resolution",
     "RestingNote",
@@ -64,6 +77,7 @@ __all__ = [
     "WaitNote",
     "WorkerSession",
     "check_ownership",
+    "check_position",
     "connect",
     "has_asynchronous_standby",
     "migrate",

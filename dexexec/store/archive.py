@@ -62,6 +62,14 @@ WITH o AS (
     DELETE FROM handouts WHERE order_id = ANY(ARRAY(SELECT id FROM o))
 ), a AS (
     DELETE FROM attempts d USING o WHERE d.order_id = o.id RETURNING d.*
+), w AS (
+    -- Readers of the stream of all events that have not come this far cannot go on: see `store.event_positions`.
+    INSERT INTO archived_events AS w (position, order_id, seq, at)
+    SELECT position, order_id, seq, at FROM e WHERE position IS NOT NULL
+    ORDER BY position DESC, order_id DESC, seq DESC LIMIT 1
+    ON CONFLICT (one_row) DO UPDATE
+    SET position = excluded.position, order_id = excluded.order_id, seq = excluded.seq, at = excluded.at
+    WHERE (excluded.position, excluded.order_id, excluded.seq) > (w.position, w.order_id, w.seq)
 ), p AS (
     UPDATE policy_spending s
     SET amount = CASE WHEN o.status = 'confirmed' THEN coalesce(o.amount_in, s.amount) ELSE 0 END

@@ -53,8 +53,8 @@ WITH u AS (
     WHERE o.id = %(id)s AND o.ended IS NULL AND {OWNED} AND {UNSIGNED} AND {COMPARED}
     RETURNING o.id, o.version, o.type, now.at
 ), e AS (
-    INSERT INTO order_events (order_id, seq, status, at, detail)
-    SELECT id, version, 'cancelled', at, %(detail)s FROM u
+    INSERT INTO order_events (order_id, seq, status, at, detail, position)
+    SELECT id, version, 'cancelled', at, %(detail)s, event_position(id, version) FROM u
 )
 SELECT version, type, at FROM u
 """  # noqa: S608 - both parts are constants

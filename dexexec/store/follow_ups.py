@@ -63,7 +63,8 @@ _CANCEL = """
     FROM m, (SELECT clock_timestamp() AS at) now WHERE o.id = m.id
     RETURNING o.id, o.version, o.type, now.at, m.detail
 ), e AS (
-    INSERT INTO order_events (order_id, seq, status, at, detail) SELECT id, version, 'cancelled', at, detail FROM u
+    INSERT INTO order_events (order_id, seq, status, at, detail, position)
+    SELECT id, version, 'cancelled', at, detail, event_position(id, version) FROM u
 )
 SELECT id, version, type, at, detail FROM u
 """

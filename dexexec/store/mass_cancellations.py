@@ -62,8 +62,8 @@ WITH candidates AS MATERIALIZED ({candidates}), locked AS MATERIALIZED (
     WHERE o.id = locked.id
     RETURNING o.id, o.version, o.type, now.at
 ), e AS (
-    INSERT INTO order_events (order_id, seq, status, at, detail)
-    SELECT id, version, 'cancelled', at, %(detail)s FROM u
+    INSERT INTO order_events (order_id, seq, status, at, detail, position)
+    SELECT id, version, 'cancelled', at, %(detail)s, event_position(id, version) FROM u
 )
 SELECT c.id, c.created_at, u.version, u.type, u.at FROM candidates c LEFT JOIN u USING (id)
 ORDER BY c.created_at DESC, c.id DESC

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from psycopg import sql
 
 from dexexec.store.database import Connection, Database
+from dexexec.store.event_positions import positions_are_ahead, settle_positions
 from dexexec.store.permissions import check_rights
 from dexexec.store.schema import (
     MIGRATIONS,
@@ -41,7 +42,8 @@ async def migrate(database: Database, report: Callable[[str], None] = lambda _: 
             state.check()
             if not state.pending:
                 await check_rights(connection, address)
-                return []
+                if not await positions_are_ahead(connection):
+                    return []
             async with connection.transaction():
                 with connection.without_time_limits():
                     # A migration may copy a long history, and the lock may be held by a process that does so.
@@ -59,6 +61,9 @@ async def migrate(database: Database, report: Callable[[str], None] = lambda _: 
                     if not state.applied:
                         await connection.execute(TABLE.encode())
                     await apply_migrations(connection, state.pending, doing)
+                    # A dump of another Postgres was restored here by hand: see `store.event_positions`.
+                    doing.append("to replace its function event_base()")
+                    await settle_positions(connection)
                     taken_over = await count_taken_over(connection) if state.has_older_table else None
     if taken_over:
         rows, copied = taken_over

@@ -48,8 +48,8 @@ WITH t AS MATERIALIZED (
     WHERE o.id = t.id AND o.version = t.version AND o.finished_at IS NULL
     RETURNING o.id, t.version AS base, now.at
 ), e AS (
-    INSERT INTO order_events (order_id, seq, status, at, detail)
-    SELECT u.id, u.base + e.step, e.status, u.at, e.detail
+    INSERT INTO order_events (order_id, seq, status, at, detail, position)
+    SELECT u.id, u.base + e.step, e.status, u.at, e.detail, event_position(u.id, u.base + e.step)
     FROM json_to_recordset(%(events)s::json) AS e(id uuid, step int, status text, detail jsonb) JOIN u USING (id)
 )
 SELECT id, at FROM u

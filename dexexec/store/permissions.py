@@ -13,6 +13,7 @@ from dexexec.store.schema import MIGRATIONS, quoted, unusable_error
 RIGHTS = {
     "api_key_secrets": "SELECT, UPDATE",
     "api_keys": "SELECT",
+    "archived_events": "SELECT",
     "archived_orders": "SELECT, UPDATE",
     "attempt_costs": "SELECT, INSERT, UPDATE",
     "attempts": "SELECT, INSERT, UPDATE",
@@ -44,8 +45,8 @@ OWNED = """
 SELECT bool_and(pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')) AS owned,
        min(pg_get_userbyid(relowner)) AS owner
 FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))
-  AND relname IN ('archived_orders', 'orders', 'order_events', 'attempts', 'attempt_costs', 'idempotency_keys',
-                  'oco_groups', 'policy_spending', 'simulated_swaps')
+  AND relname IN ('archived_events', 'archived_orders', 'orders', 'order_events', 'attempts', 'attempt_costs',
+                  'idempotency_keys', 'oco_groups', 'policy_spending', 'simulated_swaps')
 """
 
 

@@ -55,8 +55,8 @@ WITH u AS (
 ), k AS (
     DELETE FROM idempotency_keys WHERE order_id = %(id)s
 )
-INSERT INTO order_events (order_id, seq, status, at, detail)
-VALUES (%(id)s, %(seq)s, %(status)s, %(at)s, %(detail)s::jsonb)
+INSERT INTO order_events (order_id, seq, status, at, detail, position)
+VALUES (%(id)s, %(seq)s, %(status)s, %(at)s, %(detail)s::jsonb, event_position(%(id)s, %(seq)s))
 """
 
 

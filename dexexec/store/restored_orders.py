@@ -59,8 +59,8 @@ RETURNING id
 """
 
 INSERT_EVENTS = """
-INSERT INTO order_events (order_id, seq, status, at, detail)
-SELECT %(id)s, seq, status, %(at)s, detail
+INSERT INTO order_events (order_id, seq, status, at, detail, position)
+SELECT %(id)s, seq, status, %(at)s, detail, event_position(%(id)s, seq)
 FROM json_to_recordset(%(events)s::json) AS e(seq int, status text, detail jsonb)
 """
 

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from dexexec.errors import BackupError
 from dexexec.store.database import Connection, Database
+from dexexec.store.event_positions import settle_positions
 from dexexec.store.migrate import LOCK, TABLE, apply_migrations
 from dexexec.store.postgres_errors import translate_postgres_errors
 from dexexec.store.rows import fetch_row, fetch_rows
@@ -131,6 +132,7 @@ class Restoring:
                 await self._connection.execute(COUNT_ON, (row.name, row.counter, numbers[row.name]))
         for statement in (NOT_COMPARED, OF_NO_POSTGRES, RESTED_NOW, FREE):
             await self._connection.execute(statement)
+        await settle_positions(self._connection)
         # The planner would take the tables for empty until autovacuum has read them.
         await self._connection.execute("ANALYZE orders, order_events, attempts, archived_orders, idempotency_keys")
         counts = await fetch_row(self._connection, RESTORED)

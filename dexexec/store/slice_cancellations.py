@@ -22,8 +22,10 @@ WITH u AS (
       AND EXISTS (SELECT FROM orders p WHERE p.id = o.parent AND p.finished_at IS NOT NULL) AND {COMPARED}
     RETURNING o.id, o.parent, o.version, o.type, now.at
 ), e AS (
-    INSERT INTO order_events (order_id, seq, status, at, detail)
-    SELECT id, version, 'cancelled', at, jsonb_build_object('detail', %(detail)s::text, 'parentId', parent) FROM u
+    INSERT INTO order_events (order_id, seq, status, at, detail, position)
+    SELECT id, version, 'cancelled', at, jsonb_build_object('detail', %(detail)s::text, 'parentId', parent),
+           event_position(id, version)
+    FROM u
 )
 SELECT id, parent, version, type, at FROM u
 """  # noqa: S608 - constants

@@ -274,7 +274,7 @@ async def test_orders_that_were_confirmed_before_finality_was_stored_are_ended(
             cursor.execute("CREATE TABLE of_all_time PARTITION OF archived_orders DEFAULT")
             # Without the columns and the tables that came later.
             before_types = re.sub(r"type, terms,.*?(?=events, tries|coalesce\(ee)", "", archive.MOVE, flags=re.DOTALL)
-            before_policies = re.sub(r", [ph] AS \(.*?\n\)", "", before_types, flags=re.DOTALL)
+            before_policies = re.sub(r", [phw] AS \(.*?\n\)", "", before_types, flags=re.DOTALL)
             cursor.execute(before_policies, {"ids": [order_id]})
         cursor.connection.close()
     async with open_store(empty_database) as store:
