@@ -16,6 +16,7 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from dexexec.config.secret_files import with_contents
 from dexexec.errors import SettingsError
 
 ENV_FILE = ".env"
@@ -38,8 +39,9 @@ SECRET = ("PASSWORD", "SECRET", "_URL", "PG_HOST")
 
 
 def environment() -> dict[str, str]:
-    """All variables that have a value. Raises `SettingsError` if `.env` cannot be read."""
-    return {name: value for name, value in env_file().items() if value} | os.environ
+    """All variables that have a value, with the contents of files for secrets that are in files. Raises `SettingsError`
+    if `.env` cannot be read."""
+    return with_contents({name: value for name, value in env_file().items() if value} | os.environ)
 
 
 def env_file() -> dict[str, str]:

@@ -34,6 +34,7 @@ from dexexec.config.postgres_url import (
     holds_an_address,
 )
 from dexexec.config.redis_url import SHAPES, RedisAddress
+from dexexec.config.secret_files import from_file
 from dexexec.config.solana import SolanaSettings
 from dexexec.config.wallets import DEFAULT, Wallets
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint, parse_tokens
@@ -233,6 +234,11 @@ class Settings(
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="`text` for people, `json` for machines; auto: text on a terminal"
     )
+
+    @field_validator("database_url", "pg_password", "redis_url", "solana_rpc_url", "send_urls", mode="before")
+    @classmethod
+    def _read_file(cls, value: object) -> object:
+        return from_file(value)
 
     @field_validator("adapters", "venue_programs", "pg_port", mode="before")
     @classmethod

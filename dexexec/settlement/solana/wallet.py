@@ -119,10 +119,12 @@ def _read_file(path: Path) -> Wallet:
     # Without blocking, because the path may be a named pipe; `fstat` then checks the very file that was opened.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise _BadKey("names something that is not a regular file")
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        # Kubernetes and systemd hand a secret over in a file of root's, which the group of the process may read.
+        forbidden = stat.S_IRWXO | (stat.S_IWGRP | stat.S_IXGRP if found.st_uid == 0 else stat.S_IRWXG)
+        if found.st_mode & forbidden:
             raise _BadKey(f"is in a file that others can read or write (do `chmod 600 {path}`)")
         content = os.read(descriptor, LONGEST_TEXT + 1)
     finally:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dexexec.config.environment import LIBPQ, environment, environment_warnings, pass_to_libpq
-from dexexec.config.settings import load
+from dexexec.config.secret_files import IN_FILES
+from dexexec.config.settings import Settings, env_name, load
 from dexexec.errors import SettingsError
 from dexexec.observe.redaction import Redactor
 
@@ -27,7 +28,7 @@ READ = [
 def _folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/me")
-    for name in [*LIBPQ, "PG_HOST", "PG_PASSWORD", "DATABASE_URL", "PGHOST", "PGUSER", "PORT"]:
+    for name in [*LIBPQ, *IN_FILES, "PG_HOST", "PGHOST", "PGUSER", "PORT"]:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -98,3 +99,48 @@ def test_promise_14_what_libpq_reads_is_masked() -> None:
     write("PGPASSWORD=hunter2-hunter2")
     assert "hunter2" not in Redactor(environment())("wrong: hunter2-hunter2")
     assert "PGPASSWORD" not in os.environ
+
+
+SECRETS = {
+    "DATABASE_URL": "postgresql://me:hunter2-hunter2@db/trades",
+    "PG_PASSWORD": "hunter2-hunter2",
+    "REDIS_URL": "redis://:hunter2-hunter2@cache:6379/0",
+    "SOLANA_RPC_URL": "https://node.example/?api-key=hunter2-hunter2",
+    "DEXEXEC_SEND_URLS": "https://sender.example/?api-key=hunter2-hunter2",
+}
+
+
+@pytest.mark.parametrize("in_file", [True, False], ids=[".env", "environment"])
+@pytest.mark.parametrize("name", sorted(IN_FILES))
+def test_promise_14_a_secret_may_be_in_a_file_and_is_masked_like_any_other(
+    name: str, in_file: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("secret").write_text(f"{SECRETS[name]}\n")
+    if in_file:
+        write(f"{name}=file:secret")
+    else:
+        monkeypatch.setenv(name, "file:secret")
+    [field] = [field for field in Settings.model_fields if env_name(field) == name]
+    assert getattr(load(), field).get_secret_value() == SECRETS[name]
+    assert environment()[name] == SECRETS[name]
+    assert "hunter2" not in Redactor(environment())("refused: hunter2-hunter2")
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff", b"x" * 70_000])
+@pytest.mark.parametrize("name", sorted(IN_FILES))
+def test_promise_14_a_file_without_a_secret_stops_the_start_and_its_name_is_not_repeated(
+    name: str, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "file:hunter2")  # it may be the secret itself, misunderstood
+    if content is not None:
+        Path("hunter2").write_bytes(content)
+    with pytest.raises(SettingsError, match=f"^{name}: its secret.*") as caught:
+        load()
+    assert "hunter2" not in str(caught.value)
+    assert environment()[name] == "file:hunter2"
+
+
+def test_a_setting_that_is_no_secret_names_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "file:port")
+    with pytest.raises(SettingsError, match="PORT must be a whole number"):
+        load()

@@ -1,5 +1,6 @@
 """The wallet reads a key in its usual forms, signs with it, and never shows any part of it."""
 
+import contextlib
 import copy
 import json
 import logging
@@ -125,9 +126,21 @@ def test_a_file_with_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o666])
 def test_a_file_that_others_can_use_is_refused_with_the_command_that_helps(mode: int, tmp_path: Path) -> None:
     secret = kept(tmp_path / "key", ARRAY, mode)
+    if os.getuid() == 0:
+        os.chown(tmp_path / "key", 1000, 1000)
     with pytest.raises(SettingsError, match=f"chmod 600 {tmp_path / 'key'}") as caught:
         Wallet.read(secret)
     assert leak(caught.value, ARRAY) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a file of root's")
+@pytest.mark.parametrize(("mode", "accepted"), [(0o440, True), (0o640, True), (0o460, False), (0o444, False)])
+def test_a_file_of_roots_may_be_read_by_a_group_as_mounted_secrets_are(
+    mode: int, accepted: bool, tmp_path: Path
+) -> None:
+    secret = kept(tmp_path / "key", ARRAY, mode)
+    with contextlib.nullcontext() if accepted else pytest.raises(SettingsError, match="others can read or write"):
+        assert Wallet.read(secret).address
 
 
 def test_a_path_that_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
