@@ -1,0 +1,6 @@
+// Shows failed webhook deliveries.
+
+/** @type {import("./types.js").Mount} */
+export function mount(container, context) {
+  return { update: () => {}, unmount: () => {} };
+}

@@ -1,0 +1,6 @@
+// Shows an order's story.
+
+/** @type {import("./types.js").Mount} */
+export function mount(container, context) {
+  return { update: () => {}, unmount: () => {} };
+}
