@@ -4,7 +4,6 @@
 passes the handler of the WebSocket, since it has the feed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -87,13 +86,9 @@ class WebSocketUpgrade(PathMatches):
         return super().match(request) if wanted and request.method == "GET" else None
 
 
-def make_app(
-    api: Api,
-    socket: type[RequestHandler],
-    socket_arguments: Mapping[str, object],
-) -> Application:
-    """The application. `socket` is the WebSocket's handler, with the arguments of its `initialize`."""
-    rules = [Rule(WebSocketUpgrade(f"{EXECUTE}/?"), socket, dict(socket_arguments))]
+def make_app(api: Api, socket: type[RequestHandler]) -> Application:
+    """The application. `socket` is the WebSocket's handler."""
+    rules = [Rule(WebSocketUpgrade(f"{EXECUTE}/?"), socket, {"api": api})]
     rules += [Rule(PathMatches(route.pattern), route.handler, {"api": api}) for route in ROUTES]
     return Application(
         rules,

@@ -24,6 +24,7 @@ from dexexec.api.client_address import client_address
 from dexexec.api.client_stream import ClientStream
 from dexexec.api.compression import LEAST_BYTES, compressed, gzip_wanted
 from dexexec.api.cross_site_check import SiteCheck
+from dexexec.api.event_streams import EventStreams
 from dexexec.api.key_limits import KeyLimits
 from dexexec.api.problems import HostNotAllowedError, OriginNotAllowedError
 from dexexec.api.read_gate import (
@@ -160,6 +161,7 @@ class Api:
     observer: Observer
     sites: SiteCheck
     venues: QuoteSource
+    streams: EventStreams
     scrape: Scrape | None = None
     """The metrics; None where they are turned off."""
     access: Authentication = field(default_factory=Authentication)

@@ -6,8 +6,6 @@ the peer: a socket that is too slow is closed, and its client resumes.
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Mapping
-from dataclasses import replace
 from uuid import UUID
 
 from tornado.iostream import IOStream
@@ -15,11 +13,11 @@ from websockets.http11 import Response
 
 from dexexec.api import websocket_connection, websocket_messages
 from dexexec.api.authentication import PROTOCOL, protocols
-from dexexec.api.cancel_selection import read_selection
 from dexexec.api.client_address import client_address
 from dexexec.api.handler import Api, ApiHandler, common_headers, log_refusal
 from dexexec.api.key_limits import SocketPlace
-from dexexec.api.orders import cancelled_all_json, too_late
+from dexexec.api.websocket_all_events import AllEventsSubscription
+from dexexec.api.websocket_cancels import SocketCancels
 from dexexec.api.websocket_connection import WebSocket
 from dexexec.api.websocket_messages import (
     Authenticate,
@@ -28,22 +26,15 @@ from dexexec.api.websocket_messages import (
     CancelAll,
     Command,
     Subscribe,
+    SubscribeAll,
     Unsubscribe,
+    UnsubscribeAll,
 )
 from dexexec.api.websocket_outbox import SEND_BUFFER, Outbox
-from dexexec.api.websocket_registry import CloseCode, SocketRegistry, TokenBucket
-from dexexec.domain.api_key import Scope
-from dexexec.domain.cancellation import TooLate
+from dexexec.api.websocket_registry import CloseCode, TokenBucket
 from dexexec.domain.halt import Halt
 from dexexec.domain.stream_error import StreamErrorCode
-from dexexec.errors import (
-    InvalidQueryError,
-    PartlyCancelledError,
-    ScopeMissingError,
-    UnauthorizedError,
-    UnavailableError,
-)
-from dexexec.feed.feed import Feed
+from dexexec.errors import UnauthorizedError, UnavailableError
 from dexexec.feed.subscriber import Follower
 from dexexec.operator_errors import PolicyError
 
@@ -58,17 +49,17 @@ class SocketHandler(ApiHandler):
     """One socket: the sink of its follower, and the listener of its connection."""
 
     # Called by Tornado before `get`: its only place to pass parts to a handler.
-    def initialize(self, api: Api, feed: Feed, registry: SocketRegistry) -> None:  # type: ignore[override]
-        """Take the keyword arguments of the route."""
+    def initialize(self, api: Api) -> None:
+        """Take the keyword argument of the route."""
         super().initialize(api)
-        self._feed = feed
+        self._feed = api.streams.feed
         self._limits = api.settings
-        self._registry = registry
+        self._registry = api.streams.registry
         self._closing = False
-        self._cancels: set[asyncio.Task[None]] = set()
         self._alive = True
         self._admitted = False
         self._identifying = False
+        self._authenticating: asyncio.Task[None] | None = None
         self._held: list[str | bytes] = []
         self._key_timer: asyncio.TimerHandle | None = None
         self._place = SocketPlace(api.limits)
@@ -118,6 +109,10 @@ class SocketHandler(ApiHandler):
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(self._stream, self._limits.socket_buffer_bytes, self._overflowed, self._seen_alive)
         self._follower: Follower = self._feed.follower(self, self.caller.sees)
+        self._all = AllEventsSubscription(
+            self.api.streams.all_events, self._outbox, refuse=self._answer_error, fail=self.failed
+        )
+        self._cancels = SocketCancels(self.api, send=self._outbox.send, refuse=self._answer_error)
         self._bucket = TokenBucket(self._limits.socket_messages_per_second, self._loop.time())
         self._beat = self._loop.call_later(self._limits.ping_seconds, self._ping)
         self._registry.add(self)
@@ -160,7 +155,7 @@ class SocketHandler(ApiHandler):
             return
         if isinstance(command, Authenticate):
             self._identifying = True
-            self._start(self._authenticate(command.token))
+            self._authenticating = asyncio.create_task(self._authenticate(command.token))
         elif not self._admitted:
             self._refuse_key("the first message must be your key")
         else:
@@ -172,12 +167,12 @@ class SocketHandler(ApiHandler):
                 self._subscribe(command)
             case Unsubscribe():
                 self._unsubscribe(command)
-            case Cancel():
-                if self._may_trade(command.order_id):
-                    self._start(self._cancel(command.order_id))
-            case CancelAll():
-                if self._may_trade(None):
-                    self._start(self._cancel_all(command.given))
+            case SubscribeAll():
+                self._all.subscribe(command.after, self.caller.sees)
+            case UnsubscribeAll():
+                self._all.unsubscribe()
+            case Cancel() | CancelAll():
+                self._cancels.run(command, self.caller)
 
     def on_closing(self) -> None:
         """Nothing more may be sent, because the peer closes or has gone."""
@@ -187,6 +182,7 @@ class SocketHandler(ApiHandler):
             self._key_timer.cancel()
         self._beat.cancel()
         self._follower.close()
+        self._all.close()
         self._outbox.close()
 
     def go_away(self) -> None:
@@ -248,14 +244,6 @@ class SocketHandler(ApiHandler):
         for message in held:
             self.on_message(message)
 
-    def _may_trade(self, order_id: UUID | None) -> bool:
-        try:
-            self.caller.require(Scope.TRADE)
-        except ScopeMissingError as error:
-            self._answer_error(BadMessageError(StreamErrorCode.SCOPE_MISSING, str(error), order_id))
-            return False
-        return True
-
     def end_key(self) -> None:
         """Close the socket because its key was revoked or replaced, or has expired."""
         self._refuse_key("the key has ended: resume with afterSeq and a valid one")
@@ -297,40 +285,6 @@ class SocketHandler(ApiHandler):
         else:
             self._outbox.send(websocket_messages.unsubscribed(command.order_id, seq))
 
-    def _start(self, cancelling: Coroutine[object, object, None]) -> None:
-        # A task, as the socket must go on while Postgres is slow. The budget of messages bounds how many there are.
-        task = asyncio.create_task(cancelling)
-        self._cancels.add(task)
-        task.add_done_callback(self._cancels.discard)
-
-    async def _cancel(self, order_id: UUID) -> None:
-        """Cancel an order and answer. It goes on if the socket closes meanwhile: the client has asked for it."""
-        try:
-            answer = await self.api.cancelling.cancel(order_id, self.caller.sees)
-        except UnavailableError as error:
-            text = f"the order may be cancelled: send it again ({error})"
-            self._answer_error(BadMessageError(StreamErrorCode.UNAVAILABLE, text, order_id))
-            return
-        if answer is None:
-            self._answer_error(BadMessageError(StreamErrorCode.ORDER_NOT_FOUND, "there is no such order", order_id))
-        elif isinstance(answer, TooLate):
-            self._answer_error(BadMessageError(StreamErrorCode.TOO_LATE, str(too_late(answer)), order_id))
-        else:
-            self._outbox.send(websocket_messages.cancelled(order_id, answer.seq))
-
-    async def _cancel_all(self, given: Mapping[str, object]) -> None:
-        """Cancel all orders of a selection and answer. It goes on if the socket closes meanwhile."""
-        try:
-            selection = read_selection(given, self.api.settings.token_list())
-            answer = await self.api.cancelling.cancel_all(replace(selection, owner=self.caller.sees))
-        except InvalidQueryError as error:
-            problems = "; ".join(f"{one.field} {one.problem}: {one.expected}" for one in error.fields)
-            self._answer_error(BadMessageError(StreamErrorCode.INVALID_SELECTION, problems))
-        except PartlyCancelledError as error:
-            self._answer_error(BadMessageError(StreamErrorCode.UNAVAILABLE, str(error)))
-        else:
-            self._outbox.send(websocket_messages.cancelled_all(cancelled_all_json(answer)))
-
     def _answer_error(self, error: BadMessageError) -> None:
         self._outbox.send(websocket_messages.error(error.code, str(error), error.order_id))
 
@@ -355,6 +309,7 @@ class SocketHandler(ApiHandler):
             return
         self._alive = False
         self._socket.ping()
+        self._all.beat()
         self._beat = self._loop.call_later(self._limits.ping_seconds, self._ping)
 
     def on_alive(self) -> None:

@@ -11,14 +11,16 @@ import orjson
 from dexexec.domain.halt import Halt
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import DexexecError
+from dexexec.feed.all_events import is_position
 from dexexec.observe.untrusted_text import SHOWN_NAME, masked_name
 
 MAX_MESSAGE = 4_096
 """Largest message of a client (bytes)."""
 MAX_SEQ = 2**31 - 1
 """The largest `integer` of Postgres."""
-FIELDS = ("orderId", "afterSeq", "action", "cancel", "cancelAll", "type", "token")
+FIELDS = ("orderId", "afterSeq", "action", "events", "after", "cancel", "cancelAll", "type", "token")
 AUTH = '{"type": "auth", "token": "dx_..."}'
+ALL = '{"events": "all"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,18 @@ class Unsubscribe:
     """Stop following it."""
 
     order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeAll:
+    """Follow the events of all orders behind a position (None: from now on)."""
+
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnsubscribeAll:
+    """Stop following them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,7 @@ class Authenticate:
     token: str = field(repr=False)
 
 
-Command = Subscribe | Unsubscribe | Cancel | CancelAll | Authenticate
+Command = Subscribe | Unsubscribe | SubscribeAll | UnsubscribeAll | Cancel | CancelAll | Authenticate
 
 
 class BadMessageError(DexexecError):
@@ -115,6 +129,16 @@ def error(code: StreamErrorCode, message: str, order_id: UUID | None = None) -> 
 def unsubscribed(order_id: UUID, seq: int) -> bytes:
     """The message that ends a subscription; `seq` is the last one delivered."""
     return _encode({"orderId": str(order_id), "unsubscribed": True, "afterSeq": seq})
+
+
+def unsubscribed_all(position: str) -> bytes:
+    """The message that ends the subscription to all orders; everything up to `position` was delivered."""
+    return _encode({"events": "all", "unsubscribed": True, "after": position})
+
+
+def reached(position: str) -> bytes:
+    """The message that everything up to `position` was delivered."""
+    return _encode({"position": position})
 
 
 def halt_notice(halt: Halt, *, began: bool) -> bytes:
@@ -176,17 +200,45 @@ def _read(value: Mapping[str, object]) -> Command:
         return Cancel(_read_order_id(value, "cancel"))
     if "cancelAll" in value:
         return CancelAll(_read_selection(value["cancelAll"]))
+    if "events" in value:
+        return _read_all(value)
     order_id = _read_order_id(value)
-    action = value.get("action", "subscribe")
-    if action == "subscribe":
+    if "after" in value:
+        raise BadMessageError(
+            StreamErrorCode.UNKNOWN_FIELD, "after has a meaning beside events only: an order has afterSeq", order_id
+        )
+    if _subscribes(value, order_id):
         return Subscribe(order_id, _read_after_seq(value, order_id))
-    if action != "unsubscribe":
-        raise BadMessageError(StreamErrorCode.INVALID_ACTION, 'action must be "subscribe" or "unsubscribe"', order_id)
     if "afterSeq" in value:
         raise BadMessageError(
             StreamErrorCode.UNKNOWN_FIELD, "afterSeq has no meaning when unsubscribing: leave it out", order_id
         )
     return Unsubscribe(order_id)
+
+
+def _subscribes(value: Mapping[str, object], order_id: UUID | None = None) -> bool:
+    action = value.get("action", "subscribe")
+    if action in ("subscribe", "unsubscribe"):
+        return action == "subscribe"
+    raise BadMessageError(StreamErrorCode.INVALID_ACTION, 'action must be "subscribe" or "unsubscribe"', order_id)
+
+
+def _read_all(value: Mapping[str, object]) -> SubscribeAll | UnsubscribeAll:
+    if value["events"] != "all":
+        raise BadMessageError(StreamErrorCode.INVALID_EVENTS, f'events must be "all", as in {ALL}')
+    if others := [name for name in value if name not in {"events", "after", "action"}]:
+        raise BadMessageError(StreamErrorCode.UNKNOWN_FIELD, f"{others[0]} has no meaning beside events: leave it out")
+    subscribes = _subscribes(value)
+    if "after" not in value:
+        return SubscribeAll(None) if subscribes else UnsubscribeAll()
+    if not subscribes:
+        raise BadMessageError(StreamErrorCode.UNKNOWN_FIELD, "after has no meaning when unsubscribing: leave it out")
+    given = value["after"]
+    if not isinstance(given, str) or not is_position(given):
+        raise BadMessageError(
+            StreamErrorCode.INVALID_POSITION, 'after must be a position that you received, or "start": left out, now'
+        )
+    return SubscribeAll(given)
 
 
 def _read_authentication(value: Mapping[str, object]) -> Authenticate:

@@ -1,4 +1,5 @@
-"""The send queue of one WebSocket: bounded in bytes, written as fast as the peer reads, without a task while idle.
+"""The send queue of a WebSocket or an event stream: bounded in bytes, written as fast as the peer reads, without a task
+while idle.
 
 Messages of one turn of the event loop go out in one write, and the next write starts when the kernel has accepted the
 one before, so nothing accumulates in Tornado.
@@ -39,12 +40,30 @@ class Outbox:
     A message that is larger than the limit is accepted when nothing else waits.
     """
 
-    __slots__ = ("_closed", "_in_flight", "_limit", "_overflow", "_progress", "_queue", "_queued", "_room", "_stream")
+    __slots__ = (
+        "_closed",
+        "_frame",
+        "_in_flight",
+        "_limit",
+        "_overflow",
+        "_progress",
+        "_queue",
+        "_queued",
+        "_stream",
+        "_waiting",
+    )
 
     def __init__(
-        self, stream: IOStream, limit: int, overflow: Callable[[], None], progress: Callable[[], None]
+        self,
+        stream: IOStream,
+        limit: int,
+        overflow: Callable[[], None],
+        progress: Callable[[], None],
+        frame: Callable[[bytes], tuple[bytes, ...]] = text_frame,
     ) -> None:
-        """`progress` is called whenever a peer that was waited for has read something."""
+        """`progress` is called whenever a peer that was waited for has read something. `frame` makes the bytes of a
+        message."""
+        self._frame = frame
         self._stream = stream
         self._limit = limit
         self._overflow = overflow
@@ -52,7 +71,7 @@ class Outbox:
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._in_flight = 0
-        self._room: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self._closed = False
         stream.max_write_buffer_size = limit + HEADROOM
 
@@ -76,10 +95,19 @@ class Outbox:
         self._queued += len(payload) + HEADER
 
     async def room(self, size: int) -> None:
-        """Wait until `size` more bytes leave half of the limit free for live events. For one waiter at a time."""
+        """Wait until `size` more bytes leave half of the limit free for live events."""
         while self.size and self.size + size + HEADER > self._limit // 2 and not self._closed:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+            await self._progressed()
+
+    async def drained(self) -> None:
+        """Wait until the kernel has taken everything, or the outbox is closed."""
+        while self.size and not self._closed:
+            await self._progressed()
+
+    async def _progressed(self) -> None:
+        progress = asyncio.get_running_loop().create_future()
+        self._waiting.append(progress)
+        await progress
 
     def close(self, last: bytes | None = None) -> None:
         """Drop waiting messages. `last` is still sent, after what the kernel has started to take."""
@@ -90,7 +118,7 @@ class Outbox:
         self._queued = 0
         self._make_room()
         if last is not None and not self._stream.closed():
-            self._stream.write(b"".join(text_frame(last)))
+            self._stream.write(b"".join(self._frame(last)))
 
     def _write(self) -> None:
         while self._queue and not self._in_flight:
@@ -98,7 +126,7 @@ class Outbox:
             size = 0
             while self._queue and (not size or size + len(self._queue[0]) + HEADER <= MAX_WRITE):
                 payload = self._queue.popleft()
-                parts += text_frame(payload)
+                parts += self._frame(payload)
                 size += len(payload) + HEADER
             self._queued -= size
             # For a message above the limit, which Tornado would refuse.
@@ -122,5 +150,8 @@ class Outbox:
         self._write()
 
     def _make_room(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        # Each of them looks again whether there is room for what it has.
+        waiting, self._waiting = self._waiting, []
+        for progress in waiting:
+            if not progress.done():
+                progress.set_result(None)

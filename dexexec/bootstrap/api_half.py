@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dexexec.api.app import make_app, make_server
 from dexexec.api.certificate import Certificate
 from dexexec.api.cross_site_check import SiteCheck
+from dexexec.api.event_streams import EventStreams
 from dexexec.api.handler import Api, QuoteSource
 from dexexec.api.key_limits import KeyLimits
 from dexexec.api.readiness import Readiness
@@ -73,7 +74,16 @@ def make_api_half(
         accepted=accepted,
         failpoints=failpoints,
     )
-    feed = Feed(store, shared.redis, shared.publisher, shared.followed, observe=observer, failpoints=failpoints)
+    feed = Feed(
+        store,
+        shared.redis,
+        shared.publisher,
+        shared.followed,
+        observe=observer,
+        failpoints=failpoints,
+        heard=shared.all_events.wake,
+    )
+    streams = EventStreams(feed=feed, all_events=shared.all_events, registry=access.sockets)
     shared.halts.listen(access.sockets.report_halt)
     reader = BodyReader(
         settings,
@@ -97,14 +107,17 @@ def make_api_half(
         observer=observer,
         sites=sites,
         venues=quoting,
+        streams=streams,
         scrape=scrape,
         access=access.authentication,
         limits=KeyLimits(shared.limiter, leases, clock),
     )
-    app = make_app(api, SocketHandler, {"api": api, "feed": feed, "registry": access.sockets})
+    app = make_app(api, SocketHandler)
     certificate = _certificate(settings, observer)
     server = make_server(app, api, certificate=certificate)
-    background = [store.run, feed.run, access.ring.run, leases.run, *([certificate.watch] if certificate else [])]
+    background = [store.run, feed.run, shared.all_events.run, access.ring.run, leases.run]
+    if certificate is not None:
+        background.append(certificate.watch)
     return ApiHalf(server, access.sockets, intake, background)
 
 

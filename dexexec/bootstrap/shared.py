@@ -24,13 +24,14 @@ from dexexec.config.settings import Settings
 from dexexec.domain.event import Event
 from dexexec.errors import UnavailableError
 from dexexec.failpoints import Failpoints
+from dexexec.feed.all_events import AllEvents
 from dexexec.feed.ended_orders import EndedOrders
 from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.halt_watch import HaltWatch
 from dexexec.feed.listeners import OtherListeners
 from dexexec.feed.publisher import Outgoing, Publisher
 from dexexec.observe.observer import Observer
-from dexexec.store import Database, Store, migrate
+from dexexec.store import Database, EventReader, Store, migrate
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Shared:
     publisher: Publisher
     followed: FollowedOrders
     ended: EndedOrders
+    all_events: AllEvents
     halts: HaltWatch
     queue: Queue
     limiter: RateLimiter
@@ -96,13 +98,23 @@ async def open_shared(
     ):
         await at_start(migrate(database, observer.existing_table_migrated))
         await at_start(async_standby.warn(database, observer))
+        orders = None
+        reads = None
+        # Only where both halves share a process: neither new orders nor the worker's steps may wait for the others.
+        if role is Role.ALL:
+            orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
+        # Reads of clients wait in a pool of their own, so that they cannot delay orders.
+        if role is not Role.WORKER:
+            reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
         followed = FollowedOrders()
         ended = EndedOrders(observer)
+        all_events = AllEvents(EventReader(reads or database), clock, observe=observer)
 
         # Called within a commit's answer: neither may block or raise.
         def heard(events: Sequence[Outgoing]) -> None:
             followed.put_committed(events)
             ended.put_committed(events)
+            all_events.wake()
 
         publisher = Publisher(
             client,
@@ -113,14 +125,6 @@ async def open_shared(
             others=OtherListeners(countable=RedisAddress.parse(servers.redis_url).kind is Kind.SINGLE),
             clock=clock,
         )
-        orders = None
-        reads = None
-        # Only where both halves share a process: neither new orders nor the worker's steps may wait for the others.
-        if role is Role.ALL:
-            orders = await pools.enter_async_context(open_pool(database, ORDER_CONNECTIONS))
-        # Reads of clients wait in a pool of their own, so that they cannot delay orders.
-        if role is not Role.WORKER:
-            reads = await pools.enter_async_context(open_pool(database, READ_CONNECTIONS))
         queue = Queue(client, blocking, settings.redis_prefix, observer.redis_repaired)
         await at_start(queue.prepare())
         halts = HaltWatch(Store(database, publisher.announce, clock, for_reads=reads), clock)
@@ -139,6 +143,7 @@ async def open_shared(
             publisher=publisher,
             followed=followed,
             ended=ended,
+            all_events=all_events,
             halts=halts,
             queue=queue,
             limiter=limiter,

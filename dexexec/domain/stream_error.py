@@ -19,12 +19,15 @@ class StreamErrorCode(StrEnum):
     INVALID_AFTER_SEQ = "invalid-after-seq"
     INVALID_ACTION = "invalid-action"
     INVALID_SELECTION = "invalid-selection"
+    INVALID_EVENTS = "invalid-events"
+    INVALID_POSITION = "invalid-position"
     # The subscription is not possible.
     ALREADY_SUBSCRIBED = "already-subscribed"
     NOT_SUBSCRIBED = "not-subscribed"
     TOO_MANY_ORDERS = "too-many-orders"
     ORDER_NOT_FOUND = "order-not-found"
     AFTER_SEQ_AHEAD = "after-seq-ahead"
+    POSITION_UNKNOWN = "position-unknown"
     # The order cannot be cancelled.
     TOO_LATE = "too-late"
     # The key.

@@ -7,7 +7,7 @@ followed orders' versions finds an event whose message was lost.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from time import monotonic
 from typing import Protocol
@@ -65,8 +65,11 @@ class Feed:
         observe: Observer,
         poll_seconds: float = 2.0,
         failpoints: Failpoints = NO_FAILPOINTS,
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
+        """`heard` is called for each message of another process."""
         self._history = history
+        self._heard = heard
         self._redis = redis
         self._publisher = publisher
         self._followed = followed
@@ -197,8 +200,10 @@ class Feed:
             self.listening.set()
             self._publisher.listening(own=True)
             self._stale.set()
+            self._heard()
         elif message["type"] == "message" and not comes_from(self._publisher.origin, message["data"]):
             self._publisher.heard()
+            self._heard()
             await self._failpoints.reach(Failpoint.HEARD)
             self._followed.recent.forget_announced(message["data"])
             if len(self._followed):

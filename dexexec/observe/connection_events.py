@@ -34,3 +34,11 @@ class ConnectionEvents:
     def certificate_not_renewed(self, why: str) -> None:
         """The files of the certificate have changed but cannot be used. The one that was loaded before stays in use."""
         self.log.error("certificate not renewed: the old one stays in use", why=why)
+
+    def events_held_back(self, seconds: float) -> None:
+        """Committed events cannot be streamed yet: an earlier transaction is open in this Postgres."""
+        self.log.warning(
+            "the stream of all events waits for an open transaction",
+            oldest_event_s=round(seconds, 1),
+            todo="find it: SELECT pid, datname, xact_start, query FROM pg_stat_activity WHERE backend_xid IS NOT NULL",
+        )

@@ -71,6 +71,9 @@ def document(answer: HTTPResponse, status: int, code: str) -> dict[str, Any]:
 class Echo(WebSocketHandler):
     """Replaces the order stream."""
 
+    def initialize(self, api: Api) -> None:
+        """Take the argument of the route."""
+
     def on_message(self, message: str | bytes) -> None:
         self.write_message(message)
 
@@ -177,6 +180,7 @@ async def running_service(
     router = make_router(venues, configured, clock, observer)
     ring = KeyRing(keys or MemoryKeys(clock), clock, observer)
     await ring.read()
+    no_streams: Any = None  # tests of streams have a service of their own
     api = Api(
         settings=configured,
         reader=BodyReader(configured),
@@ -191,12 +195,13 @@ async def running_service(
         sites=SiteCheck(configured),
         access=Authentication(ring, required=keys is not None and keys_required),
         limits=limits,
+        streams=no_streams,
         venues=WorkerQuoting(
             router, quotes_router(router, configured, clock, observer), warm or WarmView(observer=observer)
         ),
     )
     tls = Certificate(*certificate, observer) if certificate else None
-    server = make_server(make_app(api, Echo, {}), api, body_seconds, idle_seconds, answer_seconds, certificate=tls)
+    server = make_server(make_app(api, Echo), api, body_seconds, idle_seconds, answer_seconds, certificate=tls)
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     service = Service(sockets[0].getsockname()[1], store, queue, limiter, intake, server, api, log, router)

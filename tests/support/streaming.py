@@ -23,6 +23,7 @@ from dexexec.access.key_ring import KeyRing
 from dexexec.api.app import EXECUTE
 from dexexec.api.authentication import Authentication
 from dexexec.api.cross_site_check import SiteCheck
+from dexexec.api.event_streams import EventStreams
 from dexexec.api.handler import Api as HandlerApi
 from dexexec.api.key_limits import KeyLimits
 from dexexec.api.websocket_handler import SocketHandler
@@ -32,12 +33,13 @@ from dexexec.config.settings import Settings
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
 from dexexec.errors import UnavailableError
+from dexexec.feed.all_events import AllEvents
 from dexexec.feed.feed import Feed, History
 from dexexec.feed.followed_orders import FollowedOrders
-from dexexec.feed.publisher import Publisher
+from dexexec.feed.publisher import Outgoing, Publisher
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.store import Address, Database, Store
+from dexexec.store import Address, Database, EventReader, Store
 from tests.support.answer_checks import check_message
 from tests.support.fakes.keys import MemoryKeys
 from tests.support.parts import new_order, open_database, open_redis, running
@@ -106,6 +108,7 @@ class PostgresRecord(Store):
     def __init__(self, database: Database) -> None:
         super().__init__(database, lambda _: None, SystemClock())
         self._connect = database.connection
+        self.reader = EventReader(database)
 
     async def create(self) -> UUID:  # type: ignore[override]  # the stream's tests do not care what is ordered
         return (await super().create(new_order())).order_id
@@ -178,9 +181,16 @@ async def open_api(
     """Serve the socket. It needs one of `keys`, if there are any. Without `poll_seconds`, the poll that finds lost
     messages happens on connecting only."""
     clock, observer = SystemClock(), Observer(make_logger("error"))
+    nobody: Any = None  # no orders are posted or read here, and the record in memory has no stream of all events
     followed = FollowedOrders()
-    publisher = Publisher(client, channel, listener=followed.put_committed)
-    feed = Feed(record, client, publisher, followed, observe=observer, poll_seconds=poll_seconds)
+    all_events = AllEvents(record.reader if isinstance(record, PostgresRecord) else nobody, clock, observe=observer)
+
+    def committed(events: Sequence[Outgoing]) -> None:
+        followed.put_committed(events)
+        all_events.wake()
+
+    publisher = Publisher(client, channel, listener=committed)
+    feed = Feed(record, client, publisher, followed, observe=observer, poll_seconds=poll_seconds, heard=all_events.wake)
     registry = SocketRegistry()
     sockets: list[SocketHandler] = []
     clients: list[Client] = []
@@ -194,7 +204,6 @@ async def open_api(
     ring = KeyRing(keys or MemoryKeys(clock), clock, observer, lambda: registry.close_invalid(ring.is_valid))
     await ring.read()
     serving: Any = SimpleNamespace(stopping=False)
-    nobody: Any = None  # no orders are posted or read here
     handlers = HandlerApi(
         settings=configured,
         reader=BodyReader(configured),
@@ -208,15 +217,15 @@ async def open_api(
         observer=observer,
         sites=SiteCheck(configured),
         venues=nobody,
+        streams=EventStreams(feed=feed, all_events=all_events, registry=registry),
         access=Authentication(ring, required=keys is not None),
         limits=limits,
     )
-    arguments = {"api": handlers, "feed": feed, "registry": registry}
-    server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, arguments)]))
+    server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, {"api": handlers})]))
     listening = bind_sockets(0, "127.0.0.1", backlog=2_048)
     server.add_sockets(listening)
     try:
-        async with running(publisher.run(), feed.run(), *([ring.run()] if keys is not None else [])):
+        async with running(publisher.run(), feed.run(), all_events.run(), *([ring.run()] if keys is not None else [])):
             await asyncio.wait_for(feed.listening.wait(), 10)
             yield Api(publisher, feed, registry, listening[0].getsockname()[1], sockets, clients)
             await registry.close_all()

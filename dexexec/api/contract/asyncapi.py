@@ -8,10 +8,12 @@ from dexexec.api import cancel_selection
 from dexexec.api.contract.history_answers import Event
 from dexexec.api.contract.openapi import REF, answer_schemas
 from dexexec.api.contract.stream_answers import (
+    AllUnsubscribed,
     Authenticated,
     Notice,
     OrderCancelled,
     OrdersCancelled,
+    Reached,
     StreamError,
     Unsubscribed,
 )
@@ -27,6 +29,12 @@ _ORDER_ID: Schema = {
     "format": "uuid",
     "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "description": "The `orderId` that posting the order answered.",
+}
+POSITION = "1a2b3c-9f86d081884c7d65"
+POSITION_SCHEMA: Schema = {
+    "type": "string",
+    "pattern": "^(start|0|[0-9a-f]{1,15}-[0-9a-f]{16})$",
+    "description": "A `position` that the service has sent; `start`: all events that are kept. Left out: from now on.",
 }
 # A client that repeats what it has seen misses nothing and gets nothing twice.
 _AFTER_SEQ: Schema = {
@@ -59,6 +67,9 @@ ERRORS: Mapping[StreamErrorCode, str] = {
     StreamErrorCode.INVALID_AFTER_SEQ: f"afterSeq must be an integer from 0 to {MAX_SEQ}",
     StreamErrorCode.INVALID_ACTION: 'action must be "subscribe" or "unsubscribe"',
     StreamErrorCode.INVALID_SELECTION: 'status is missing: "waiting" or "open"',
+    StreamErrorCode.INVALID_EVENTS: 'events must be "all", as in {"events": "all"}',
+    StreamErrorCode.INVALID_POSITION: 'after must be a position that you received, or "start": left out, now',
+    StreamErrorCode.POSITION_UNKNOWN: "events behind this position were moved to the archive: read the orders anew",
     StreamErrorCode.ALREADY_SUBSCRIBED: "this socket follows the order already, and goes on",
     StreamErrorCode.NOT_SUBSCRIBED: "this socket does not follow the order",
     StreamErrorCode.TOO_MANY_ORDERS: "one socket may follow 10000 orders: unsubscribe, or open another",
@@ -98,6 +109,17 @@ def client_messages() -> Mapping[str, Schema]:
             _object({"orderId": _ORDER_ID, "action": {"const": "unsubscribe"}}, "orderId", "action"),
             {"orderId": _ID, "action": "unsubscribe"},
         ),
+        "subscribeAll": _message(
+            "Follow the events of all orders behind a position, or from now on.",
+            _object({"events": {"const": "all"}, "after": POSITION_SCHEMA, "action": {"const": "subscribe"}}, "events"),
+            {"events": "all"},
+            {"events": "all", "after": POSITION},
+        ),
+        "unsubscribeAll": _message(
+            "Stop following the events of all orders.",
+            _object({"events": {"const": "all"}, "action": {"const": "unsubscribe"}}, "events", "action"),
+            {"events": "all", "action": "unsubscribe"},
+        ),
         "cancel": _message(
             "Cancel an order, which need not be followed.",
             _object({"cancel": _ORDER_ID}, "cancel"),
@@ -125,6 +147,16 @@ def server_messages() -> Mapping[str, Schema]:
             "The end of a subscription: the answer to an unsubscribe, or nothing follows.",
             {"$ref": f"{REF}Unsubscribed"},
             {"orderId": _ID, "unsubscribed": True, "afterSeq": 5},
+        ),
+        "reached": _message(
+            "All events up to this position were sent. Store it: another socket goes on from there.",
+            {"$ref": f"{REF}Reached"},
+            {"position": POSITION},
+        ),
+        "unsubscribedAll": _message(
+            "The end of the subscription to all events.",
+            {"$ref": f"{REF}AllUnsubscribed"},
+            {"events": "all", "unsubscribed": True, "after": POSITION},
         ),
         "cancelled": _message(
             "The answer to a cancel.",
@@ -162,6 +194,8 @@ def asyncapi() -> Mapping[str, object]:
     models = (
         Event,
         Unsubscribed,
+        Reached,
+        AllUnsubscribed,
         OrderCancelled,
         OrdersCancelled,
         Authenticated,

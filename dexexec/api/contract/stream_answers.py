@@ -17,6 +17,20 @@ class Unsubscribed(Answer):
     after_seq: Count
 
 
+class Reached(Answer):
+    """Everything up to this position was sent: a subscription to all events goes on from there."""
+
+    position: str
+
+
+class AllUnsubscribed(Answer):
+    """The end of the subscription to all events. `after` is the position that was reached."""
+
+    events: Literal["all"]
+    unsubscribed: Literal[True]
+    after: str
+
+
 class OrderCancelled(Answer):
     """The order is cancelled. `seq` is its last event."""
 
