@@ -24,6 +24,7 @@ from dexexec.domain.token import USDC, WSOL, Token, from_base_units
 from dexexec.errors import FieldProblem, InvalidOrderError, MalformedBodyError, UnsupportedMediaTypeError
 from dexexec.intake.bracket_terms import BRACKET, GROUP_FIELD, canonical_bracket, read_group
 from dexexec.intake.field_types import AmountField, Choice, Field, Flag, Integer, MintField
+from dexexec.intake.json_nesting import MAX_NESTING, nests_too_deeply
 from dexexec.intake.order_fields import SHOWN, JsonConstant, OrderFields, Repeating, kind_of, shown
 from dexexec.intake.order_terms import TAG, TERM_FIELDS, TRIGGER_PRICE, TYPE, read_tag, read_terms, read_type
 from dexexec.intake.payer_field import PAYER, read_payer
@@ -143,14 +144,15 @@ def read_object(body: bytes) -> dict[str, object]:
     if not body:
         raise _malformed("the body is empty")
     try:
-        fields = _DECODER.decode(body.decode())
+        text = body.decode()
+        if nests_too_deeply(text):
+            raise _malformed(f"the body is nested too deeply: more than {MAX_NESTING} levels")
+        fields = _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise _malformed(f"the body is not UTF-8 at byte {error.start}") from None
     except JSONDecodeError as error:
         reason = error.msg.rstrip(": ")
         raise _malformed(f"the body is not JSON: {reason} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise _malformed("the body is nested too deeply") from None
     if not isinstance(fields, dict):
         raise _malformed(f"the body is {kind_of(fields)}")
     constants = [name for name, value in fields.items() if type(value) is JsonConstant]

@@ -16,6 +16,7 @@ from dexexec.domain.quote import Mode
 from dexexec.domain.token import USDC, WSOL, Token
 from dexexec.errors import (
     FieldProblem,
+    InvalidOrderError,
     MalformedBodyError,
     RequestError,
     UnsupportedMediaTypeError,
@@ -126,6 +127,10 @@ def test_every_u64_amount_survives_as_a_string_and_as_a_number(base_units: int) 
 # What is not JSON
 
 
+def test_brackets_in_a_text_are_no_levels() -> None:
+    assert type(refusal(json.dumps({"side": "buy", "amount": '[{"' * 200}))) is InvalidOrderError
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -143,6 +148,8 @@ def test_every_u64_amount_survives_as_a_string_and_as_a_number(base_units: int) 
         (b"\xff\xfe{\x00}\x00", "the body is not UTF-8 at byte 0"),
         (b"[" * 65_536, "the body is nested too deeply"),
         (b'{"amount":' * 6_000, "the body is nested too deeply"),
+        (b'{"amount":' * 101 + b"1" + b"}" * 101, "the body is nested too deeply: more than 100 levels"),
+        (b'["\\"]", ' * 101 + b"1" + b"]" * 101, "the body is nested too deeply"),
         (b"[]", "the body is an array"),
         (b'"buy"', "the body is a string"),
         (b"12", "the body is a number"),
