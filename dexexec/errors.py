@@ -12,8 +12,8 @@ from dexexec.domain.oco import GroupHeld
 
 
 def install_hint(extra: str) -> str:
-    """How to install an optional extra of dexexec. It comes from the source folder, since no registry has it."""
-    return f"run pip install '.[{extra}]' in the folder of dexexec's source (uv run has it already)"
+    """How to install an optional extra of dexexec. It comes from its source or its wheel, since no registry has it."""
+    return f"run pip install '.[{extra}]' in dexexec's source, or 'WHEEL[{extra}]' with its wheel (uv run has it)"
 
 
 # DexexecError                    (`dexexec.operator_errors` has what an operator's limits refuse)

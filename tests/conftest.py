@@ -34,8 +34,10 @@ PROGRAM_DUMPS = os.environ.pop("DEXEXEC_PROGRAM_DUMPS", "")
 hypothesis.settings.register_profile(
     "fixed", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("brief", hypothesis.settings.get_profile("fixed"), max_examples=10)
 hypothesis.settings.load_profile("fixed")
-"""Neither luck nor a busy machine fails a test. `--hypothesis-profile default` looks for new examples."""
+"""Neither luck nor a busy machine fails a test. `--hypothesis-profile default` looks for new examples; `brief`
+tries fewer, where the same tests run again with another Python."""
 
 
 TURNS = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
