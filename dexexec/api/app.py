@@ -18,6 +18,7 @@ from dexexec.api.connection_table import ConnectionLimits, ConnectionTable
 from dexexec.api.contract.documents import AsyncApiHandler, DocsHandler, OpenApiHandler
 from dexexec.api.costs import CostsHandler
 from dexexec.api.early_refusal import EarlyRefusal
+from dexexec.api.event_stream_handlers import AllEventsHandler, OrderEventsHandler
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.operations import MetricsHandler
@@ -60,8 +61,10 @@ ROUTES = (
     Route(EXECUTE, ExecuteHandler),
     Route("/api/orders/{id}", OrderHandler),
     Route("/api/orders/{id}/explain", ExplainHandler),
+    Route("/api/orders/{id}/events", OrderEventsHandler),
     Route("/api/orders/{id}/signed", SignedHandler),
     Route("/api/orders", OrdersHandler),
+    Route("/api/events", AllEventsHandler),
     Route("/api/costs", CostsHandler),
     Route("/api/quote", QuoteHandler),
     Route("/api/venues", VenuesHandler),

@@ -40,6 +40,7 @@ from dexexec.errors import (
 )
 from dexexec.intake.signing_errors import NoSignatureAwaitedError, OtherTransactionError
 from dexexec.operator_errors import HaltedError, PolicyError, TooManyRequestsError
+from dexexec.store import PositionUnknownError
 
 MEDIA_TYPE = "application/problem+json"
 PATH = "/problems/"
@@ -65,6 +66,14 @@ class MethodNotAllowedError(RequestError):
     code = "method-not-allowed"
     http_status = 405
     title = "The method is not allowed here"
+
+
+class NotAcceptableError(RequestError):
+    """The Accept header allows none of the media types that this path has."""
+
+    code = "not-acceptable"
+    http_status = 406
+    title = "No acceptable media type"
 
 
 class TargetTooLongError(RequestError):
@@ -154,6 +163,8 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             OrderNotFoundError,
             ResourceNotFoundError,
             MethodNotAllowedError,
+            NotAcceptableError,
+            PositionUnknownError,
             TargetTooLongError,
             ExpectationFailedError,
             UpgradeRequiredError,

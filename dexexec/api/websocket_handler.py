@@ -48,6 +48,8 @@ MOST_HELD = 100
 class SocketHandler(ApiHandler):
     """One socket: the sink of its follower, and the listener of its connection."""
 
+    is_websocket = True
+
     # Called by Tornado before `get`: its only place to pass parts to a handler.
     def initialize(self, api: Api) -> None:
         """Take the keyword argument of the route."""

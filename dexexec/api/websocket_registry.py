@@ -1,4 +1,4 @@
-"""The open WebSockets of a process, what each may send, and the codes with which they are closed."""
+"""The open WebSockets and event streams of a process, what each may send, and the codes with which they are closed."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,9 +15,11 @@ BURST_SECONDS = 10
 
 
 class OpenSocket(Protocol):
-    """What the registry uses of a socket's handler."""
+    """What the registry uses of a socket's handler, or of an event stream."""
 
     caller: Caller
+    is_websocket: bool
+    """Otherwise it is a stream of server-sent events."""
 
     def go_away(self) -> None:
         """Close it because this process stops."""
@@ -75,6 +77,11 @@ class SocketRegistry:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def counts(self) -> tuple[int, int]:
+        """Open WebSockets, and open streams of server-sent events."""
+        websockets = sum(one.is_websocket for one in self._open)
+        return websockets, len(self._open) - websockets
 
     def add(self, handler: OpenSocket) -> None:
         """A socket was opened."""

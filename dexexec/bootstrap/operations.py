@@ -72,7 +72,7 @@ def make_operations(shared: Shared, half: WorkerHalf | None) -> OperationsHalf:
 
 def sample_clients(operations: OperationsHalf, api: ApiHalf, metrics: Metrics) -> None:
     """Also sample the connections of clients."""
-    operations.sampler.add(lambda: metrics.clients_seen(len(api.server.table), len(api.sockets)))
+    operations.sampler.add(lambda: metrics.clients_seen(len(api.server.table), *api.sockets.counts()))
 
 
 def _sample_process(shared: Shared, half: WorkerHalf | None, sampler: Sampler) -> None:

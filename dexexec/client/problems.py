@@ -220,6 +220,20 @@ class OtherTransactionError(ConflictError):
     code = "other-transaction"
 
 
+class NotAcceptableError(ProblemError):
+    """The client accepts none of the forms that the path has."""
+
+    status = 406
+    code = "not-acceptable"
+
+
+class PositionUnknownError(ProblemError):
+    """The stream of all events cannot go on from this position: read the orders again, and follow from now on."""
+
+    status = 410
+    code = "position-unknown"
+
+
 class TooLateError(ConflictError):
     """The order cannot be cancelled: a transaction was signed for it, or it has ended. `about` has its `orderStatus`
     and newest `attempt`."""
@@ -363,7 +377,7 @@ BY_CODE: Mapping[str, type[ProblemError]] = MappingProxyType({
         UnsupportedMediaTypeError, ExpectationFailedError, HostNotAllowedError, InvalidOrderError,
         IdempotencyKeyReusedError, UpgradeRequiredError, PreconditionRequiredError, TooManyOrdersError,
         TooManyReadsError, HeadersTooLargeError, QueueFullError, VenuesUnavailableError, ReadsBusyError,
-        TooManyConnectionsError, PartlyCancelledError, HaltedError,
+        TooManyConnectionsError, PartlyCancelledError, HaltedError, NotAcceptableError, PositionUnknownError,
     )
 })  # fmt: skip
 BY_STATUS: Mapping[int, type[ProblemError]] = MappingProxyType({

@@ -26,13 +26,15 @@ from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.publisher import Publisher, comes_from, decode
 from dexexec.feed.subscriber import Follower, Sink, Wanted
-from dexexec.feed.subscription import EncodedEvent, Subscription
+from dexexec.feed.subscription import AfterSeqCheck, EncodedEvent, Subscription
 from dexexec.observe.observer import Observer
 
 MAX_READ = 1_000
 """Subscriptions whose events are read by one statement."""
 MAX_POLL = 5_000
 """Orders whose versions are read by one statement."""
+MAX_SEQ = 2**31 - 1
+"""No event has a higher one."""
 SILENCE = 5.0
 """Seconds without a message after which Redis is pinged. After as long without an answer the connection is dead."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts to reach Redis
@@ -113,6 +115,13 @@ class Feed:
         for one that the subscriber may not see. Raises `UnavailableError`."""
         # Batched over all subscribers: after a restart of Redis or Postgres, all of them read at once.
         return await asyncio.gather(*(self._reads.put(item) for item in wanted))
+
+    async def check(self, order_id: UUID, after: int, owner: int | None) -> AfterSeqCheck | None:
+        """Compare an `afterSeq` with the order's events; None if `owner` (None: any) has no such order. Raises
+        `UnavailableError`."""
+        # From the event itself on, or no event at all: every order has what follows 0.
+        [events] = await self.read([Wanted(order_id, after - 1 if after else MAX_SEQ, owner)])
+        return None if events is None else Subscription(order_id, after).confirm(events)
 
     async def _read_batch(self, wanted: list[Wanted]) -> list[list[EncodedEvent] | None]:
         encoded = await self._encoded_events(wanted)

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from dexexec.domain.event import Event
 from dexexec.domain.status import Status
-from dexexec.errors import RequestError, UnavailableError
+from dexexec.errors import DexexecError, RequestError, UnavailableError
 from dexexec.store.database import Connection, Database
 from dexexec.store.rows import fetch_row, fetch_rows
 
@@ -98,11 +98,10 @@ FROM (SELECT greatest((SELECT max(position) FROM order_events), (SELECT max(posi
 RAISE_BASE = "CREATE OR REPLACE FUNCTION event_base() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS {}"
 
 
-class InvalidPositionError(RequestError):
+class InvalidPositionError(DexexecError):
     """What was given as a position in the stream of all events cannot be one."""
 
     code = "invalid-position"
-    title = "The position in the stream is invalid"
 
 
 class PositionUnknownError(RequestError):

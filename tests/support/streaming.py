@@ -4,10 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,16 +15,17 @@ import redis.asyncio
 import tornado.web
 from psycopg.types.json import Jsonb
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from dexexec.access.key_ring import KeyRing
-from dexexec.api.app import EXECUTE
+from dexexec.api.app import EXECUTE, make_server
 from dexexec.api.authentication import Authentication
 from dexexec.api.cross_site_check import SiteCheck
+from dexexec.api.event_stream_handlers import AllEventsHandler, OrderEventsHandler
 from dexexec.api.event_streams import EventStreams
 from dexexec.api.handler import Api as HandlerApi
+from dexexec.api.handler import OrderIntake
 from dexexec.api.key_limits import KeyLimits
 from dexexec.api.websocket_handler import SocketHandler
 from dexexec.api.websocket_registry import SocketRegistry
@@ -112,6 +113,10 @@ class PostgresRecord(Store):
 
     async def create(self) -> UUID:  # type: ignore[override]  # the stream's tests do not care what is ordered
         return (await super().create(new_order())).order_id
+
+    async def store_for(self, owner: int) -> UUID:
+        """A new order of a key."""
+        return (await super().create(replace(new_order(), owner=owner))).order_id
 
     async def step(self, order_id: UUID, status: Status, **detail: object) -> Event:
         async with self._connect() as connection, connection.transaction():
@@ -207,7 +212,7 @@ async def open_api(
     handlers = HandlerApi(
         settings=configured,
         reader=BodyReader(configured),
-        intake=nobody,
+        intake=cast("OrderIntake", SimpleNamespace(check_capacity=lambda: None)),
         history=nobody,
         cancelling=record if isinstance(record, Store) else nobody,
         amending=nobody,
@@ -221,7 +226,12 @@ async def open_api(
         access=Authentication(ring, required=keys is not None),
         limits=limits,
     )
-    server = HTTPServer(tornado.web.Application([(EXECUTE, Noted, {"api": handlers})]))
+    routes = [
+        (EXECUTE, Noted, {"api": handlers}),
+        ("/api/orders/([^/]+)/events", OrderEventsHandler, {"api": handlers}),
+        ("/api/events", AllEventsHandler, {"api": handlers}),
+    ]
+    server = make_server(tornado.web.Application(routes), handlers)
     listening = bind_sockets(0, "127.0.0.1", backlog=2_048)
     server.add_sockets(listening)
     try:

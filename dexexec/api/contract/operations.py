@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dexexec.api import cancel_selection, costs, list_query, orders, quotes
+from dexexec.api import cancel_selection, costs, event_stream_handlers, list_query, orders, quotes
 from dexexec.api.contract.answer import Answer
 from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Explanation, Posted, Signed
 from dexexec.api.contract.cost_answers import Costs
@@ -63,6 +63,13 @@ IDEMPOTENCY_KEY = {
     "description": "Makes the request repeatable: the same key with the same body returns the same order.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
+LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The last `id` that the client has, which browsers send when they connect again.",
+    "schema": {"type": "string"},
+}
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
@@ -84,6 +91,7 @@ OUTSIDE = {
     "UpgradeRequired": ("upgrade-required",),
 }
 """Answers to requests that are of no operation: another path, another method, a bad handshake of a WebSocket."""
+STREAM = ("text/event-stream",)
 READING = ("too-many-reads", "reads-busy")
 """Problems of requests that wait for their turn to read."""
 
@@ -207,6 +215,30 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         parameters=(ORDER_ID,),
         answers={200: Answered(model=Explanation, description="The explanation.")},
         problems=("order-not-found", *READING),
+    ),
+    ("GET", "/api/orders/{id}/events"): Operation(
+        id="streamOrder",
+        tag="orders",
+        summary="Follow an order with server-sent events",
+        description="The data of each event is a message of the WebSocket, its `id` is the `seq`. The stream ends after"
+        " the order's last event.",
+        parameters=(ORDER_ID, LAST_EVENT_ID),
+        query=(event_stream_handlers.AFTER_SEQ,),
+        answers={
+            200: Answered(description="The events behind the last one.", media_types=STREAM),
+            204: Answered(description="The client has the order's last event: nothing follows.", media_types=()),
+        },
+        problems=("invalid-query", "order-not-found", "not-acceptable", "policy", *READING),
+    ),
+    ("GET", "/api/events"): Operation(
+        id="streamAllOrders",
+        tag="orders",
+        summary="Follow all orders with server-sent events",
+        description="The data of each event is a message of the WebSocket, its `id` is its position in the stream.",
+        parameters=(LAST_EVENT_ID,),
+        query=(event_stream_handlers.AFTER,),
+        answers={200: Answered(description="The events behind a position, or from now on.", media_types=STREAM)},
+        problems=("invalid-query", "position-unknown", "not-acceptable", "policy", *READING),
     ),
     ("POST", "/api/orders/{id}/signed"): Operation(
         id="signOrder",

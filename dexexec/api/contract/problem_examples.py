@@ -28,6 +28,8 @@ _DETAILS: Mapping[str, str] = {
     "order-not-found": "the path names no order: it takes the orderId that posting one answered",
     "not-found": "this path is not part of the API: GET / lists where to begin",
     "method-not-allowed": "the Allow header lists the methods of this path",
+    "not-acceptable": "events are sent as text/event-stream only: accept that",
+    "position-unknown": "events behind this position were moved to the archive",
     "too-late": "attempt 1 is signed (open): the order goes on",
     "not-resting": "the order is being executed (submitted): it can be changed if it comes back to rest",
     "no-signature-awaited": "there is nothing to sign yet: wait for the event with `waitsFor` signature",

@@ -27,6 +27,12 @@ class ServiceMetrics:
             "WebSockets that the service closed: slow, silent, flooding (the peer), or going-away (the service).",
             ["cause"],
         )
+        self._streams_closed = make.counter(
+            "dexexec_event_streams_closed_total",
+            "Streams of server-sent events that the service closed: slow or silent (the peer), unauthorized (its key"
+            " has ended), or going-away (the service).",
+            ["cause"],
+        )
         self._dropped = make.counter(
             "dexexec_stream_events_dropped_total",
             "Events not announced over Redis; feeds of other processes read them from Postgres.",
@@ -57,6 +63,7 @@ class ServiceMetrics:
         self._capacity = make.gauge("dexexec_worker_capacity_orders", "Orders that workers may execute at once.")
         self._connections = make.gauge("dexexec_http_connections_open", "Open connections of clients, with sockets.")
         self._sockets = make.gauge("dexexec_websockets_open", "Open WebSockets.")
+        self._streams = make.gauge("dexexec_event_streams_open", "Open streams of server-sent events.")
         self._postgres = make.gauge(
             "dexexec_postgres_pool_connections", "Connections to Postgres by pool and state: used or idle.",
             ["pool", "state"],
@@ -86,6 +93,10 @@ class ServiceMetrics:
     def socket_closed(self, cause: str) -> None:
         """The service closed a WebSocket."""
         self._sockets_closed[cause].inc()
+
+    def event_stream_closed(self, cause: str) -> None:
+        """The service closed a stream of server-sent events."""
+        self._streams_closed[cause].inc()
 
     def events_dropped(self, count: int) -> None:
         """Events were not announced over Redis."""
@@ -132,10 +143,11 @@ class ServiceMetrics:
         self._in_flight[()].set(in_flight)
         self._capacity[()].set(capacity)
 
-    def clients_seen(self, connections: int, sockets: int) -> None:
+    def clients_seen(self, connections: int, sockets: int, event_streams: int) -> None:
         """The open connections of clients, and how many of them are WebSockets."""
         self._connections[()].set(connections)
         self._sockets[()].set(sockets)
+        self._streams[()].set(event_streams)
 
     def postgres_pool_seen(self, pool: str, *, used: int, idle: int, waiting: int) -> None:
         """The connections of a pool, and the callers that wait for one."""

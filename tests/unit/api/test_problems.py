@@ -19,8 +19,15 @@ from dexexec.errors import (
     UnavailableError,
 )
 from dexexec.intake import signing_errors
+from dexexec.store import event_positions
 
-OWN = {errors.__name__, operator_errors.__name__, problems.__name__, signing_errors.__name__}
+OWN = {
+    errors.__name__,
+    operator_errors.__name__,
+    problems.__name__,
+    signing_errors.__name__,
+    event_positions.__name__,
+}
 
 
 def causes(error: type[RequestError] = RequestError) -> list[type[RequestError]]:

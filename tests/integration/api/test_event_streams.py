@@ -1,0 +1,442 @@
+"""Server-sent events over real connections: what the WebSocket sends, for clients that have only HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from tornado.httputil import HTTPHeaders
+
+from dexexec.api.key_limits import KeyLimits
+from dexexec.clock import SystemClock
+from dexexec.domain.api_key import Scope
+from dexexec.domain.halt import Halt
+from dexexec.domain.policy import Policy
+from dexexec.domain.status import Status
+from dexexec.store import Address
+from tests.support.answer_checks import check_message
+from tests.support.fakes.keys import MemoryKeys
+from tests.support.streaming import LIFE, Api, PostgresRecord, StreamSetup, open_stream_setup, postgres_record
+from tests.support.waiting import until
+
+
+@dataclass
+class Block:
+    """A block of a stream."""
+
+    event: str = ""
+    id: str = ""
+    data: str = ""
+    retry: str = ""
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """Its data, which is a message of the WebSocket."""
+        found = json.loads(self.data)
+        assert isinstance(found, dict)
+        check_message(found)
+        return found
+
+
+@dataclass
+class EventSource:
+    """A client. Like a browser it remembers the last id, and ends when the connection does."""
+
+    status: int
+    headers: HTTPHeaders
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    last_id: str = ""
+    comments: int = 0
+    retries: list[str] = field(default_factory=list)
+
+    async def block(self) -> Block | None:
+        """The next block; None at the end."""
+        found = Block()
+        while True:
+            async with asyncio.timeout(20):
+                line = (await self.reader.readline()).decode()
+            if not line:
+                return None
+            if line == "\n":
+                return found
+            name, _, value = line.rstrip("\n").partition(":")
+            if not name:
+                self.comments += 1
+                continue
+            setattr(found, name, value.removeprefix(" "))
+            self.last_id = found.id or self.last_id
+            if name == "retry":
+                self.retries.append(found.retry)
+
+    async def next(self) -> Block | None:
+        """The next block with data; None at the end."""
+        while (found := await self.block()) is not None and not found.data:
+            pass
+        return found
+
+    async def events(self, count: int) -> list[tuple[str, int]]:
+        """The next events."""
+        found = list[tuple[str, int]]()
+        while len(found) < count:
+            one = await self.next()
+            assert one is not None
+            assert not one.event, one
+            found.append((str(one.message["orderId"]), int(one.message["seq"])))
+        return found
+
+    async def end(self) -> None:
+        """Nothing more comes."""
+        assert await self.next() is None
+
+
+async def answered(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, headers: dict[str, str]
+) -> EventSource:
+    """Send a request, and read the head of its answer."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).decode()
+    start, _, rest = head.partition("\r\n")
+    return EventSource(int(start.split()[1]), HTTPHeaders.parse(rest), reader, writer)
+
+
+@asynccontextmanager
+async def source(api: Api, path: str, method: str = "GET", **headers: str) -> AsyncIterator[EventSource]:
+    """A client of a path. Header names have `_` for `-`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=1 << 20)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        yield await answered(reader, writer, method, path, named)
+    finally:
+        writer.close()
+
+
+async def problem(client: EventSource) -> dict[str, Any]:
+    """The problem document of a refusal."""
+    assert client.headers["Content-Type"] == "application/problem+json"
+    body = await client.reader.readexactly(int(client.headers["Content-Length"]))
+    found = json.loads(body)
+    assert isinstance(found, dict)
+    return found
+
+
+@asynccontextmanager
+async def streaming(
+    address: Address, redis_url: str, prefix: str, **options: object
+) -> AsyncIterator[tuple[PostgresRecord, StreamSetup]]:
+    """A record, and an API process that streams it."""
+    async with postgres_record(address) as record, open_stream_setup(record, redis_url, prefix, **options) as setup:  # type: ignore[arg-type]
+        yield record, setup
+
+
+def of(order_id: UUID, *seqs: int) -> list[tuple[str, int]]:
+    """Events of an order."""
+    return [(str(order_id), seq) for seq in seqs]
+
+
+class OneAtATime:
+    """The leases of a key that may have one socket."""
+
+    def __init__(self) -> None:
+        self.open_now = 0
+
+    async def open(self, _owner: int, limit: int) -> str | None:
+        """Count one more socket; None if as many as `limit` are open."""
+        if self.open_now >= limit:
+            return None
+        self.open_now += 1
+        return "lease"
+
+    async def close(self, _name: str) -> None:
+        """The socket has ended."""
+        self.open_now -= 1
+
+
+# One order
+
+
+async def test_promise_32_an_order_is_streamed_to_its_end_and_a_client_that_has_it_gets_204(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        order_id = await record.create()
+        path = f"/api/orders/{order_id}/events"
+        async with source(setup.api, path) as client:
+            assert client.status == 200
+            assert client.headers["Content-Type"] == "text/event-stream"
+            assert client.headers["Cache-Control"] == "no-store"
+            assert client.headers["X-Accel-Buffering"] == "no"
+            assert await client.events(1) == of(order_id, 1)
+            await setup.live(order_id)
+            assert await client.events(4) == of(order_id, 2, 3, 4, 5)
+            await client.end()
+            assert client.last_id == "5"
+        await until(lambda: len(setup.api.feed) == 0 and not setup.api.registry.counts()[1])
+        for again in (source(setup.api, path, Last_Event_ID="5"), source(setup.api, f"{path}?afterSeq=5")):
+            async with again as ended:
+                assert (ended.status, ended.headers.get("Content-Type")) == (204, None)
+
+
+@pytest.mark.parametrize("after", range(len(LIFE)))
+async def test_an_order_is_resumed_behind_the_last_event_id_which_goes_before_the_url(
+    database_address: Address, redis_url: str, redis_prefix: str, after: int
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        order_id = await record.create()
+        await setup.live(order_id, 4)
+        async with source(
+            setup.api, f"/api/orders/{order_id}/events?afterSeq=0", Last_Event_ID=str(after), Accept="text/event-stream"
+        ) as client:
+            await setup.live(order_id)
+            assert await client.events(5 - after) == of(order_id, *range(after + 1, 6))
+            await client.end()
+
+
+async def test_the_data_are_the_bytes_of_the_websocket(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        order_id = await record.create()
+        event = await setup.step(order_id, Status.ROUTING, detail="a\nb\u2028c", quotes=[{"venue": "a"}])
+        async with source(setup.api, f"/api/orders/{order_id}/events", Last_Event_ID="1") as client:
+            one = await client.next()
+            assert one is not None
+            assert one.data.encode() == event.encode()
+        async with source(setup.api, "/api/events?after=start") as client:
+            assert await client.events(1) == of(order_id, 1)
+            other = await client.next()
+            assert other is not None
+            assert other.data.encode() == event.encode()
+
+
+# All orders
+
+
+async def test_promise_32_all_orders_are_streamed_and_resumed_at_every_id(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        async with source(setup.api, "/api/events") as client:
+            assert client.status == 200
+            first = await client.block()
+            while first is not None and not first.id:
+                first = await client.block()
+            ids = [client.last_id]
+            orders = [await record.create() for _ in range(3)]
+            for status in LIFE[1:3]:
+                for order_id in orders:
+                    await setup.step(order_id, status)
+            heard = []
+            for _ in range(9):
+                heard += await client.events(1)
+                ids.append(client.last_id)
+        assert sorted(heard) == sorted(event for order_id in orders for event in of(order_id, 1, 2, 3))
+        for number, last_id in enumerate(ids[:-1]):
+            async with source(setup.api, "/api/events?after=start", Last_Event_ID=last_id) as client:
+                assert await client.events(9 - number) == heard[number:]
+
+
+async def test_while_nothing_happens_a_heartbeat_keeps_the_connection_and_the_position(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix, ping_seconds=0.1) as (record, setup):
+        order_id = await record.create()
+        async with (
+            source(setup.api, "/api/events") as all_orders,
+            source(setup.api, f"/api/orders/{order_id}/events") as one,
+        ):
+            assert await one.events(1) == of(order_id, 1)
+            while all_orders.comments < 4 or one.comments < 3:
+                beat = await all_orders.block()
+                assert beat is not None
+                assert not beat.data
+                await one.block()
+            assert all_orders.last_id
+            assert one.last_id == "1"
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "code", "named"),
+    [
+        ("/api/events", {"Last_Event_ID": "x"}, 400, "invalid-query", "Last-Event-ID"),
+        ("/api/events", {"Last_Event_ID": "12"}, 400, "invalid-query", "Last-Event-ID"),
+        ("/api/events?after=", {}, 400, "invalid-query", "after"),
+        ("/api/events?after=start&after=start", {}, 400, "invalid-query", "after"),
+        ("/api/events?afterSeq=1", {}, 400, "invalid-query", "afterSeq"),
+        ("/api/events", {"Last_Event_ID": "12-0123456789abcdef"}, 410, "position-unknown", ""),
+        ("/api/events", {"Accept": "application/json"}, 406, "not-acceptable", ""),
+        ("{order}", {"Accept": "text/html, application/xml;q=0.9"}, 406, "not-acceptable", ""),
+        ("{order}", {"Last_Event_ID": "2"}, 400, "invalid-query", "Last-Event-ID"),
+        ("{order}", {"Last_Event_ID": "-1"}, 400, "invalid-query", "Last-Event-ID"),
+        ("{order}", {"Last_Event_ID": "1.0"}, 400, "invalid-query", "Last-Event-ID"),
+        ("{order}", {"Last_Event_ID": "2147483648"}, 400, "invalid-query", "Last-Event-ID"),
+        ("{order}?afterSeq=2", {}, 400, "invalid-query", "afterSeq"),
+        ("{order}?afterSeq=two", {}, 400, "invalid-query", "afterSeq"),
+        ("{order}?after=start", {}, 400, "invalid-query", "after"),
+        (f"/api/orders/{UUID(int=7)}/events", {}, 404, "order-not-found", ""),
+        ("/api/orders/x/events", {}, 404, "order-not-found", ""),
+    ],
+)
+async def test_a_refusal_is_a_problem_document_that_names_what_is_wrong(
+    database_address: Address,
+    redis_url: str,
+    redis_prefix: str,
+    path: str,
+    headers: dict[str, str],
+    status: int,
+    code: str,
+    named: str,
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        order_id = await record.create()
+        async with source(setup.api, path.format(order=f"/api/orders/{order_id}/events"), **headers) as client:
+            found = await problem(client)
+            assert (client.status, found["type"]) == (status, f"/problems/{code}")
+            assert [one["field"] for one in found.get("errors", [])] == ([named] if named else [])
+
+
+async def test_a_head_has_the_headers_of_the_stream_and_ends(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        order_id = await record.create()
+        for path in ("/api/events", f"/api/orders/{order_id}/events"):
+            async with source(setup.api, path, "HEAD") as client:
+                assert (client.status, client.headers["Content-Type"]) == (200, "text/event-stream")
+        async with source(setup.api, f"/api/orders/{uuid4()}/events", "HEAD") as client:
+            assert client.status == 404
+        assert setup.api.registry.counts() == (0, 0)
+
+
+# Ends
+
+
+async def test_a_stop_ends_streams_with_a_time_to_connect_again(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        order_id = await record.create()
+        async with source(setup.api, "/api/events?after=start") as client:
+            assert await client.events(1) == of(order_id, 1)
+            await setup.api.registry.close_all()
+            await client.end()
+            assert len(client.retries) == 2
+            assert 100 <= int(client.retries[1]) <= 1_000
+        async with source(setup.api, "/api/events", Last_Event_ID=client.last_id) as late:
+            await late.end()
+            assert len(late.retries) == 2
+
+
+async def test_a_halt_is_a_notice(database_address: Address, redis_url: str, redis_prefix: str) -> None:
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        order_id = await record.create()
+        async with source(setup.api, "/api/events?after=start") as client:
+            assert await client.events(1) == of(order_id, 1)
+            event = await record.step(order_id, Status.ROUTING)
+            setup.api.registry.report_halt(Halt(0, event.at, "maintenance"), began=True)
+            found = {}
+            for _ in range(2):
+                one = await client.next()
+                assert one is not None
+                found[one.event] = one.message
+            assert found["notice"]["notice"]["code"] == "halted"
+            assert found[""]["seq"] == 2
+
+
+async def test_a_client_that_does_not_read_is_cut_and_holds_up_nobody(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with streaming(database_address, redis_url, redis_prefix, ping_seconds=0.2, socket_buffer_bytes=16_384) as (
+        record,
+        setup,
+    ):
+        order_id = await record.create()
+        large = "x" * 100_000
+        async with (
+            source(setup.api, "/api/events?after=start") as stuck,
+            source(setup.api, "/api/events?after=start") as client,
+        ):
+            stuck.reader._transport.pause_reading()  # type: ignore[attr-defined]  # the kernel's buffers fill
+            sent = 1
+            assert await client.events(1) == of(order_id, 1)
+            while setup.api.registry.counts()[1] == 2:
+                await setup.step(order_id, Status.ROUTING, detail=large)
+                sent += 1
+                assert await client.events(1) == of(order_id, sent)
+
+
+# Keys
+
+OWN, OTHER = 1, 2
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows a key."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_promise_18_a_stream_has_the_orders_of_its_key_only_and_the_admin_s_has_all(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    keys = MemoryKeys(SystemClock())
+    own, other, reader = keys.create("own"), keys.create("other"), keys.create("reader", Scope.READ)
+    admin = keys.create("admin", Scope.ADMIN)
+    async with streaming(database_address, redis_url, redis_prefix, keys=keys) as (record, setup):
+        mine, theirs = [(await record.store_for(owner)) for owner in (OWN, OTHER)]
+        for path in ("/api/events", f"/api/orders/{mine}/events"):
+            async with source(setup.api, path) as client:
+                assert client.status == 401
+        async with source(setup.api, f"/api/orders/{theirs}/events", **bearer(own)) as client:
+            assert client.status == 404
+        async with source(setup.api, "/api/events?after=start", **bearer(own)) as client:
+            assert await client.events(1) == of(mine, 1)
+            await setup.step(theirs, Status.ROUTING)
+            await setup.step(mine, Status.ROUTING)
+            assert await client.events(1) == of(mine, 2)
+        async with source(setup.api, "/api/events", Last_Event_ID=client.last_id, **bearer(other)) as client:
+            # Its position is one of the record, whoever received it, and shows nothing of the other key.
+            await setup.step(theirs, Status.BUILDING)
+            assert await client.events(1) == of(theirs, 3)
+        async with source(setup.api, "/api/events?after=start", **bearer(admin)) as client:
+            assert sorted(await client.events(5)) == sorted([*of(mine, 1, 2), *of(theirs, 1, 2, 3)])
+        async with source(setup.api, "/api/events?after=start", **bearer(reader)) as client:
+            assert client.status == 200
+        socket = await setup.api.connect(**bearer(own))
+        await socket.say({"events": "all", "after": "start"})
+        heard = [await socket.hear() for _ in range(3)]
+        assert [one and one.get("orderId") for one in heard] == [None, str(mine), str(mine)]
+
+
+async def test_a_stream_ends_with_its_key_and_counts_among_the_sockets_of_its_key(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    keys = MemoryKeys(SystemClock())
+    token = keys.create("own", policy=Policy(sockets=1))
+    no_windows: Any = None  # the key has no limit of requests
+    async with streaming(
+        database_address,
+        redis_url,
+        redis_prefix,
+        keys=keys,
+        limits=KeyLimits(no_windows, OneAtATime(), SystemClock()),
+    ) as (record, setup):
+        order_id = await record.store_for(OWN)
+        async with source(setup.api, "/api/events?after=start", **bearer(token)) as client:
+            assert await client.events(1) == of(order_id, 1)
+            async with source(setup.api, "/api/events", **bearer(token)) as second:
+                assert (second.status, (await problem(second))["type"]) == (403, "/problems/policy")
+            keys.revoke("own")
+            one = await client.next()
+            assert one is not None
+            assert (one.event, one.message["error"]["code"]) == ("problem", "unauthorized")
+            await client.end()
+        async with source(setup.api, "/api/events", Last_Event_ID=client.last_id, **bearer(token)) as late:
+            assert late.status == 401
