@@ -4,7 +4,7 @@
 
 /**
  * @typedef {object} Props
- * @property {string} [class]
+ * @property {string | null} [class]
  * @property {Record<string, (event: any) => void>} [on] Listeners by the event's name.
  * @property {Record<string, string>} [data]
  */

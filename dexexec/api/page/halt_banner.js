@@ -1,7 +1,7 @@
 // Shows that signing is halted, above every view.
 
 import { el, fill } from "./dom.js";
-import { clock } from "./format.js";
+import { dateTime } from "./format.js";
 
 let shown = "";
 
@@ -17,10 +17,9 @@ export function draw(banner, halts) {
   fill(banner, halts.map((halt) => el("p", null, el("strong", null, "Signing is halted"), ` ${sentence(halt)}`)));
 }
 
-/** @param {any} halt */
-function sentence(halt) {
-  const whose = halt.key ? `for the key ${halt.key}` : "for everybody";
-  const since = halt.since ?? halt.at ?? halt.createdAt;
-  const why = halt.reason ? `: ${halt.reason}` : "";
-  return `${whose}${since ? ` since ${clock(since)}` : ""}${why}. New orders are refused; cancels and dry runs go on.`;
+/** @param {{scope?: string, target?: string | null, reason?: string, since?: string}} halt */
+function sentence({ target, reason, since }) {
+  const when = since ? ` since ${dateTime(since)}` : "";
+  const why = reason ? `: ${reason}` : "";
+  return `for ${target ? `the key ${target}` : "everybody"}${when}${why}. New orders are refused; cancels and dry runs go on.`;
 }

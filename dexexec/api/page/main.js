@@ -114,9 +114,13 @@ function drawOverview() {
   haltBanner.draw(byId("banner"), overview.halts);
 }
 
+function tokens() {
+  return overview?.tokens?.length ? overview.tokens : COMMON_TOKENS;
+}
+
 /** @param {string | null | undefined} mint */
 function token(mint) {
-  const known = [...(overview?.tokens ?? []), ...COMMON_TOKENS].find((candidate) => candidate.mint === mint);
+  const known = [...tokens(), ...COMMON_TOKENS].find((candidate) => candidate.mint === mint);
   return known ?? { mint: mint ?? "", symbol: shortAddress(mint ?? "?"), decimals: -1 };
 }
 
@@ -140,6 +144,7 @@ function show() {
     },
     overview: () => overview,
     token,
+    tokens,
     parameters,
     redraw,
     announce: (text) => setText(byId("announcer"), text),

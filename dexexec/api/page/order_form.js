@@ -1,12 +1,250 @@
-// The form for a new order.
+// The form for a new order: one kind at a time, checked as it is typed, placed once.
+
+import { el, fill, setText } from "./dom.js";
+import { shortId } from "./format.js";
+import { formField } from "./form_field.js";
+import { orderBody, quoteParameters } from "./order_body.js";
+import { OrderCheck } from "./order_check.js";
+import { FIELDS, KINDS } from "./order_kinds.js";
+import { Placing } from "./placing.js";
+import { Problem } from "./session.js";
+
+/** @typedef {import("./form_field.js").FormField} FormField */
+
+/** Fields with a value from the beginning. */
+const CHOSEN = new Set(["side", "mode", "inputMint", "outputMint"]);
+/** What was typed survives a look at another view, until the page is closed. @type {Map<string, string>} */
+const values = new Map([["kind", "market"], ["side", "buy"], ["mode", "exactIn"]]);
+/** @type {Placing | null} */
+let placing = null;
 
 /**
  * @param {HTMLElement} container
  * @param {import("./types.js").Context} context
- * @param {{onRequest: (request: Record<string, string> | null) => void}} hooks `onRequest` gets the parameters of a quote,
- * or null while the form has none.
+ * @param {{onRequest: (request: Record<string, string> | null, reason: string) => void}} hooks `onRequest` gets the
+ * parameters of a quote, or null and why there is none.
  * @returns {import("./types.js").View}
  */
 export function mount(container, context, { onRequest }) {
-  return { update: () => {}, unmount: () => {} };
+  container.append(el("h2", { id: "form-title", class: "panel-head" }, "New order"));
+  const scopes = context.overview()?.scopes;
+  if (scopes && !scopes.some((scope) => scope === "trade" || scope === "admin")) {
+    container.append(el("p", { class: "hint" }, "This key may read, and place no orders. A key with the scope trade may."));
+    onRequest(null, "Quotes appear beside the form of a key that may place orders.");
+    return { update: () => {}, unmount: () => {} };
+  }
+  placing ??= new Placing(context.api);
+  const form = new OrderForm(container, context, placing, onRequest);
+  return { update: () => {}, unmount: () => form.unmount() };
+}
+
+class OrderForm {
+  /**
+   * @param {HTMLElement} container
+   * @param {import("./types.js").Context} context
+   * @param {Placing} orders
+   * @param {(request: Record<string, string> | null, reason: string) => void} onRequest
+   */
+  constructor(container, context, orders, onRequest) {
+    this._context = context;
+    this._placing = orders;
+    this._onRequest = onRequest;
+    this._check = new OrderCheck(context.api, (body, verdict) => this._showVerdict(body, verdict));
+    /** @type {Map<string, FormField>} */
+    this._fields = new Map();
+    /** Fields that a person has changed: only these have problems before the order is placed. @type {Set<string>} */
+    this._touched = new Set();
+    this._about = el("p", { class: "hint", id: "order-kind-about" });
+    this._kindSelect = el(
+      "select", { id: "order-kind", "aria-describedby": this._about.id, on: { change: () => this._changeKind() } },
+      KINDS.map((kind) => el("option", { value: kind.id, selected: kind.id === values.get("kind") }, kind.label)),
+    );
+    this._main = el("div", { class: "fields" });
+    this._more = el("div", { class: "fields" });
+    this._details = el("details", null, el("summary", null, "More options"), this._more);
+    this._result = el("p", { class: "result", "aria-live": "polite" });
+    this._button = el("button", { type: "submit", class: "primary" }, "Place order");
+    this._form = el(
+      "form", { class: "order-form", "aria-label": "New order", novalidate: true, on: { submit: (event) => this._submit(event) } },
+      el("div", { class: "field" }, el("label", { for: "order-kind" }, "Kind"), this._kindSelect, this._about),
+      this._main, this._details, this._button, this._result,
+    );
+    container.append(this._form);
+    this._drawKind();
+  }
+
+  unmount() {
+    this._check.stop();
+  }
+
+  _kind() {
+    const kind = KINDS.find(({ id }) => id === values.get("kind")) ?? KINDS[0];
+    if (!kind) throw new Error("order_kinds.js has no kind");
+    return kind;
+  }
+
+  _changeKind() {
+    values.set("kind", this._kindSelect.value);
+    setText(this._result, "");
+    this._drawKind();
+  }
+
+  _drawKind() {
+    const kind = this._kind();
+    setText(this._about, kind.about);
+    this._fields.clear();
+    this._touched = new Set([...kind.main, ...kind.more].filter((name) => !CHOSEN.has(name) && values.get(name)));
+    fill(this._main, kind.main.map((name) => this._field(name).element));
+    fill(this._more, kind.more.map((name) => this._field(name).element));
+    this._details.open = false;
+    this._changed();
+  }
+
+  /**
+   * @param {string} name
+   * @returns {FormField}
+   */
+  _field(name) {
+    const overview = this._context.overview();
+    /** @type {Record<string, any>} */
+    const defaults = overview?.defaults ?? {};
+    /** @type {Record<string, string>} */
+    let choices = {};
+    if (FIELDS[name]?.control === "token") {
+      choices = Object.fromEntries(this._context.tokens().map(({ mint, symbol }) => [mint, symbol]));
+      if (!values.get(name)) values.set(name, defaults[name] ?? Object.keys(choices)[name === "inputMint" ? 0 : 1] ?? "");
+    } else if (FIELDS[name]?.control === "wallet") {
+      choices = Object.fromEntries([["", "by default"], ...(overview?.walletNames ?? []).map((wallet) => [wallet, wallet])]);
+    }
+    const field = formField(name, {
+      value: values.get(name) ?? "",
+      required: this._kind().required.includes(name),
+      choices,
+      default: defaults[name],
+      onInput: (changed, value) => {
+        values.set(changed, value);
+        this._touched.add(changed);
+        this._changed();
+      },
+    });
+    this._fields.set(name, field);
+    return field;
+  }
+
+  _changed() {
+    this._drawUnits();
+    const body = orderBody(this._kind(), values);
+    if (this._touched.size > 0) this._check.soon(body);
+    else this._onRequest(null, "Enter an amount: every venue's quote appears here.");
+  }
+
+  _drawUnits() {
+    const input = this._context.token(values.get("inputMint")).symbol;
+    const isSniper = this._kind().type === "sniper";
+    const output = isSniper ? "tokens" : this._context.token(values.get("outputMint")).symbol;
+    const isBuy = isSniper || values.get("side") !== "sell";
+    const [spent, received] = isBuy ? [input, output] : [output, input];
+    const exactIn = isSniper || values.get("mode") !== "exactOut";
+    /** @type {Record<string, string>} */
+    const units = { price: `${output}/${input}`, counted: exactIn ? spent : received, spent: input };
+    for (const field of this._fields.values()) {
+      const unit = FIELDS[field.name]?.unit ?? "";
+      if (unit === "other") field.setUnit(field.name === "minOut" ? received : spent);
+      else field.setUnit(units[unit] ?? unit);
+    }
+  }
+
+  /**
+   * @param {Record<string, any>} body
+   * @param {import("./order_check.js").Verdict} verdict
+   */
+  _showVerdict(body, { ok, problem }) {
+    this._drawProblems(problem);
+    const parameters = quoteParameters(body);
+    const swapIsWrong = problem?.fields.some(({ field }) => parameters && field in parameters);
+    if (parameters && (ok || (problem?.fields.length && !swapIsWrong))) this._onRequest(parameters, "");
+    else if (ok) this._onRequest(null, "The amount is known when the order is executed, and its quotes are in its story.");
+    else this._onRequest(null, "Quotes appear here once the amount and the pair are right.");
+  }
+
+  /**
+   * Writes each problem at its field. What belongs to no field is below the button.
+   * @param {Problem | null} problem
+   * @param {{all?: boolean}} [options] `all`: also of fields that were not touched.
+   * @returns {FormField | null} The first field with a problem.
+   */
+  _drawProblems(problem, { all = false } = {}) {
+    /** @type {Map<string, string[]>} */
+    const sentences = new Map();
+    /** @type {string[]} */
+    const others = [];
+    for (const { field: name, problem: text, expected } of problem?.fields ?? []) {
+      const field = this._named(name);
+      const sentence = `${field && FIELDS[field.name]?.label} ${text}. Expected: ${expected}`;
+      if (!field) others.push(`${name} ${text}. Expected: ${expected}`.trim());
+      else if (all || this._touched.has(field.name)) sentences.set(field.name, [...(sentences.get(field.name) ?? []), sentence]);
+    }
+    if (problem && problem.fields.length === 0) others.push(problem.message);
+    let first = null;
+    for (const field of this._fields.values()) {
+      field.setProblem(sentences.get(field.name)?.join(" ") ?? "");
+      if (sentences.has(field.name)) first ??= field;
+    }
+    if (first && this._kind().more.includes(first.name)) this._details.open = true;
+    if (all || others.length > 0) this._drawResult("bad", others.join(" "));
+    else if (this._result.classList.contains("bad")) this._drawResult("", "");
+    return first;
+  }
+
+  /**
+   * @param {string} name As the problem names it: also of a whole part, such as `bracket`, or of an entry in a list.
+   * @returns {FormField | undefined}
+   */
+  _named(name) {
+    if (name === "") return undefined;
+    const fields = [...this._fields.values()];
+    return (
+      this._fields.get(name) ??
+      fields.find((field) => name.startsWith(field.name) && /^[.[]/.test(name.slice(field.name.length))) ??
+      fields.find((field) => field.name.startsWith(`${name}.`))
+    );
+  }
+
+  /**
+   * @param {"" | "good" | "bad"} tone
+   * @param {...(string | Node)} content
+   */
+  _drawResult(tone, ...content) {
+    this._result.className = `result ${tone}`;
+    fill(this._result, content);
+  }
+
+  /** @param {SubmitEvent} event */
+  async _submit(event) {
+    event.preventDefault();
+    if (this._button.disabled) return;
+    this._button.disabled = true;
+    const kind = this._kind();
+    const body = orderBody(kind, values);
+    try {
+      // An order that is known to be refused is not sent: its sentences are here already.
+      const { ok, problem } = await this._check.now(body);
+      if (!ok && problem) {
+        this._drawProblems(problem, { all: true })?.focus();
+        return;
+      }
+      this._drawResult("", "Placing …");
+      const { orderId } = await this._placing.place(body, (text) => this._drawResult("", text));
+      this._drawProblems(null);
+      this._drawResult("good", "Placed: order ", el("a", { href: `#/orders/${orderId}`, class: "mono" }, shortId(orderId)));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (this._placing.isUnanswered) {
+        this._drawResult("bad", `${error.message} It is not known whether the order was placed. Place it again unchanged: it will not be placed twice.`);
+      } else this._drawProblems(error, { all: true })?.focus();
+    } finally {
+      this._button.disabled = false;
+      this._check.forget();
+    }
+  }
 }

@@ -10,10 +10,13 @@ export function mount(container, context) {
   const formPart = el("section", { class: "panel form-panel", "aria-labelledby": "form-title" });
   const quotesPart = el("section", { class: "panel", "aria-labelledby": "quotes-title" });
   const ordersPart = el("section", { class: "panel orders-panel", "aria-labelledby": "orders-title" });
-  container.append(el("div", { class: "trade" }, formPart, el("div", { class: "trade-side" }, quotesPart, ordersPart)));
+  container.append(
+    el("p", { class: "intro" }, "Takes orders for swaps on Solana's exchanges, compares every venue's quote, and executes each order exactly once."),
+    el("div", { class: "trade" }, formPart, el("div", { class: "trade-side" }, quotesPart, ordersPart)),
+  );
   const quotes = quotesTable.mount(quotesPart, context);
   const parts = [
-    orderForm.mount(formPart, context, { onRequest: (request) => quotes.request(request) }),
+    orderForm.mount(formPart, context, { onRequest: quotes.request }),
     quotes,
     ordersList.mount(ordersPart, context),
   ];

@@ -25,6 +25,7 @@
  * @property {{failed: number}} [webhooks]
  * @property {{mint: string, symbol: string, decimals: number}[]} [tokens]
  * @property {Record<string, any>} [defaults]
+ * @property {string[]} [walletNames]
  * @property {string[]} [scopes]
  */
 
@@ -47,6 +48,7 @@
  * @property {() => Overview | null} overview The newest overview, read every 2 s. Null before the first answer.
  * @property {(mint: string | null | undefined) => import("./format.js").Token} token Symbol and decimals of a mint; decimals are -1
  * if they are not known.
+ * @property {() => import("./format.js").Token[]} tokens Those that orders may name.
  * @property {string[]} parameters Of the route: `["ID"]` for `#/orders/ID`.
  * @property {() => void} redraw Requests a call of `update` in the next frame.
  * @property {(text: string) => void} announce Has a screen reader speak the text.
