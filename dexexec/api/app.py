@@ -22,6 +22,7 @@ from dexexec.api.event_stream_handlers import AllEventsHandler, OrderEventsHandl
 from dexexec.api.handler import Api, ApiHandler, ProblemHandler, ResourceNotFoundHandler, allowed_methods, log_request
 from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.operations import MetricsHandler
+from dexexec.api.order_check import CheckHandler
 from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler, SignedHandler
 from dexexec.api.quotes import QuoteHandler, VenuesHandler
 from dexexec.api.request_pacer import Pacer
@@ -59,6 +60,7 @@ class Route:
 ROUTES = (
     Route("/", front_page.FrontPageHandler),
     Route(EXECUTE, ExecuteHandler),
+    Route("/api/orders/check", CheckHandler),
     Route("/api/orders/{id}", OrderHandler),
     Route("/api/orders/{id}/explain", ExplainHandler),
     Route("/api/orders/{id}/events", OrderEventsHandler),

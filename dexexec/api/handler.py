@@ -78,6 +78,9 @@ class OrderIntake(Protocol):
     def check_capacity(self) -> None:
         """Raises `QueueFullError` if any order would be refused now."""
 
+    def check(self, order: NewOrder, policy: Policy) -> None:
+        """Raises what `accept` would raise now, as far as that can be told without storing the order."""
+
     async def accept(self, order: NewOrder, read_at: float, policy: Policy) -> Created:
         """Store and dispatch the order, if its owner's `policy` allows it. `read_at` is when its request had been read
         (monotonic seconds)."""

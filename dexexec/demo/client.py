@@ -1,4 +1,4 @@
-"""What the demo asks of a service, by the client of this project: prices, orders, their events and their records.
+"""Requests of the demo, by the client of this project: prices, orders, their events and their records.
 
 Received messages are stored in `DemoOrder` as they come, before the client drops or repairs anything: `order.py`
 checks them.

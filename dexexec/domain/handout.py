@@ -1,7 +1,7 @@
 """A transaction that a client signs itself: built and checked here, handed out, and landed here once it is signed.
 
 It needs a second signer, the service's co-signer, whose signature is only added when the attempt is recorded. So
-nothing that was handed out can land before, whatever the client does with it.
+nothing that was handed out can land before, however the client uses it.
 """
 
 from collections.abc import Mapping

@@ -101,6 +101,19 @@ class Intake:
             self._count_refusal()
             raise
 
+    def check(self, order: NewOrder, policy: Policy = NO_LIMITS) -> None:
+        """Raises what `accept` would raise at this moment, as far as this process can decide without a server:
+        `QueueFullError`, `HaltedError` and `PolicyError`. Limits over many orders count only what is accepted."""
+        self._gate.check_capacity()
+        self._check_halts(order)
+        if broken := breaches(policy, posted_trade(order)):
+            raise PolicyError(broken)
+
+    def _check_halts(self, order: NewOrder) -> None:
+        # A dry run signs nothing.
+        if not order.dry_run and (halt := self._halts.of(order.owner)) is not None:
+            raise HaltedError(halt)
+
     async def accept(self, order: NewOrder, read_at: float | None = None, policy: Policy = NO_LIMITS) -> Created:
         """Store the order. It is committed when this returns, and on its way to the queue. `read_at` is when its
         request had been read (monotonic seconds; None: now). `policy` is that of its owner.
@@ -115,9 +128,7 @@ class Intake:
         answer_by = read_at + min(self._timeout, order.deadline_ms / 1000)
         if now >= answer_by:
             raise UnavailableError("the service is too busy to answer in time")
-        # A dry run signs nothing.
-        if not order.dry_run and (halt := self._halts.of(order.owner)) is not None:
-            raise HaltedError(halt)
+        self._check_halts(order)
         # What breaks a limit by itself takes no turn. With a key it may repeat an order that was accepted before the
         # policy was changed: only the store can tell.
         if order.idempotency_key is None and (broken := breaches(policy, posted_trade(order))):

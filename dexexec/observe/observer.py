@@ -235,7 +235,7 @@ class Observer(RestingEvents, VenueEvents, ConnectionEvents):
         log("order waits", order=str(order_id), waits_for=waiting.reason, detail=waiting.detail)
 
     def signing_halted(self, detail: str) -> None:
-        """An operator has halted signing, for a key or for everybody."""
+        """An operator has halted signing, for a key or for all."""
         self.log.warning("signing halted", detail=detail)
 
     def halt_ended(self, detail: str) -> None:

@@ -43,7 +43,7 @@ class Checked:
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """A signed swap that is ready to be recorded. On Solana it has a priority fee, and the amounts of the wallet that
-    the record has to reserve for it; `closing` if the order asks to close the account that it empties.
+    the record has to reserve for it; `closing` if the order is to close the account that it empties.
     `building_seconds` is what the venue took before, and `prepared` shows how old the chain's values were."""
 
     signed: SignedSwap

@@ -13,6 +13,7 @@ from dexexec.api.contract.answer import (
     absent,
 )
 from dexexec.api.contract.cost_answers import OrderCost
+from dexexec.api.contract.order_answers import OrderSummaryPart
 from dexexec.api.explanation import Topic
 from dexexec.domain.status import Status
 
@@ -22,6 +23,14 @@ class Posted(Answer):
 
     order_id: OrderId
     dry_run: Literal[True] = absent("The order is only simulated.")
+
+
+class Checked(Answer):
+    """Whether an order would be accepted: as `order`, or refused with `problem`."""
+
+    ok: bool
+    order: OrderSummaryPart = absent("Only what is certain without a quote.")
+    problem: dict[str, JsonValue] = absent("The document that posting the order would answer.")
 
 
 class Change(Answer):

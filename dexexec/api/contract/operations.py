@@ -6,7 +6,7 @@ from typing import Any
 
 from dexexec.api import cancel_selection, costs, event_stream_handlers, list_query, orders, quotes
 from dexexec.api.contract.answer import Answer
-from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Explanation, Posted, Signed
+from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Checked, Explanation, Posted, Signed
 from dexexec.api.contract.cost_answers import Costs
 from dexexec.api.contract.history_answers import Order, OrderPart
 from dexexec.api.contract.order_answers import OrdersPage
@@ -159,6 +159,16 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "malformed-body", "invalid-idempotency-key", "idempotency-key-in-flight", "invalid-order",
             "idempotency-key-reused", "too-many-orders", "queue-full", "unavailable", "halted", "policy",
         ),
+    ),
+    ("POST", "/api/orders/check"): Operation(
+        id="checkOrder",
+        tag="orders",
+        summary="Check an order without posting it",
+        description="What posting this body would answer at this moment: the order, or the problem document. Both with"
+        " 200. Nothing is stored, reserved or counted. Not checked is what depends on other orders.",
+        body="NewOrder",
+        body_examples=ORDER_EXAMPLES,
+        answers={200: Answered(model=Checked, description="Whether it would be accepted.")},
     ),
     ("GET", "/api/orders/{id}"): Operation(
         id="getOrder",

@@ -255,6 +255,7 @@ async def test_an_order_can_be_posted_and_followed_with_a_slash_at_the_end_of_th
 ALLOWED = {
     "/": "GET, HEAD, OPTIONS",
     "/api/orders/execute": "POST, OPTIONS",
+    "/api/orders/check": "POST, OPTIONS",
     "/api/orders/{id}": "GET, HEAD, PATCH, DELETE, OPTIONS",
     "/api/orders/{id}/explain": "GET, HEAD, OPTIONS",
     "/api/orders/{id}/events": "GET, HEAD, OPTIONS",
