@@ -24,6 +24,7 @@ from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.operations import MetricsHandler
 from dexexec.api.order_check import CheckHandler
 from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler, SignedHandler
+from dexexec.api.page_files import PageFileHandler
 from dexexec.api.quotes import QuoteHandler, VenuesHandler
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.server import LimitedServer
@@ -94,6 +95,7 @@ class WebSocketUpgrade(PathMatches):
 def make_app(api: Api, socket: type[RequestHandler]) -> Application:
     """The application. `socket` is the WebSocket's handler."""
     rules = [Rule(WebSocketUpgrade(f"{EXECUTE}/?"), socket, {"api": api})]
+    rules += [Rule(PathMatches("/assets/(.*)"), PageFileHandler, {"api": api})]
     rules += [Rule(PathMatches(route.pattern), route.handler, {"api": api}) for route in ROUTES]
     return Application(
         rules,

@@ -125,6 +125,15 @@ class OriginNotAllowedError(RequestError):
     title = "Pages of this origin may not use this service"
 
 
+class PageRefusedError(RequestError):
+    """The page for people is turned off, or the network can reach the service and it requires no key. Programs are
+    served as ever."""
+
+    code = "page-refused"
+    http_status = 403
+    title = "The page is not shown here"
+
+
 class KeyInUrlError(RequestError):
     """The URL holds an API key. URLs are written to the logs of proxies and to the history of browsers: send the key in
     the Authorization header, and rotate this one."""
@@ -171,6 +180,7 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             HeadersTooLargeError,
             HostNotAllowedError,
             OriginNotAllowedError,
+            PageRefusedError,
             TooManyConnectionsError,
             TooManyOrdersError,
             TooLateError,

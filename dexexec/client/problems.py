@@ -182,6 +182,12 @@ class OriginNotAllowedError(ForbiddenError):
     code = "origin-not-allowed"
 
 
+class PageRefusedError(ForbiddenError):
+    """The page for people is not shown at this address."""
+
+    code = "page-refused"
+
+
 class OrderNotFoundError(NotFoundError):
     """There is no such order, or it belongs to another API key."""
 
@@ -371,7 +377,8 @@ BY_CODE: Mapping[str, type[ProblemError]] = MappingProxyType({
         BadRequestError, UnauthorizedError, NotFoundError, TooManyRequestsError, InternalError, UnavailableError,
         MalformedBodyError, InvalidQueryError, InvalidIdempotencyKeyError, InvalidIfMatchError, KeyInUrlError,
         ScopeMissingError,
-        PolicyError, OriginNotAllowedError, OrderNotFoundError, MethodNotAllowedError, IdempotencyKeyInFlightError,
+        PolicyError, OriginNotAllowedError, PageRefusedError, OrderNotFoundError, MethodNotAllowedError,
+        IdempotencyKeyInFlightError,
         NotRestingError, NoSignatureAwaitedError, OtherTransactionError, TooLateError, VersionMismatchError,
         BodyTooLargeError, TargetTooLongError,
         UnsupportedMediaTypeError, ExpectationFailedError, HostNotAllowedError, InvalidOrderError,

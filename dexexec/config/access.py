@@ -25,6 +25,9 @@ class AccessSettings(BaseModel):
         (), description="origins whose web pages may use this service besides its own, comma-separated; `*` for any"
     )
 
+    page: bool = Field(
+        True, description="show people who open `/` in a browser the page; `false`: links as JSON, for all"
+    )
     api_key: SecretStr | None = Field(
         None,
         description="API key with which the commands of this program, such as `demo`, and `dexexec.client` reach a"

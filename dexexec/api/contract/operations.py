@@ -321,8 +321,9 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
                 model=FrontPage,
                 description="JSON, or a page if the client prefers HTML.",
                 media_types=("application/json", "text/html"),
-            )
+            ),
         },
+        problems=("page-refused",),
     ),
     ("GET", "/healthz"): Operation(
         id="getHealth",

@@ -352,24 +352,17 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 async def test_the_front_page_is_a_page_for_people_and_json_for_programs(accept: str, is_page: bool) -> None:
     async with running_service() as service:
         answer = await service.ask("GET", "/", None, {"Accept": accept})
-        assert (answer.code, answer.headers["Vary"]) == (200, "Accept")
+        assert (answer.code, answer.headers["Vary"].split(",")[0]) == (200, "Accept")
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         if is_page:
             assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-            links = re.findall('href="([^"]+)"', answer.body.decode())
-            assert f"http://127.0.0.1:{service.port}{EXECUTE}" in answer.body.decode()
-            assert "//" not in answer.body.decode().replace("http://127.0.0.1", ""), "nothing of other hosts"
+            links = re.findall('(?:src|href)="(/assets/[^"]+)"', answer.body.decode())
+            assert len(links) >= 2
         else:
             links = [path for path in json.loads(answer.body).values() if path.startswith("/") and path != EXECUTE]
-        assert len(links) == 6
+            assert len(links) == 6
         for link in links:
             assert (await service.ask("GET", link)).code == 200
-
-
-async def test_the_front_page_repeats_a_host_as_text_alone() -> None:
-    async with running_service(allowed_hosts="*") as service:
-        page = (await service.ask("GET", "/", None, {"Accept": BROWSER, "Host": "a'&b"})).body.decode()
-        assert "http://a&#x27;&amp;b/api" in page.replace("&#39;", "&#x27;")
 
 
 async def test_answers_contain_no_versions_and_are_not_to_be_stored() -> None:
