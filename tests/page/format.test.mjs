@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { amount, bps, clock, duration, fromBase, grouped, shortAddress } from "../../dexexec/api/page/format.js";
+import { amount, bps, clock, duration, fromBase, grouped, moment, shortAddress } from "../../dexexec/api/page/format.js";
 import { aheadOf, compared } from "../../dexexec/api/page/quote_comparison.js";
 
 test("base units are exact beyond what a number holds", () => {
@@ -30,6 +30,13 @@ test("spans have the unit that fits", () => {
     "0 ms", "999 ms", "1.25 s", "59.99 s", "1 min 0 s", "3 min 5 s", "2 h 10 min", "3 d 4 h",
   ]);
   assert.equal(duration(null), "–");
+});
+
+test("the date is only shown of another day", () => {
+  const noon = new Date(2026, 0, 31, 12, 0, 5);
+  assert.equal(moment(noon.toISOString(), noon.getTime() + 60_000), "12:00:05");
+  assert.equal(moment(noon.toISOString(), noon.getTime() + 86_400_000), "2026-01-31 12:00:05");
+  assert.equal(moment(null, noon.getTime()), "–");
 });
 
 test("what is unknown or no time is a dash", () => {

@@ -11,6 +11,7 @@ const message = (message) => ({ kind: "message", message });
 
 test("the first subscription begins with now, and is followed by a list", () => {
   const state = after([opened, message({ position: "p1" })]);
+  assert.equal(connectionText(state, String), "Live");
   assert.deepEqual(subscription(START), { events: "all" });
   assert.equal(state.phase, "live");
   assert.equal(state.stale, true);
@@ -47,6 +48,7 @@ test("a position that the record does not have begins anew with now, and a list"
     const state = after([opened, message({ position: "p1" }), closed(), opened, message({ error: { code, message: "" } })]);
     assert.deepEqual(subscription(state), { events: "all" });
     assert.equal(state.stale, true);
+    assert.match(connectionText(after([message({ position: "p9" })], state), String), /^Live.*read anew/);
   }
 });
 

@@ -91,6 +91,17 @@ export function dateTime(at) {
 }
 
 /**
+ * The time of day, with the date before it if it is of another day than `now`.
+ * @param {string | null | undefined} at
+ * @param {number} now
+ * @returns {string}
+ */
+export function moment(at, now) {
+  const text = dateTime(at);
+  return text.slice(0, 10) === dateTime(now).slice(0, 10) ? text.slice(11) : text;
+}
+
+/**
  * A span of milliseconds: "480 ms", "1.25 s", "3 min 5 s", "2 h 10 min", "3 d 4 h".
  * @param {number | null | undefined} ms
  * @returns {string}

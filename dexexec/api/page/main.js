@@ -6,7 +6,7 @@ import { clock, shortAddress } from "./format.js";
 import * as haltBanner from "./halt_banner.js";
 import * as keyForm from "./key_form.js";
 import * as orderStory from "./order_story.js";
-import { OrdersStore } from "./orders_store.js";
+import { KEPT, OrdersStore } from "./orders_store.js";
 import { Problem, createSession } from "./session.js";
 import { Stream } from "./stream.js";
 import { connectionText } from "./stream_position.js";
@@ -38,6 +38,8 @@ const listeners = new Set();
 let view = null;
 /** @type {import("./types.js").Overview | null} */
 let overview = null;
+/** The cursor of older orders. @type {string | null} */
+let older = null;
 let frame = 0;
 let timer = 0;
 let admitted = false;
@@ -79,14 +81,28 @@ function drawConnection() {
 }
 
 async function readList() {
+  // Of another record nothing is kept. Before the request: what comes after it is newer than the list, or in it.
+  if (stream.state.anew) orders.clear();
   try {
-    const { orders: listed } = await session.api.get(LIST);
+    const { orders: listed, next } = await session.api.get(LIST);
     orders.merge(listed);
+    older = next;
     stream.listRead();
     redraw();
   } catch (error) {
-    if (error instanceof Problem && admitted) setTimeout(() => stream.state.stale && void readList(), 1_000);
+    if (!(error instanceof Problem)) throw error;
+    setTimeout(() => admitted && stream.state.stale && void readList(), 1_000);
   }
+}
+
+/** Reads the page of the list that follows what is here. False if there is none, or no room for it. */
+async function readOlder() {
+  if (older === null || orders.newest().length >= KEPT) return false;
+  const { orders: listed, next } = await session.api.get(`${LIST}&cursor=${encodeURIComponent(older)}`);
+  orders.merge(listed);
+  older = next;
+  redraw();
+  return true;
 }
 
 async function readOverview() {
@@ -146,6 +162,8 @@ function show() {
     token,
     tokens,
     parameters,
+    hasOlder: () => older !== null && orders.newest().length < KEPT,
+    readOlder,
     redraw,
     announce: (text) => setText(byId("announcer"), text),
   });

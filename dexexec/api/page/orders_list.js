@@ -1,7 +1,7 @@
 // The newest orders, as they move through their stages. A row changes in place, and only when its order has.
 
 import { el, fill, setAttribute, setText } from "./dom.js";
-import { amount, clock, dateTime, duration, grouped, shortId } from "./format.js";
+import { amount, dateTime, duration, grouped, moment, shortId } from "./format.js";
 import { mayBeCancelled } from "./orders_store.js";
 import { Problem } from "./session.js";
 
@@ -26,7 +26,7 @@ export function mount(container, context) {
     body,
   );
   let shown = PAGE;
-  const more = el("button", { type: "button", class: "small", hidden: true, on: { click: () => { shown += PAGE; context.redraw(); } } }, "Show more");
+  const more = el("button", { type: "button", class: "small", hidden: true, on: { click: () => void showMore() } }, "Show more");
   container.append(
     el("div", { class: "panel-head" }, el("h2", { id: "orders-title" }, "Orders"), count),
     problem, el("div", { class: "scroll" }, table), empty, more,
@@ -34,6 +34,17 @@ export function mount(container, context) {
   /** @type {Map<string, OrderRow>} */
   const rows = new Map();
   let drawn = -1;
+
+  async function showMore() {
+    shown += PAGE;
+    context.redraw();
+    try {
+      if (context.orders.newest().length < shown) await context.readOlder();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setText(problem, `Older orders were not read: ${error.message}`);
+    }
+  }
 
   /** @param {string} id */
   async function cancel(id) {
@@ -72,10 +83,10 @@ export function mount(container, context) {
         else if (!held) body.insertBefore(row.element, place);
       }
       const kept = context.orders.newest().length;
-      setText(count, kept > ids.length ? `the newest ${ids.length}` : "");
+      setText(count, kept > ids.length || context.hasOlder() ? `the newest ${ids.length}` : "");
       empty.hidden = kept > 0;
       table.hidden = kept === 0;
-      more.hidden = kept <= shown;
+      more.hidden = kept <= shown && !context.hasOlder();
     },
     unmount: () => rows.clear(),
   };
@@ -121,7 +132,7 @@ class OrderRow {
     const isBuy = order["side"] !== "sell";
     const [input, output] = [token(order["inputMint"]), token(order["outputMint"])];
     const [spent, received] = isBuy ? [input, output] : [output, input];
-    setText(this._at, clock(order.createdAt));
+    setText(this._at, moment(order.createdAt, Date.now()));
     setAttribute(this._at, "title", dateTime(order.createdAt));
     if (order["side"]) {
       const counted = order["mode"] === "exactOut" ? received : spent;

@@ -19,7 +19,7 @@ export function mount(container, context) {
   const empty = el("p", { class: "empty" });
   const verdict = el("p", { class: "verdict" });
   const table = el(
-    "table", { class: "data quotes", "aria-labelledby": "quotes-title", hidden: true },
+    "table", { class: "data quotes", "aria-labelledby": "quotes-title" },
     el("thead", null, el("tr", null,
       el("th", { scope: "col" }, "Venue"), net, el("th", { scope: "col", class: "num" }, "Price"),
       el("th", { scope: "col", class: "num" }, "Fees"), el("th", { scope: "col", class: "num" }, "Impact"),
@@ -27,9 +27,11 @@ export function mount(container, context) {
     )),
     body,
   );
+  // It can be scrolled by keyboard on a narrow screen.
+  const frame = el("div", { class: "scroll", role: "group", "aria-labelledby": "quotes-title", tabindex: 0, hidden: true }, table);
   container.append(
     el("div", { class: "panel-head" }, el("h2", { id: "quotes-title" }, "Quotes"), verdict),
-    el("div", { class: "scroll", role: "group", "aria-labelledby": "quotes-title", tabindex: 0 }, table), empty,
+    frame, empty,
   );
   /** @type {Record<string, string> | null} */
   let wanted = null;
@@ -95,7 +97,7 @@ export function mount(container, context) {
     });
     drawAges();
     fill(body, rows);
-    table.hidden = false;
+    frame.hidden = false;
     empty.hidden = true;
   }
 
@@ -110,7 +112,7 @@ export function mount(container, context) {
         setText(empty, reason);
         setText(verdict, "");
         empty.hidden = false;
-        table.hidden = true;
+        frame.hidden = true;
         ages = [];
       }
     },

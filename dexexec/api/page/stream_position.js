@@ -6,6 +6,7 @@
  * @property {string | null} position Of the last batch that was received whole; null before the first.
  * @property {number | null} since When the connection was lost (milliseconds of Unix time); null while live.
  * @property {number} tries Failed connections since it was last live.
+ * @property {boolean} anew Whether the record could not go on from the position, and events may be missing.
  * @property {boolean} stale Whether the list must be read anew, since events may be missing between it and the stream.
  */
 
@@ -15,7 +16,7 @@
  */
 
 /** @type {StreamState} */
-export const START = { phase: "connecting", position: null, since: null, tries: 0, stale: true };
+export const START = { phase: "connecting", position: null, since: null, tries: 0, anew: false, stale: true };
 
 /**
  * The subscription to send on a socket that has opened. Without a position it begins with now.
@@ -43,7 +44,7 @@ export function next(state, happening) {
     return { ...state, phase: "live", position: message.position, since: null, tries: 0 };
   }
   if (message?.error?.code === "position-unknown" || message?.error?.code === "invalid-position") {
-    return { ...state, position: null, stale: true };
+    return { ...state, position: null, anew: true, stale: true };
   }
   return state;
 }
@@ -68,7 +69,7 @@ export function pauseMs(tries, random) {
 export function connectionText(state, clock) {
   switch (state.phase) {
     case "live":
-      return "Live";
+      return state.anew ? "Live. Events were missing, so the list was read anew" : "Live";
     case "unauthorized":
       return "No connection: the key is not valid";
     case "reconnecting":

@@ -50,6 +50,8 @@
  * if they are not known.
  * @property {() => import("./format.js").Token[]} tokens Those that orders may name.
  * @property {string[]} parameters Of the route: `["ID"]` for `#/orders/ID`.
+ * @property {() => boolean} hasOlder Whether `readOlder` would add orders.
+ * @property {() => Promise<boolean>} readOlder Reads the next page of older orders into `orders`.
  * @property {() => void} redraw Requests a call of `update` in the next frame.
  * @property {(text: string) => void} announce Has a screen reader speak the text.
  */
