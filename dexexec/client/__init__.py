@@ -3,6 +3,7 @@
 docs/CLIENT.md shows how to use it. It imports nothing of the service itself.
 """
 
+from dexexec.client.all_events import AllEventStream
 from dexexec.client.answers import (
     Amended,
     Cancelled,
@@ -19,7 +20,7 @@ from dexexec.client.answers import (
     VenueQuote,
 )
 from dexexec.client.async_client import AsyncClient
-from dexexec.client.client import Client, Events
+from dexexec.client.client import AllEvents, Client, Events
 from dexexec.client.errors import ClientError, MalformedAnswerError, NoAnswerError, OrderEndedError, StreamError
 from dexexec.client.event_stream import EventStream
 from dexexec.client.filters import Filters
@@ -33,13 +34,14 @@ from dexexec.client.orders import (
     RecurringOrder,
     SniperOrder,
 )
-from dexexec.client.problems import ProblemError
+from dexexec.client.problems import PositionUnknownError, ProblemError
 from dexexec.client.resume import Notice
 from dexexec.domain.status import Status
 
 __all__ = [
-    "Amended", "AnyOrder", "AsyncClient", "Bracket", "Cancelled", "CancelledAll", "Client", "ClientError",
-    "Conditions", "Costs", "Event", "EventStream", "Events", "Exit", "Explanation", "Filters", "LimitOrder",
-    "MalformedAnswerError", "MarketOrder", "NoAnswerError", "Notice", "Order", "OrderEndedError", "Page", "Placed",
-    "ProblemError", "Quote", "RecurringOrder", "Signed", "SniperOrder", "Status", "StreamError", "Venue", "VenueQuote",
+    "AllEventStream", "AllEvents", "Amended", "AnyOrder", "AsyncClient", "Bracket", "Cancelled", "CancelledAll",
+    "Client", "ClientError", "Conditions", "Costs", "Event", "EventStream", "Events", "Exit", "Explanation",
+    "Filters", "LimitOrder", "MalformedAnswerError", "MarketOrder", "NoAnswerError", "Notice", "Order",
+    "OrderEndedError", "Page", "Placed", "PositionUnknownError", "ProblemError", "Quote", "RecurringOrder",
+    "Signed", "SniperOrder", "Status", "StreamError", "Venue", "VenueQuote",
 ]  # fmt: skip

@@ -10,19 +10,15 @@ from typing import Literal, Self
 from uuid import uuid4
 
 from dexexec.client import answers
+from dexexec.client.all_events import AllEventStream
 from dexexec.client.answers import (
-    Amended,
     Cancelled,
     CancelledAll,
-    Costs,
     Event,
-    Explanation,
     Order,
     Page,
     Placed,
     Quote,
-    Signed,
-    Venues,
 )
 from dexexec.client.errors import NoAnswerError, OrderEndedError
 from dexexec.client.event_stream import EventStream
@@ -31,9 +27,9 @@ from dexexec.client.http_transport import HttpTransport
 from dexexec.client.order_body import UNSET, Unset, camel, encode, idempotency_header, json_value, query_text
 from dexexec.client.orders import Amount, AnyOrder, Conditions, ModeName, Price, SideName, TriggerName
 from dexexec.client.problems import PartlyCancelledError, ProblemError
-from dexexec.client.requests import OnRetry, Requests
+from dexexec.client.requests import OnRetry, Requests, order_path, was_replayed
 from dexexec.client.resume import Notice, Resumption
-from dexexec.client.service_url import DEFAULT_URL, ApiKey, ServiceUrl, path_part, read_key
+from dexexec.client.service_url import DEFAULT_URL, ApiKey, ServiceUrl, read_key
 from dexexec.client.socket import STREAM, Socket, open_socket
 from dexexec.domain.status import Status
 
@@ -74,7 +70,7 @@ class AsyncClient:
         self._http = HttpTransport(self._url, self._key, self._tls)
         self._requests = Requests(self._http, random=random.random, on_retry=on_retry)
         self._handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
-        self._streams: set[EventStream] = set()
+        self._streams: set[EventStream | AllEventStream] = set()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -124,15 +120,15 @@ class AsyncClient:
             body=encode(body),
             on_retry=on_retry,
         )
-        return answers.placed_of(answer, idempotency_key, replayed=_replayed(headers))
+        return answers.placed_of(answer, idempotency_key, replayed=was_replayed(headers))
 
     async def get(self, order_id: str, *, timeout: float | None = None) -> Order:
         """An order with its events; `data` also has its quotes and attempts."""
-        return answers.order_of((await self._send("GET", _path(order_id), timeout=timeout))[0])
+        return answers.order_of((await self._send("GET", order_path(order_id), timeout=timeout))[0])
 
-    async def explain(self, order_id: str, *, timeout: float | None = None) -> Explanation:
+    async def explain(self, order_id: str, *, timeout: float | None = None) -> answers.Explanation:
         """What happened to an order, in sentences, and what to do now."""
-        answer, _ = await self._send("GET", f"{_path(order_id)}/explain", timeout=timeout)
+        answer, _ = await self._send("GET", f"{order_path(order_id)}/explain", timeout=timeout)
         return answers.explanation_of(answer)
 
     async def list(
@@ -160,18 +156,18 @@ class AsyncClient:
             if (cursor := page.next) is None:
                 return
 
-    async def sign(self, order_id: str, transaction: str, *, timeout: float | None = None) -> Signed:
+    async def sign(self, order_id: str, transaction: str, *, timeout: float | None = None) -> answers.Signed:
         """Send the transaction (base64) that your wallet has signed for an order with `payer`. Raises
         `OtherTransactionError` if the order waits for another one by now, and `NoSignatureAwaitedError`."""
         body = encode({"transaction": transaction})
-        path = f"{_path(order_id)}/signed"
+        path = f"{order_path(order_id)}/signed"
         answer, headers = await self._send("POST", path, headers=JSON, body=body, timeout=timeout)
-        return answers.signed_of(answer, replayed=_replayed(headers))
+        return answers.signed_of(answer, replayed=was_replayed(headers))
 
     async def cancel(self, order_id: str, *, timeout: float | None = None) -> Cancelled:
         """Cancel an order. Raises `TooLateError` once a transaction was signed for it, or it has ended."""
-        answer, headers = await self._send("DELETE", _path(order_id), timeout=timeout)
-        return answers.cancelled_of(answer, replayed=_replayed(headers))
+        answer, headers = await self._send("DELETE", order_path(order_id), timeout=timeout)
+        return answers.cancelled_of(answer, replayed=was_replayed(headers))
 
     async def cancel_all(
         self,
@@ -208,7 +204,7 @@ class AsyncClient:
         max_price: Price | Unset | None = UNSET,
         conditions: Conditions | Unset = UNSET,
         timeout: float | None = None,
-    ) -> Amended:
+    ) -> answers.Amended:
         """Change an order that rests, if `version` is its `seq` (None: any version). A price or time that is None is
         taken away. Raises `NotRestingError` and `VersionMismatchError`."""
         given: dict[str, object] = {
@@ -225,9 +221,9 @@ class AsyncClient:
         changes = {camel(name): json_value(name, value) for name, value in given.items() if value is not UNSET}
         headers = {**JSON, "If-Match": "*" if version is None else f'"{version}"'}
         answer, received = await self._send(
-            "PATCH", _path(order_id), timeout=timeout, headers=headers, body=encode(changes)
+            "PATCH", order_path(order_id), timeout=timeout, headers=headers, body=encode(changes)
         )
-        return answers.amended_of(answer, replayed=_replayed(received))
+        return answers.amended_of(answer, replayed=was_replayed(received))
 
     # Events
 
@@ -269,6 +265,23 @@ class AsyncClient:
             stream.follow(order_id, position)
         return stream
 
+    def all_events(
+        self,
+        after: str | None = None,
+        *,
+        on_notice: Callable[[Notice], None] | None = None,
+        on_reconnect: Callable[[str], None] | None = None,
+    ) -> AllEventStream:
+        """The events of all orders, behind a position (None: from now on), until it is closed."""
+        self._check_open()
+        state = Resumption(random=random.random, outage_seconds=self._outage_timeout)
+        end = self._streams.discard
+        stream = AllEventStream(
+            self._open_socket, state, after, on_notice=on_notice, on_reconnect=on_reconnect, on_end=end
+        )
+        self._streams.add(stream)
+        return stream
+
     async def wait(
         self,
         order_id: str,
@@ -295,7 +308,8 @@ class AsyncClient:
             raise NoAnswerError(f"the order has not ended within {timeout:g} s, {state}") from None
         # Without an event the order had ended before `after_seq` + 1, and the record has its end.
         if last is None:
-            last = await self._last_event(order_id)
+            events = (await self.get(order_id)).events
+            last = events[-1] if events else None
             if FINAL in wanted and last is not None:
                 return last
         state = "" if last is None else f": it is {last.status}"
@@ -338,12 +352,12 @@ class AsyncClient:
         until: datetime | str | None = None,
         group_by: Collection[Literal["venue", "day", "tag"]] = (),
         timeout: float | None = None,
-    ) -> Costs:
+    ) -> answers.Costs:
         """What orders cost in a time, by venue, day or tag."""
         query = query_text({"since": since, "until": until, "groupBy": ",".join(group_by) or None})
         return answers.costs_of((await self._send("GET", "/api/costs", timeout=timeout, query=query))[0])
 
-    async def venues(self, *, timeout: float | None = None) -> Venues:
+    async def venues(self, *, timeout: float | None = None) -> answers.Venues:
         """The state of every venue; `data` also has the endpoints and the watched chains."""
         return answers.venues_of((await self._send("GET", "/api/venues", timeout=timeout))[0])
 
@@ -351,10 +365,6 @@ class AsyncClient:
         """The answer of `/readyz`, also when it is not ready: `missing` has what it lacks. It is requested once."""
         self._check_open()
         return await self._requests.readiness(self._timeout if timeout is None else timeout)
-
-    async def _last_event(self, order_id: str) -> Event | None:
-        events = (await self.get(order_id)).events
-        return events[-1] if events else None
 
     async def _send(
         self,
@@ -388,11 +398,3 @@ class AsyncClient:
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the client is closed")
-
-
-def _path(order_id: str) -> str:
-    return f"/api/orders/{path_part(order_id)}"
-
-
-def _replayed(headers: Mapping[str, str]) -> bool:
-    return headers.get("idempotent-replayed") == "true"

@@ -9,6 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from dexexec.client.all_events import AllEventStream
 from dexexec.client.answers import (
     Amended,
     Cancelled,
@@ -207,6 +208,20 @@ class Client:
 
         return Events(self, self.run(open_stream()))
 
+    def all_events(
+        self,
+        after: str | None = None,
+        *,
+        on_notice: Callable[[Notice], None] | None = None,
+        on_reconnect: Callable[[str], None] | None = None,
+    ) -> "AllEvents":
+        """As `AsyncClient.all_events`. The functions are called on the client's thread."""
+
+        async def open_stream() -> AllEventStream:
+            return self._client.all_events(after, on_notice=on_notice, on_reconnect=on_reconnect)
+
+        return AllEvents(self, self.run(open_stream()))
+
     def wait(
         self,
         order_id: str,
@@ -334,4 +349,42 @@ class Events:
 
     async def _next(self) -> Event | None:
         # A StopAsyncIteration cannot leave a coroutine.
+        return await anext(self._stream, None)
+
+
+class AllEvents:
+    """The events of all orders as an iterator. As `AllEventStream`, and a context manager."""
+
+    def __init__(self, client: Client, stream: AllEventStream) -> None:
+        self._client = client
+        self._stream = stream
+
+    @property
+    def position(self) -> str | None:
+        """As of `AllEventStream`."""
+        return self._stream.position
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        event = self._client.run(self._next())
+        if event is None:
+            raise StopIteration
+        return event
+
+    def close(self) -> None:
+        """End the iteration, and close the socket."""
+        self._client.run(self._stream.aclose())
+
+    def __enter__(self) -> Self:
+        self._client.run(self._stream.begin())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _next(self) -> Event | None:
         return await anext(self._stream, None)

@@ -17,6 +17,7 @@ from dexexec.client.problems import (
     VenuesUnavailableError,
 )
 from dexexec.client.retry import Random, Tries
+from dexexec.client.service_url import path_part
 
 OnRetry = Callable[[str, float], None]
 TRY_SECONDS = 10.0
@@ -111,3 +112,13 @@ class Requests:
         if not 200 <= answer.status < 300:
             raise read_problem(answer.status, answer.headers, answer.body)
         return read_json(answer.body), answer.headers
+
+
+def order_path(order_id: str) -> str:
+    """The path of an order."""
+    return f"/api/orders/{path_part(order_id)}"
+
+
+def was_replayed(headers: Mapping[str, str]) -> bool:
+    """Whether an earlier request did it."""
+    return headers.get("idempotent-replayed") == "true"

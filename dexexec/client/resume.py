@@ -118,6 +118,10 @@ class Resumption:
         self._progress = False
         self._unsent = deque(_subscription(key, one.position) for key, one in self._orders.items() if not one.ended)
 
+    def progressed(self) -> None:
+        """Something new has come on the open socket: it is no outage."""
+        self._progress = True
+
     def next_message(self) -> dict[str, object] | None:
         """The next message to send on the open socket, if there is one."""
         return self._unsent.popleft() if self._unsent else None
