@@ -47,6 +47,15 @@ class Failpoint(StrEnum):
     # Events
     ANNOUNCING = "announcing"  # events are committed; before they are published
     HEARD = "heard"  # an announcement has arrived; no socket has it
+    # Webhooks
+    PLANNED = "planned"  # deliveries are committed; nothing was sent
+    DELIVERING = "delivering"  # a delivery is claimed; nothing was sent
+    ANSWERED = "answered"  # the target has answered; that is in memory only
+    DELIVERED = "delivered"  # it is committed
+
+
+OF_WEBHOOKS = frozenset({Failpoint.PLANNED, Failpoint.DELIVERING, Failpoint.ANSWERED, Failpoint.DELIVERED})
+"""No order passes these."""
 
 
 class Failpoints(Protocol):

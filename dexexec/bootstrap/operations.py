@@ -19,10 +19,12 @@ from dexexec.observe.metrics import Metrics
 from dexexec.observe.metrics.exposition import Fact
 from dexexec.store import Database
 from dexexec.store.measurements import read_open_orders, read_reserved
+from dexexec.store.webhook_planning import read_backlog
 
 SAMPLE_SECONDS = 1.0
 """How often the gauges of a process are set: what a scrape shows of a process is at most that old."""
 ORDERS_FRESH_SECONDS = 2.0
+WEBHOOKS_FRESH_SECONDS = 10.0
 BALANCES_FRESH_SECONDS = 60.0
 
 
@@ -81,6 +83,7 @@ def _sample_process(shared: Shared, half: WorkerHalf | None, sampler: Sampler) -
         "main": shared.database,
         "orders": shared.order_pool,
         "reads": shared.read_pool,
+        "webhooks": half.webhooks.pool if half else None,
     }
     redis_pools = {"commands": shared.redis, "blocking": shared.blocking_redis}
 
@@ -104,6 +107,8 @@ def _sample_process(shared: Shared, half: WorkerHalf | None, sampler: Sampler) -
 
         def sample_worker() -> None:
             metrics.worker_seen(*worker.load)
+            if half.webhooks.deliverer is not None:
+                metrics.webhook_requests_seen(half.webhooks.deliverer.in_flight)
             for venue, state in router.breaker_states().items():
                 metrics.breaker_seen(venue, state)
             for chain in chains:
@@ -160,10 +165,27 @@ def _facts(shared: Shared, half: WorkerHalf | None) -> list[FactSource]:
             )
         ]
 
+    async def webhooks() -> list[Fact]:
+        backlog = await read_backlog(database)
+        return [
+            Fact(
+                name="dexexec_webhook_deliveries",
+                about="Deliveries that wait for a try, and that failed for good, up to 10,000 of each.",
+                labels=("state",),
+                values={("waiting",): backlog.waiting, ("failed",): backlog.failed},
+            ),
+            Fact(
+                name="dexexec_webhook_oldest_waiting_age_seconds",
+                about="Age of the oldest delivery that waits for an enabled webhook; 0 without one.",
+                values={(): backlog.oldest_seconds},
+            ),
+        ]
+
     sources = [
         FactSource(name="queue", read=queue),
         FactSource(name="orders", read=orders, fresh_seconds=ORDERS_FRESH_SECONDS),
         FactSource(name="reservations", read=reservations, fresh_seconds=ORDERS_FRESH_SECONDS),
+        FactSource(name="webhooks", read=webhooks, fresh_seconds=WEBHOOKS_FRESH_SECONDS),
     ]
     if half is not None:
         sources += _balances(half)

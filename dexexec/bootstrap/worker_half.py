@@ -15,6 +15,7 @@ from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.shared import Shared, at_start
 from dexexec.bootstrap.venues import close_venues, prepare_venues
 from dexexec.bootstrap.warm_up import WarmUp
+from dexexec.bootstrap.webhooks import NO_WEBHOOKS, Webhooks, open_webhooks
 from dexexec.config.environment import environment
 from dexexec.domain.worker_trouble import TroubleKind, WorkerTrouble
 from dexexec.execution.archiver import Archiver
@@ -58,6 +59,7 @@ class WorkerHalf:
     networks: Networks
     mints: frozenset[str]
     """Of the configured tokens."""
+    webhooks: Webhooks = NO_WEBHOOKS
 
 
 @asynccontextmanager
@@ -113,6 +115,8 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         reference = await stack.enter_async_context(open_reference(shared, networks.chains))
         half = _assemble(shared, venues, networks, permission, reference)
         half.background.append(ledger.run)
+        webhooks = await stack.enter_async_context(open_webhooks(shared))
+        half.background.extend(webhooks.background)
         if networks.watches:
             rehearsal = Rehearsal(
                 networks.chains,
@@ -133,7 +137,7 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         stack.push_async_callback(leave, shared.name, shared.queue)
         if started:
             half.background.append(started.watch)
-        yield replace(half, localnet_url=started.url if started else None)
+        yield replace(half, localnet_url=started.url if started else None, webhooks=webhooks)
 
 
 def _trouble(reachability: Reachability, router: Router) -> str:

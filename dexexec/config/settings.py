@@ -37,6 +37,7 @@ from dexexec.config.redis_url import SHAPES, RedisAddress
 from dexexec.config.secret_files import from_file
 from dexexec.config.solana import SolanaSettings
 from dexexec.config.wallets import DEFAULT, Wallets
+from dexexec.config.webhooks import WebhookSettings
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens, looks_like_mint, parse_tokens
 from dexexec.errors import SettingsError
 
@@ -55,6 +56,7 @@ class Settings(
     Wallets,
     ConnectionSettings,
     OperationsSettings,
+    WebhookSettings,
     FromEnvironment,
 ):
     """All settings of the service. A field without an alias is `DEXEXEC_` plus its name in capitals."""

@@ -17,11 +17,12 @@ from dexexec.observe.metrics import NO_METRICS, Metrics
 from dexexec.observe.resting_events import RestingEvents
 from dexexec.observe.tracing import NO_TRACER, Tracer
 from dexexec.observe.venue_events import VenueEvents
+from dexexec.observe.webhook_events import WebhookEvents
 
 __all__ = ["Logger", "Observer", "make_logger"]
 
 
-class Observer(RestingEvents, VenueEvents, ConnectionEvents):
+class Observer(RestingEvents, VenueEvents, ConnectionEvents, WebhookEvents):
     """Logs the events of one process, and counts them. `metrics` also has what is counted without a line in the log."""
 
     def __init__(self, log: Logger, metrics: Metrics = NO_METRICS, tracer: Tracer = NO_TRACER) -> None:

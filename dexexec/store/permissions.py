@@ -30,6 +30,8 @@ RIGHTS = {
     "launches": "SELECT, INSERT, UPDATE, DELETE",
     MIGRATIONS: "SELECT",
     "simulated_swaps": "SELECT, INSERT, UPDATE",
+    "webhook_deliveries": "SELECT, INSERT, UPDATE, DELETE",
+    "webhooks": "SELECT, INSERT, UPDATE, DELETE",
     "workers": "SELECT, INSERT, UPDATE, DELETE",
     "write_probes": "SELECT, INSERT, TRUNCATE",
 }

@@ -6,17 +6,18 @@ from dexexec.observe.metrics.nodes import NodeMetrics
 from dexexec.observe.metrics.orders import OrderMetrics
 from dexexec.observe.metrics.service import ServiceMetrics
 from dexexec.observe.metrics.venues import VenueMetrics
+from dexexec.observe.metrics.webhooks import WebhookMetrics
 
 __all__ = ["NO_METRICS", "Metrics"]
 
 
-class Metrics(OrderMetrics, VenueMetrics, NodeMetrics, LandingMetrics, ServiceMetrics):
+class Metrics(OrderMetrics, VenueMetrics, NodeMetrics, LandingMetrics, ServiceMetrics, WebhookMetrics):
     """All metrics that are counted as things happen."""
 
     def __init__(self, make: Instruments) -> None:
         self.exposition = make.exposition
         """Writes them for Prometheus; None where they are turned off."""
-        for part in (OrderMetrics, VenueMetrics, NodeMetrics, LandingMetrics, ServiceMetrics):
+        for part in (OrderMetrics, VenueMetrics, NodeMetrics, LandingMetrics, ServiceMetrics, WebhookMetrics):
             part.__init__(self, make)
 
 

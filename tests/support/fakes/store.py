@@ -266,6 +266,11 @@ class MemoryStore:
             "events_after", lambda: {i: list(known[i].events[seq:]) for i, seq in wanted if i in known}
         )
 
+    async def owners(self, order_ids: Sequence[UUID]) -> dict[UUID, int | None]:
+        """Whose each order is that exists."""
+        known = self.database.orders
+        return await self._wire.call("owners", lambda: {i: known[i].new.owner for i in order_ids if i in known})
+
     async def versions(self, order_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The last `seq` of each order that exists."""
         known = self.database.orders
