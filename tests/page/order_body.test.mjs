@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { orderBody, quoteParameters } from "../../dexexec/api/page/order_body.js";
+import { kindProblems, orderBody, quoteParameters } from "../../dexexec/api/page/order_body.js";
 import { KINDS } from "../../dexexec/api/page/order_kinds.js";
 
 const kind = (id) => KINDS.find((kind) => kind.id === id);
@@ -33,6 +33,19 @@ test("parts of a bracket and conditions are nested", () => {
   assert.deepEqual(body("sniper", { mint: "m", "conditions.venues": "raydium, meteora,", "conditions.mintAuthorityRevoked": "true" }), {
     type: "sniper", mint: "m", conditions: { mintAuthorityRevoked: true, venues: ["raydium", "meteora"] },
   });
+});
+
+test("a stop without its trigger is refused before it is sent, since it would be a market order", () => {
+  const missing = (id, values) => kindProblems(kind(id), new Map(Object.entries(values))).map(({ field }) => field);
+  assert.deepEqual(missing("stop", { side: "buy", amount: "1" }), ["triggerPrice", "triggerWhen"]);
+  assert.deepEqual(missing("stop", { side: "buy", amount: "1", triggerPrice: "140", triggerWhen: " " }), ["triggerWhen"]);
+  assert.deepEqual(missing("trailing", { side: "buy", amount: "1" }), ["trailBps"]);
+  assert.deepEqual(missing("trailing", { side: "buy", amount: "1", trailBps: "300" }), []);
+  assert.deepEqual(missing("market", {}), []);
+  for (const { id, type, required } of KINDS) {
+    // Of kinds that are sent as the same type, each must have something that no market order has.
+    if (id !== type) assert.ok(required.length > 2, id);
+  }
 });
 
 test("a local time is sent in UTC", () => {

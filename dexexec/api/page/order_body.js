@@ -27,6 +27,22 @@ export function orderBody(kind, values) {
 }
 
 /**
+ * The fields without which the order would be one of another kind: a stop without its trigger is a valid market order,
+ * which the service would execute at once. All others that are missing the service names itself.
+ * @param {Kind} kind
+ * @param {ReadonlyMap<string, string>} values
+ * @returns {{field: string, problem: string, expected: string}[]}
+ */
+export function kindProblems(kind, values) {
+  if (kind.type !== kind.id) {
+    return kind.required
+      .filter((name) => name !== "side" && name !== "amount" && !(values.get(name) ?? "").trim())
+      .map((field) => ({ field, problem: "is missing", expected: `a value: without it this would be a ${kind.type} order` }));
+  }
+  return [];
+}
+
+/**
  * The parameters of `GET /api/quote` for the same swap, or null where it has no quote: of a share of the balance, whose
  * size only the worker finds, and of a token that is not launched.
  * @param {Record<string, any>} body

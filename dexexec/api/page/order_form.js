@@ -1,9 +1,9 @@
 // The form for a new order: one kind at a time, checked as it is typed, placed once.
 
-import { el, fill, setText } from "./dom.js";
+import { el, fill, setAttribute, setText } from "./dom.js";
 import { shortId } from "./format.js";
 import { formField } from "./form_field.js";
-import { orderBody, quoteParameters } from "./order_body.js";
+import { kindProblems, orderBody, quoteParameters } from "./order_body.js";
 import { OrderCheck } from "./order_check.js";
 import { FIELDS, KINDS } from "./order_kinds.js";
 import { Placing } from "./placing.js";
@@ -63,9 +63,13 @@ class OrderForm {
     this._more = el("div", { class: "fields" });
     this._details = el("details", null, el("summary", null, "More options"), this._more);
     this._result = el("p", { class: "result", "aria-live": "polite" });
-    this._button = el("button", { type: "submit", class: "primary" }, "Place order");
+    this._busy = false;
+    // A double click is meant as one, and so is a key that is held down.
+    const once = (/** @type {MouseEvent} */ event) => event.detail > 1 && event.preventDefault();
+    const pressed = (/** @type {KeyboardEvent} */ event) => event.repeat && event.key === "Enter" && event.preventDefault();
+    this._button = el("button", { type: "submit", class: "primary", on: { click: once } }, "Place order");
     this._form = el(
-      "form", { class: "order-form", "aria-label": "New order", novalidate: true, on: { submit: (event) => this._submit(event) } },
+      "form", { class: "order-form", "aria-label": "New order", novalidate: true, on: { submit: (event) => this._submit(event), keydown: pressed } },
       el("div", { class: "field" }, el("label", { for: "order-kind" }, "Kind"), this._kindSelect, this._about),
       this._main, this._details, this._button, this._result,
     );
@@ -96,7 +100,8 @@ class OrderForm {
     this._touched = new Set([...kind.main, ...kind.more].filter((name) => !CHOSEN.has(name) && values.get(name)));
     fill(this._main, kind.main.map((name) => this._field(name).element));
     fill(this._more, kind.more.map((name) => this._field(name).element));
-    this._details.open = false;
+    // What is sent is seen: a value that another kind of order has left here, too.
+    this._details.open = kind.more.some((name) => values.get(name));
     this._changed();
   }
 
@@ -159,7 +164,7 @@ class OrderForm {
    * @param {import("./order_check.js").Verdict} verdict
    */
   _showVerdict(body, { ok, problem }) {
-    this._drawProblems(problem);
+    this._drawProblems(withFields(problem, kindProblems(this._kind(), values)));
     const parameters = quoteParameters(body);
     const swapIsWrong = problem?.fields.some(({ field }) => parameters && field in parameters);
     if (parameters && (ok || (problem?.fields.length && !swapIsWrong))) this._onRequest(parameters, "");
@@ -219,17 +224,28 @@ class OrderForm {
     fill(this._result, content);
   }
 
+  /**
+   * The button keeps the focus while it does nothing, which a disabled one would lose.
+   * @param {boolean} busy
+   */
+  _setBusy(busy) {
+    this._busy = busy;
+    setAttribute(this._button, "aria-disabled", busy ? "true" : null);
+  }
+
   /** @param {SubmitEvent} event */
   async _submit(event) {
     event.preventDefault();
-    if (this._button.disabled) return;
-    this._button.disabled = true;
+    if (this._busy) return;
+    this._setBusy(true);
     const kind = this._kind();
     const body = orderBody(kind, values);
+    const missing = kindProblems(kind, values);
     try {
       // An order that is known to be refused is not sent: its sentences are here already.
-      const { ok, problem } = await this._check.now(body);
-      if (!ok && problem) {
+      const { problem: refusal } = await this._check.now(body);
+      const problem = withFields(refusal, missing);
+      if (problem) {
         this._drawProblems(problem, { all: true })?.focus();
         return;
       }
@@ -243,8 +259,19 @@ class OrderForm {
         this._drawResult("bad", `${error.message} It is not known whether the order was placed. Place it again unchanged: it will not be placed twice.`);
       } else this._drawProblems(error, { all: true })?.focus();
     } finally {
-      this._button.disabled = false;
+      this._setBusy(false);
       this._check.forget();
     }
   }
+}
+
+/**
+ * The service's answer, and what would make the order one of another kind.
+ * @param {Problem | null} problem
+ * @param {Problem["fields"]} errors
+ * @returns {Problem | null}
+ */
+function withFields(problem, errors) {
+  if (errors.length === 0) return problem;
+  return new Problem({ ...problem?.document, errors: [...(problem?.fields ?? []), ...errors] });
 }

@@ -101,7 +101,7 @@ export const FIELDS = {
   "timeInForce": {"label": "Time in force", "control": "choice", "choices": {"": "by default", "GTC": "GTC: until it is filled or cancelled", "GTT": "GTT: until it expires", "IOC": "IOC: one try, now", "FOK": "FOK: all in one try, now"}},
   "expiresAt": {"label": "Expires", "control": "time", "hint": "Empty: not before it is filled or cancelled."},
   "triggerPrice": {"label": "Trigger price", "control": "decimal", "unit": "price", "example": "140"},
-  "triggerWhen": {"label": "Trigger when the price is", "control": "choice", "choices": {"": "choose", "above": "above the trigger price", "below": "below the trigger price"}},
+  "triggerWhen": {"label": "Trigger side", "control": "choice", "choices": {"": "choose", "above": "at or above the price", "below": "at or below the price"}},
   "trailBps": {"label": "Trail", "control": "integer", "unit": "bps", "example": "300"},
   "slices": {"label": "Parts", "control": "integer", "example": "12"},
   "every": {"label": "One every", "control": "text", "hint": "An ISO 8601 duration: PT5M is 5 minutes.", "example": "PT5M"},

@@ -110,17 +110,18 @@ class OrderRow {
     this._took = el("td", { class: "num" });
     this._button = el("button", {
       type: "button", class: "small", "aria-label": `Cancel order ${shortId(id)}`, hidden: true,
-      on: { click: () => { this._button.disabled = true; void cancel(id); } },
+      on: { click: () => { setAttribute(this._button, "aria-disabled", "true"); void cancel(id); } },
     }, "Cancel");
+    this._link = el("a", { href: `#/orders/${id}`, class: "mono", title: id }, shortId(id), el("span", { class: "tail" }, `…${id.slice(-4)}`));
     this.element = el("tr", null,
-      el("th", { scope: "row" }, el("a", { href: `#/orders/${id}`, class: "mono", title: id }, shortId(id), el("span", { class: "tail" }, `…${id.slice(-4)}`))),
+      el("th", { scope: "row" }, this._link),
       this._at, this._what, el("td", null, el("div", { class: "stage" }, this._stages, this._chip)),
       this._fill, this._venue, this._took, el("td", { class: "num" }, this._button),
     );
   }
 
   enable() {
-    this._button.disabled = false;
+    setAttribute(this._button, "aria-disabled", null);
   }
 
   /** @param {Order} order */
@@ -155,7 +156,9 @@ class OrderRow {
     setText(this._venue, order["venue"] ?? "");
     const took = order["finishedAt"] ? Date.parse(order["finishedAt"]) - Date.parse(order.createdAt ?? "") : null;
     setText(this._took, took === null || Number.isNaN(took) ? "" : duration(took));
-    this._button.hidden = !mayBeCancelled(order);
+    const mayCancel = mayBeCancelled(order);
+    if (!mayCancel && document.activeElement === this._button) this._link.focus();
+    this._button.hidden = !mayCancel;
   }
 }
 
