@@ -24,6 +24,7 @@ from dexexec.api.health import AliveHandler, ReadyHandler
 from dexexec.api.operations import MetricsHandler
 from dexexec.api.order_check import CheckHandler
 from dexexec.api.orders import ExecuteHandler, ExplainHandler, OrderHandler, OrdersHandler, SignedHandler
+from dexexec.api.overview import OverviewHandler
 from dexexec.api.page_files import PageFileHandler
 from dexexec.api.quotes import QuoteHandler, VenuesHandler
 from dexexec.api.request_pacer import Pacer
@@ -69,6 +70,7 @@ ROUTES = (
     Route("/api/orders", OrdersHandler),
     Route("/api/events", AllEventsHandler),
     Route("/api/costs", CostsHandler),
+    Route("/api/overview", OverviewHandler),
     Route("/api/quote", QuoteHandler),
     Route("/api/venues", VenuesHandler),
     Route("/healthz", AliveHandler),

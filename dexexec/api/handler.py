@@ -44,6 +44,7 @@ from dexexec.api.read_gate import (
 from dexexec.api.readiness import Readiness
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.scrape import Scrape
+from dexexec.api.service_state import Overviews
 from dexexec.api.warm_json import WarmSource
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
@@ -164,6 +165,7 @@ class Api:
     observer: Observer
     sites: SiteCheck
     venues: QuoteSource
+    overviews: Overviews
     streams: EventStreams
     scrape: Scrape | None = None
     """The metrics; None where they are turned off."""

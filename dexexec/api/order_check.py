@@ -24,6 +24,7 @@ class CheckHandler(ApiHandler):
         except RequestError as error:
             self.answer({"ok": False, "problem": problems.document(error, self.request_id)})
             return
+        # The event that the order would begin with: one source of this text, so that the two cannot differ.
         detail = first_detail(order)
         detail.pop("requestId", None)
         self.answer({"ok": True, "order": detail})

@@ -12,6 +12,7 @@ from dexexec.api.key_limits import KeyLimits
 from dexexec.api.readiness import Readiness
 from dexexec.api.scrape import Scrape
 from dexexec.api.server import LimitedServer
+from dexexec.api.service_state import Overviews, ServiceState
 from dexexec.api.websocket_handler import SocketHandler
 from dexexec.api.websocket_registry import SocketRegistry
 from dexexec.bootstrap.access import Access
@@ -53,6 +54,7 @@ def make_api_half(
     access: Access,
     *,
     readiness: Readiness,
+    state: ServiceState,
     scrape: Scrape | None = None,
     no_balances: str = "",
 ) -> ApiHalf:
@@ -107,6 +109,7 @@ def make_api_half(
         observer=observer,
         sites=sites,
         venues=quoting,
+        overviews=Overviews(state, clock),
         streams=streams,
         scrape=scrape,
         access=access.authentication,

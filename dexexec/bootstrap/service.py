@@ -19,6 +19,7 @@ from dexexec.bootstrap.banner import banner
 from dexexec.bootstrap.connections import open_database
 from dexexec.bootstrap.listening_sockets import operations_url, reachable
 from dexexec.bootstrap.operations import OperationsHalf, make_operations, sample_clients
+from dexexec.bootstrap.overview import SharedState
 from dexexec.bootstrap.quoting import open_quoting
 from dexexec.bootstrap.roles import Role
 from dexexec.bootstrap.servers import Servers
@@ -90,6 +91,7 @@ async def serve(
                     quoting,
                     access,
                     readiness=operations.readiness,
+                    state=SharedState(shared, half),
                     scrape=operations.scrape,
                     no_balances=no_balances,
                 )

@@ -22,7 +22,8 @@ def add_parser(commands: Any) -> None:
 
 async def list_workers(options: argparse.Namespace, servers: "Servers", out: TextIO) -> int:
     """Print the workers; the exit code. Raises `StartupError` and `UnavailableError`."""
-    from dexexec.bootstrap.connections import open_database  # noqa: PLC0415 - --help should not wait for them
+    from dexexec.api.overview import worker_json  # noqa: PLC0415 - --help should not wait for them
+    from dexexec.bootstrap.connections import open_database  # noqa: PLC0415
     from dexexec.cli.quote_table import write_aligned  # noqa: PLC0415
     from dexexec.store import migrate, operator_lists  # noqa: PLC0415
 
@@ -30,28 +31,13 @@ async def list_workers(options: argparse.Namespace, servers: "Servers", out: Tex
         await migrate(database)
         workers = await operator_lists.list_workers(database)
     if options.json:
-        out.write(json.dumps({"workers": [_worker_json(worker) for worker in workers]}, indent=2) + "\n")
+        out.write(json.dumps({"workers": [worker_json(worker) for worker in workers]}, indent=2) + "\n")
     elif workers:
         head = ("ID", "NAME", "STATE", "AGE", "LEASE", "ORDERS", "OLDEST ORDER", "TROUBLE")
         write_aligned([head, *(_worker_cells(worker) for worker in workers)], out)
     else:
         out.write("no worker is registered\n")
     return 0 if any(worker.alive and not worker.trouble for worker in workers) else 1
-
-
-def _worker_json(worker: "ListedWorker") -> dict[str, object]:
-    from dexexec.domain.event import timestamp  # noqa: PLC0415
-
-    return {
-        "id": worker.id,
-        "name": worker.name,
-        "alive": worker.alive,
-        "trouble": worker.trouble or None,
-        "startedAt": timestamp(worker.started_at),
-        "leaseUntil": timestamp(worker.lease_until),
-        "orders": worker.orders,
-        "oldestOrderAt": worker.oldest and timestamp(worker.oldest),
-    }
 
 
 def _worker_cells(worker: "ListedWorker") -> tuple[str, ...]:

@@ -181,7 +181,7 @@ class BodyReader:
     ) -> None:
         self._no_balances = no_balances
         self._venues = venues
-        self._wallets = wallets
+        self.wallets = wallets
         self._clock = clock or SystemClock()
         self._tokens = {token.mint: token for token in settings.token_list()}
         self._input, self._output = (self._tokens[mint] for mint in settings.default_pair())
@@ -204,6 +204,17 @@ class BodyReader:
         reader._max_price_impact_bps = min(self._max_price_impact_bps, impact_bps)
         return reader
 
+    def defaults(self) -> dict[str, object]:
+        """The values of fields that an order leaves out."""
+        return {
+            INPUT_MINT.name: self._input.mint,
+            OUTPUT_MINT.name: self._output.mint,
+            SLIPPAGE_BPS.name: self._slippage_bps,
+            DEADLINE_SECONDS.name: self._deadline_seconds,
+            MAX_PRICE_IMPACT_BPS.name: self._max_price_impact_bps,
+            DRY_RUN.name: self._dry_run,
+        }
+
     def read(
         self,
         body: bytes,
@@ -217,7 +228,7 @@ class BodyReader:
     ) -> NewOrder:
         """The order in `body`, posted with the API key named `key`, whose policy allows `key_wallets` (None: all).
         Raises `MalformedBodyError`, or `InvalidOrderError` with every bad field."""
-        allowed = self._wallets.of(key, key_wallets)
+        allowed = self.wallets.of(key, key_wallets)
         given = read_object(body)
         return self.read_fields(
             given, order_id, client, idempotency_key, request_id, wallets=allowed, payers=key_wallets

@@ -10,7 +10,8 @@ OPEN_ORDERS = "SELECT status, type, count(*) AS orders FROM orders WHERE finishe
 OLDEST = """
 SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS seconds,
        extract(epoch FROM clock_timestamp()
-               - min(created_at) FILTER (WHERE status = 'pending' AND worker IS NULL))::float8 AS waiting_seconds
+               - min(created_at) FILTER (WHERE status = 'pending' AND worker IS NULL))::float8 AS waiting_seconds,
+       count(*) FILTER (WHERE status = 'pending' AND worker IS NULL) AS waiting
 FROM orders WHERE finished_at IS NULL AND NOT resting AND created_at > '-infinity'
 """
 RESERVED = """
@@ -23,20 +24,22 @@ WHERE a.wallet IS NOT NULL AND a.resolved_at IS NULL GROUP BY 1, 2, 3
 @dataclass(frozen=True, slots=True)
 class OpenOrders:
     """Orders that have not ended, by status and type, and the age (seconds) of the oldest that does not rest, and of
-    the oldest that no worker has claimed yet."""
+    the oldest of those `waiting`, which no worker has claimed yet."""
 
     counts: dict[tuple[str, ...], int]
     oldest_seconds: float
     oldest_waiting_seconds: float
+    waiting: int
 
 
 async def read_open_orders(database: Database) -> OpenOrders:
     """Count the orders that have not ended."""
     async with database.connection() as connection:
         rows = await fetch_rows(connection, OPEN_ORDERS)
+        # The same predicate as that of the index of orders that move, so that resting ones are not read.
         oldest = await fetch_row(connection, OLDEST)
     counts: dict[tuple[str, ...], int] = {(str(row.status), str(row.type)): int(row.orders) for row in rows}
-    return OpenOrders(counts, max(0.0, oldest.seconds or 0.0), max(0.0, oldest.waiting_seconds or 0.0))
+    return OpenOrders(counts, max(0.0, oldest.seconds or 0.0), max(0.0, oldest.waiting_seconds or 0.0), oldest.waiting)
 
 
 async def read_reserved(database: Database) -> dict[tuple[str, ...], int]:

@@ -23,6 +23,7 @@ from dexexec.api.handler import Api
 from dexexec.api.key_limits import KeyLimits
 from dexexec.api.readiness import Readiness
 from dexexec.api.server import LimitedServer
+from dexexec.api.service_state import Overviews, ServiceState
 from dexexec.api.warm_json import WarmSource
 from dexexec.bootstrap.api_half import is_signature_of
 from dexexec.bootstrap.quoting import WorkerQuoting, make_router, quotes_router
@@ -40,6 +41,7 @@ from dexexec.venue import AnyVenue
 from dexexec.venues.router import Router
 from tests.support.answer_checks import check_answer
 from tests.support.fakes.keys import MemoryKeys
+from tests.support.fakes.service_state import MemoryState
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
 from tests.support.parts import running
 
@@ -168,6 +170,7 @@ async def running_service(
     limits: KeyLimits | None = None,
     keys_required: bool = True,
     warm: WarmSource | None = None,
+    state: ServiceState | None = None,
     **settings: Any,
 ) -> AsyncIterator[Service]:
     """An API with its neighbours in memory. `certificate`: the files of one, to serve TLS. Each request needs one of
@@ -195,6 +198,7 @@ async def running_service(
         sites=SiteCheck(configured),
         access=Authentication(ring, required=keys is not None and keys_required),
         limits=limits,
+        overviews=Overviews(state or MemoryState(), clock),
         streams=no_streams,
         venues=WorkerQuoting(
             router, quotes_router(router, configured, clock, observer), warm or WarmView(observer=observer)

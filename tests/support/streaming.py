@@ -222,6 +222,7 @@ async def open_api(
         observer=observer,
         sites=SiteCheck(configured),
         venues=nobody,
+        overviews=nobody,
         streams=EventStreams(feed=feed, all_events=all_events, registry=registry),
         access=Authentication(ring, required=keys is not None),
         limits=limits,

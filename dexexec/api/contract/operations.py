@@ -10,6 +10,7 @@ from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAl
 from dexexec.api.contract.cost_answers import Costs
 from dexexec.api.contract.history_answers import Order, OrderPart
 from dexexec.api.contract.order_answers import OrdersPage
+from dexexec.api.contract.overview_answers import Overview
 from dexexec.api.contract.quote_answers import Quotes, Venues
 from dexexec.api.contract.service_answers import Alive, FrontPage, ProblemExplanation, Readiness
 from dexexec.api.front_page import EXECUTE
@@ -295,6 +296,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         query=costs.PARAMETERS,
         answers={200: Answered(model=Costs, description="The sums.")},
         problems=("invalid-query", *READING),
+    ),
+    ("GET", "/api/overview"): Operation(
+        id="getOverview",
+        tag="reports",
+        summary="Read the state of the service",
+        description="Version, network, defaults, queue and halts. With the scope `admin`, or where no keys are"
+        " required, also workers, nodes and wallets.",
+        answers={200: Answered(model=Overview, description="The state; a part that cannot be read now is null.")},
+        problems=("invalid-query",),
     ),
     ("GET", "/api/quote"): Operation(
         id="getQuote",

@@ -262,6 +262,7 @@ ALLOWED = {
     "/api/orders/{id}/signed": "POST, OPTIONS",
     "/api/events": "GET, HEAD, OPTIONS",
     "/api/costs": "GET, HEAD, OPTIONS",
+    "/api/overview": "GET, HEAD, OPTIONS",
     "/api/quote": "GET, HEAD, OPTIONS",
     "/api/venues": "GET, HEAD, OPTIONS",
     "/api/orders": "GET, HEAD, DELETE, OPTIONS",

@@ -1,0 +1,47 @@
+"""The state of a service without servers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dexexec.api.service_state import WalletState
+from dexexec.domain.halt import Halt
+from dexexec.errors import UnavailableError
+from dexexec.store.measurements import OpenOrders
+from dexexec.store.operator_lists import ListedWorker
+
+
+@dataclass
+class MemoryState:
+    """A `ServiceState`. While `down`, what Postgres has cannot be read. `reads` counts those reads."""
+
+    network: tuple[str, str] = ("simulated", "simulated")
+    all_halts: Sequence[Halt] = ()
+    node_lags: Mapping[str, int] | None = None
+    orders: OpenOrders = field(default_factory=lambda: OpenOrders({}, 0.0, 0.0, 0))
+    listed: Sequence[ListedWorker] = ()
+    wallet_states: Sequence[WalletState] = ()
+    down: bool = False
+    reads: int = 0
+
+    def halts(self) -> Sequence[Halt]:
+        return self.all_halts
+
+    def nodes(self) -> Mapping[str, int] | None:
+        return self.node_lags
+
+    async def open_orders(self) -> OpenOrders:
+        self._read()
+        return self.orders
+
+    async def workers(self) -> Sequence[ListedWorker]:
+        self._read()
+        return self.listed
+
+    async def wallets(self) -> Sequence[WalletState]:
+        self._read()
+        return self.wallet_states
+
+    def _read(self) -> None:
+        self.reads += 1
+        if self.down:
+            raise UnavailableError("down")
