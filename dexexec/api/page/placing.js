@@ -7,9 +7,13 @@ const PAUSES_MS = [300, 1_000, 2_000, 4_000, 8_000];
 /** @typedef {{text: string, key: string}} Unanswered */
 
 export class Placing {
-  /** @param {import("./types.js").Api} api */
-  constructor(api) {
+  /**
+   * @param {Pick<import("./types.js").Api, "post">} api
+   * @param {(ms: number) => Promise<void>} [pause]
+   */
+  constructor(api, pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))) {
     this._api = api;
+    this._pause = pause;
     /** An order of which it is not known whether it was stored. @type {Unanswered | null} */
     this._unanswered = null;
   }
@@ -36,10 +40,10 @@ export class Placing {
           this._unanswered = null;
           throw error;
         }
-        const pause = PAUSES_MS[tries];
-        if (pause === undefined) throw error;
+        const pauseMs = PAUSES_MS[tries];
+        if (pauseMs === undefined) throw error;
         onDelay("No answer yet. Trying again with the same key: the order is placed once.");
-        await new Promise((resolve) => setTimeout(resolve, pause));
+        await this._pause(pauseMs);
       }
     }
   }
