@@ -29,7 +29,15 @@ FOR NO KEY UPDATE OF w SKIP LOCKED
 # for good makes way for the next.
 #
 # While a target fails, what was tried least comes first, and the newest of that: events that the target can never take
-# must not be what it is judged by.
+# must not be what it is judged by. Then all that is due is sorted, which is rare since such a target pauses. Otherwise
+# the index has the order, and only the first rows are read.
+_DUE = f"""
+WHERE d.webhook = t.id AND {waiting("d")} AND d.next_at <= clock_timestamp()
+  AND coalesce(d.lease_until <= clock_timestamp(), true)
+  AND NOT EXISTS (
+      SELECT FROM webhook_deliveries e
+      WHERE e.webhook = d.webhook AND e.order_id = d.order_id AND e.seq < d.seq AND {waiting("e")})
+"""
 CLAIM = f"""
 WITH t AS MATERIALIZED (
     SELECT w.id, w.name, w.owner, w.url, w.secret, w.failures, w.failures >= {PROBE_AFTER} AS probing,
@@ -41,14 +49,11 @@ WITH t AS MATERIALIZED (
 ), first AS (
     SELECT d.id, t.owner, row_number() OVER (PARTITION BY t.owner ORDER BY d.next_at, d.id) AS of_owner
     FROM t LEFT JOIN busy b ON b.webhook = t.id CROSS JOIN LATERAL (
-        SELECT d.id, d.next_at FROM webhook_deliveries d
-        WHERE d.webhook = t.id AND {waiting("d")} AND d.next_at <= clock_timestamp()
-          AND coalesce(d.lease_until <= clock_timestamp(), true)
-          AND NOT EXISTS (
-              SELECT FROM webhook_deliveries e WHERE e.webhook = d.webhook AND e.order_id = d.order_id AND e.seq < d.seq
-                AND {waiting("e")})
-        ORDER BY CASE WHEN t.probing THEN d.tries END, CASE WHEN t.probing THEN -d.id END, d.next_at, d.id
-        LIMIT greatest(0, CASE WHEN t.probing THEN 1 ELSE %(per_webhook)s END - coalesce(b.n, 0))
+        (SELECT d.id, d.next_at FROM webhook_deliveries d {_DUE} AND NOT t.probing
+         ORDER BY d.next_at LIMIT greatest(0, %(per_webhook)s - coalesce(b.n, 0)))
+        UNION ALL
+        (SELECT d.id, d.next_at FROM webhook_deliveries d {_DUE} AND t.probing
+         ORDER BY d.tries, d.id DESC LIMIT greatest(0, 1 - coalesce(b.n, 0)))
     ) d
 ), ranked AS (
     SELECT f.id, f.of_owner + coalesce(
