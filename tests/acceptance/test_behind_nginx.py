@@ -1,13 +1,15 @@
 """The service behind nginx, with the configuration of deploy/nginx.conf."""
 
 import asyncio
+import json
+import re
 import socket
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-from tornado.web import Application, RequestHandler
 from tornado.websocket import websocket_connect
 
 from dexexec.store import Address
@@ -21,6 +23,7 @@ from tests.support.waiting import until
 
 pytestmark = needs_nginx
 
+PENDING, CONFIRMED = '"status":"pending"', '"status":"confirmed"'
 BODY = b'{"side": "buy", "amount": "0.01"}'
 BEHIND = {"DEXEXEC_ALLOWED_HOSTS": PUBLIC_NAME, "DEXEXEC_TRUSTED_PROXIES": "127.0.0.1", "DEXEXEC_REQUIRE_KEYS": "0"}
 
@@ -97,40 +100,73 @@ async def gone(url: str) -> None:
     assert await stored() == await stored() != b""
 
 
-class OneByOne(RequestHandler):
-    """Sends an event, and the next one only when the test has seen the first: as a stream of server-sent events."""
+class EventStream:
+    """A stream of server-sent events through nginx, read as it comes, with its head and the lengths of its chunks."""
 
-    async def get(self) -> None:
-        self.set_header("Content-Type", "text/event-stream")
-        self.set_header("X-Accel-Buffering", "no")
-        self.write("data: 1\n\n")
-        await self.flush()
-        await self.application.settings["seen"].wait()
-        self.write("data: 2\n\n")
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader, self.received = reader, ""
+
+    async def reach(self, text: str) -> None:
+        """Wait for the text, which may be empty for the end of the stream."""
+        async with asyncio.timeout(30):
+            while not text or text not in self.received:
+                chunk = await self._reader.read(65_536)
+                if not chunk and not text:
+                    return
+                assert chunk, self.received
+                self.received += chunk.decode()
 
 
-class Alive(RequestHandler):
-    def get(self) -> None:
-        self.write("{}")
+@asynccontextmanager
+async def event_stream(proxy: Nginx, path: str, key: str) -> AsyncIterator[EventStream]:
+    place = urlsplit(proxy.url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    head = f"Host: {PUBLIC_NAME}\r\nAuthorization: Bearer {key}\r\nAccept: text/event-stream\r\nConnection: close"
+    writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n\r\n".encode())
+    try:
+        yield EventStream(reader)
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
-async def test_server_sent_events_pass_one_by_one() -> None:
-    seen = asyncio.Event()
-    server = Application([("/healthz", Alive), ("/events", OneByOne)], seen=seen).listen(0, "127.0.0.1")
-    [listening] = server._sockets.values()
-    received = b""
+async def test_keys_the_page_and_server_sent_events_pass(launcher: Launcher) -> None:
+    public = {name: value for name, value in BEHIND.items() if name != "DEXEXEC_REQUIRE_KEYS"}
+    create = launcher.start("keys", "create", "desk", "--scope", "trade", **public)
+    assert await asyncio.to_thread(create.wait) == 0
+    key = create.out.strip()
+    api = launcher.start("api", **public)
+    with nginx(await asyncio.to_thread(lambda: api.url)) as proxy:
+        host, bearer = {"Host": PUBLIC_NAME}, {"Host": PUBLIC_NAME, "Authorization": f"Bearer {key}"}
+        await page(proxy)
+        assert (await exchange(f"{proxy.url}/api/orders", headers=host)).status == 401
+        assert (await exchange(f"{proxy.url}/api/orders", headers=bearer)).status == 200
+        accepted = await exchange(proxy.url + PATH, "POST", BODY, {**bearer, "Content-Type": "application/json"})
+        order_id = json.loads(accepted.body)["orderId"]
 
-    def take(chunk: bytes) -> None:
-        nonlocal received
-        received += chunk
-        if b"data: 1" in received:
-            seen.set()
+        path = f"/api/orders/{order_id}/events"
+        async with event_stream(proxy, path, key) as one, event_stream(proxy, "/api/events?after=start", key) as every:
+            # No worker is there, so nothing follows that could push a buffered event on its way.
+            await one.reach(PENDING)
+            await every.reach(PENDING)
+            launcher.start("worker", **public)
+            await every.reach(CONFIRMED)
+            await one.reach("")  # the stream of an order ends with it
+        assert CONFIRMED in one.received
+        assert "\r\nContent-Type: text/event-stream" in one.received
+        numbers = re.findall(r"^id: (\d+)$", one.received, re.MULTILINE)
+        assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+        resumed = await exchange(proxy.url + path, headers={**bearer, "Last-Event-ID": numbers[-1]})
+        assert resumed.status == 204
 
-    with ExitStack() as stack:
-        stack.callback(server.stop)
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        proxy = await asyncio.to_thread(stack.enter_context, nginx(url))
-        await AsyncHTTPClient().fetch(f"{proxy.url}/events", streaming_callback=take, request_timeout=20)
-        await asyncio.to_thread(proxy.stop)
-        await server.close_all_connections()
-    assert received == b"data: 1\n\ndata: 2\n\n"
+
+async def page(proxy: Nginx) -> None:
+    """The page and all that it names pass as the service sends them, so that a browser accepts nothing else."""
+    html = {"Host": PUBLIC_NAME, "Accept": "text/html"}
+    shell = await AsyncHTTPClient().fetch(HTTPRequest(proxy.url + "/", headers=html))
+    assert "script-src 'self'" in shell.headers["Content-Security-Policy"]
+    assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', shell.body.decode())
+    assert any(name.endswith(".js") for name in assets)
+    for name in assets:
+        asset = await AsyncHTTPClient().fetch(HTTPRequest(proxy.url + name, headers={"Host": PUBLIC_NAME}))
+        assert asset.headers["Cache-Control"] == "no-cache"
