@@ -76,6 +76,16 @@ export function byId(id) {
 }
 
 /**
+ * A frame in which a wide table is scrolled, by keyboard too.
+ * @param {string} label
+ * @param {HTMLElement} content
+ * @returns {HTMLDivElement}
+ */
+export function scrolled(label, content) {
+  return el("div", { class: "scroll", role: "group", "aria-label": label, tabindex: 0 }, content);
+}
+
+/**
  * @param {(Child | Child[])[]} children
  * @returns {(Node | string)[]}
  */
