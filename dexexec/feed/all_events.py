@@ -90,6 +90,11 @@ class AllEvents:
         """How many subscribers there are."""
         return len(self._followers)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is read, as nobody follows."""
+        return self._tail is None and not self._followers
+
     def wake(self) -> None:
         """Take note that events may have been committed. Never blocks and never raises."""
         self._wake.set()

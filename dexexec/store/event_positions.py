@@ -138,7 +138,7 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a position says. `digest` is empty before the first event."""
+    """The parts of a position. `digest` is empty before the first event."""
 
     place: int
     digest: str
