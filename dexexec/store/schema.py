@@ -138,6 +138,8 @@ class SchemaState:
     def _refuse_foreign_tables(self) -> None:
         """Refuse a schema where another program's tables have our names."""
         new = {name for _, text in self.pending for name in _MADE.findall(text)}
+        # A migration may make an index anew that an earlier one has made.
+        new -= {made for name, text in migrations() if name in self.applied for made in _MADE.findall(text)}
         new |= set() if self.applied else {MIGRATIONS}
         new |= {TAKEN_OVER} if self.has_older_table else set()
         taken = [self.relations[name] for name in sorted(new & set(self.relations))]

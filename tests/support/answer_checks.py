@@ -52,6 +52,12 @@ def check_answer(method: str, target: str, status: int, headers: Mapping[str, st
         _validate(json.dumps(content[media_type]["schema"]), json.loads(body), f"{method} {path}: {status}")
 
 
+def check_order(order: object) -> None:
+    """Raises `NotInContractError` unless `order` is an answer to `GET /api/orders/{id}`."""
+    content = _responses("GET", "/api/orders/00000000-0000-0000-0000-000000000000")["200"]["content"]
+    _validate(json.dumps(content["application/json"]["schema"]), order, "an order")
+
+
 def check_message(message: object) -> None:
     """Raises `NotInContractError` unless a message of a WebSocket is one of the service's."""
     valid = [name for name, validator in _messages().items() if validator.is_valid(message)]
