@@ -32,6 +32,7 @@ _MIXED = re.compile(r"[a-z][A-Z].*[a-z]|[A-Za-z]\d.*[A-Za-z]")
 _NEVER = re.compile(r"(?!)")
 _BEARER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}")
 _API_KEY = re.compile(r"dx_[A-Za-z0-9]{12}_[A-Za-z0-9_-]{1,43}")  # also one that was cut
+_WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{1,100}={0,2}")
 _PLAIN = re.compile(r"[A-Za-z]+\d{0,2}|\d+")
 
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z0-9 ]{0,52}-----)?")
@@ -53,7 +54,7 @@ class Redactor:
         """`text` with everything masked that is or looks like a secret, which includes transaction signatures."""
         for secret in self._known:
             text = text.replace(secret, MASK)
-        text = _PEM.sub(MASK, _API_KEY.sub(MASK, text))
+        text = _PEM.sub(MASK, _WEBHOOK_SECRET.sub(MASK, _API_KEY.sub(MASK, text)))
         text = _URL.sub(lambda match: match["scheme"] + _without_keys(match["rest"]), text)
         text = _PAIR.sub(lambda match: match["name"] + MASK, text)
         text = _BEARER.sub(lambda match: match["name"] + MASK, text)

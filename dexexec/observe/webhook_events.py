@@ -35,6 +35,10 @@ class WebhookEvents:
         self.log.warning("webhook deliveries failed: their target was away for a day", count=count)
         self.metrics.deliveries_given_up(count)
 
+    def webhook_turn_failed(self, doing: str, error: BaseException) -> None:
+        """A bug interrupted the work for all webhooks. The next turn repeats it."""
+        self.log.error("a turn for webhooks failed", doing=doing, exc_info=error)
+
     def delivery_crashed(self, error: BaseException) -> None:
-        """A bug interrupted a delivery. It is repeated when its lease ends."""
+        """A bug interrupted a delivery. It is repeated."""
         self.log.error("a webhook delivery crashed", exc_info=error)

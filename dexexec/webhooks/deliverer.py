@@ -14,7 +14,7 @@ from dexexec.domain.webhook import ClaimedDelivery
 from dexexec.errors import UnavailableError
 from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
-from dexexec.webhooks.answers import Answer, Verdict
+from dexexec.webhooks.answers import Answer, Verdict, failed
 from dexexec.webhooks.ports import Claims, Sending
 from dexexec.webhooks.retry_schedule import probe_pause, retry_pause
 
@@ -86,6 +86,9 @@ class Deliverer:
                     if not is_down:
                         self._observer.server_unavailable("delivering to webhooks", error)
                     is_down = True
+                except Exception as error:  # noqa: BLE001 - a bug must cost one turn, and never the worker and its orders
+                    self._observer.webhook_turn_failed("claiming", error)
+                    is_down = True
                 raise_if_cancelled()
                 await self._rest(is_down)
         finally:
@@ -135,7 +138,11 @@ class Deliverer:
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         await self._failpoints.reach(Failpoint.DELIVERING)
         begun = self._clock.monotonic()
-        answer = await self._sender.send(claimed)
+        try:
+            answer = await self._sender.send(claimed)
+        except Exception as error:  # noqa: BLE001 - a bug that one delivery meets must not stop those behind it
+            self._observer.delivery_crashed(error)
+            answer = failed("it could not be sent because of a bug: the log has more")
         seconds = self._clock.monotonic() - begun
         await self._failpoints.reach(Failpoint.ANSWERED)
         # Once more where Postgres is away for a moment: the lease lasts longer than that, and a repeated delivery costs

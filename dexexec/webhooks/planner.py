@@ -70,6 +70,8 @@ class Planner:
                 if not is_down:
                     self._observer.server_unavailable("planning webhooks", error)
                 is_down = True
+            except Exception as error:  # noqa: BLE001 - a bug must cost one turn, and never the worker and its orders
+                self._observer.webhook_turn_failed("planning", error)
             raise_if_cancelled()
             await self._clock.sleep(pause)
 
@@ -88,13 +90,15 @@ class Planner:
         return bool(webhooks)
 
     async def keep_up(self) -> None:
-        """Disable, give up and delete what is due, a page each. Raises `UnavailableError`."""
+        """Disable, give up and delete what is due, some pages of it. Raises `UnavailableError`."""
         for name, why in await self._table.disable_invalid():
             self._observer.webhook_disabled(name, why)
         expired = await self._table.expire()
         if expired:
             self._observer.deliveries_given_up(expired)
-        await self._table.forget(self._keep_days)
+        for _ in range(PAGES_PER_TURN):
+            if not await self._table.forget(self._keep_days):
+                break
 
     async def _follow(self, position: str, group: Sequence[PlannedWebhook]) -> None:
         ids = [webhook.id for webhook in group]

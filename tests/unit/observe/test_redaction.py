@@ -34,6 +34,7 @@ JSON_KEY = str([7] * 64)
         ("a key " + "0a" * 32, "a key ***"),
         (f"a key dx_{'a1' * 6}_{'B-_2' * 10}xyz.", "a key ***."),
         (f"a key dx_{'a1' * 6}_B-_2", "a key ***"),
+        (f"signs with whsec_{'aB+/' * 10}aBc= now", "signs with *** now"),
         (f"a key {PEM}, it said", "a key ***, it said"),
         (f"a key {PEM[:45]}", "a key ***"),
         (json.dumps(f"a key {PEM}"), '"a key ***"'),

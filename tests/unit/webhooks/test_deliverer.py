@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
 from typing import Any
 from uuid import UUID
 
+import pytest
 from structlog.testing import CapturingLogger
 
 from dexexec.domain.status import Status
@@ -294,6 +295,49 @@ async def test_a_crash_between_the_answer_and_its_commit_repeats_one_delivery() 
         assert len(e.sender.sent) == 3
         assert len({each.message_id for each in e.sender.sent}) == 2
         assert await e.states(hook) == {DeliveryState.DELIVERED: 2}
+
+
+async def test_a_bug_costs_one_try_and_neither_the_delivery_nor_the_loop() -> None:
+    async with engine() as e:
+        hook = await e.made()
+        bad = await e.order()
+
+        def break_once(claimed: ClaimedDelivery) -> Answer:
+            if claimed.order_id == bad and claimed.tries == 1:
+                raise LookupError("a bug")
+            return OK
+
+        e.sender.answer = break_once
+        good = await e.order()
+        await e.pass_time(30)
+        assert Counter(each.order_id for each in e.sender.sent) == {bad: 2, good: 1}
+        assert await e.states(hook) == {DeliveryState.DELIVERED: 2}
+
+
+async def test_a_bug_in_a_turn_ends_neither_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with engine() as e:
+        await e.made()
+        broken = {"planner": 3, "deliverer": 3}
+
+        def failing(part: str, turn: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+            async def take_turn() -> Any:
+                if broken[part]:
+                    broken[part] -= 1
+                    raise LookupError("a bug")
+                return await turn()
+
+            return take_turn
+
+        monkeypatch.setattr(e.planner, "turn", failing("planner", e.planner.turn))
+        monkeypatch.setattr(e.deliverer, "turn", failing("deliverer", e.deliverer.turn))
+        await e.order()
+        tasks = [asyncio.create_task(e.planner.run()), asyncio.create_task(e.deliverer.run())]
+        while not e.sender.sent:
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert broken == {"planner": 0, "deliverer": 0}
 
 
 async def test_the_loops_end_when_they_are_cancelled() -> None:
