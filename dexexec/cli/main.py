@@ -28,6 +28,7 @@ from dexexec.cli import (
     service,
     venues,
     wallet,
+    webhooks,
 )
 from dexexec.cli.event_loop import run_event_loop
 from dexexec.cli.output import print_text, redactor
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     cancel.add_parser(commands)
     explain.add_parser(commands)
     keys.add_parser(commands)
+    webhooks.add_parser(commands)
     paper.add_parser(commands)
     backup.add_parsers(commands)
     halt.add_parsers(commands)
@@ -158,6 +160,8 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911, PLR0912 
             return _run_on_record(settings, lambda servers: cancel.run(options, servers, known, sys.stdout))
         case "keys":
             return _run_on_record(settings, lambda servers: keys.run(options, servers, settings, sys.stdout))
+        case "webhooks":
+            return _run_on_record(settings, lambda servers: webhooks.run(options, servers, settings, sys.stdout))
         case "explain":
             tokens = settings.token_list()
             return _run_on_record(settings, lambda servers: explain.run(options, servers, tokens, sys.stdout))
