@@ -2,7 +2,7 @@
 
 from dexexec import __version__
 from dexexec.api.handler import ApiHandler
-from dexexec.api.page_files import HEADERS, SHELL, PageFileHandler
+from dexexec.api.page_files import HEADERS, SHELL, PageFileHandler, check_page, page_files
 
 LINKS = {
     "orders": "/api/orders",
@@ -15,6 +15,8 @@ LINKS = {
 """By name: the newest orders, whether an order posted now would be executed, whether this process answers, and the
 contract as a page, for HTTP (OpenAPI) and for the WebSocket (AsyncAPI)."""
 EXECUTE = "/api/orders/execute"
+KEYS_REQUIRED = (b'<html lang="en">', b'<html lang="en" data-keys="required">')
+"""What the page begins with, and where a key is required."""
 
 
 class FrontPageHandler(PageFileHandler):
@@ -36,10 +38,14 @@ class FrontPageHandler(PageFileHandler):
     def get(self, name: str = SHELL) -> None:
         """A page if HTML is preferred, as by browsers, else JSON with links."""
         self.add_header("Vary", "Accept")  # beside that of CORS
-        if self.wants_page:
-            self.send_file(name)
-            return
         self._set_headers({**HEADERS, "Cache-Control": "no-store"})
+        if self.wants_page:
+            check_page(self.api.settings)
+            shell = page_files()[name]
+            # Else the page would learn it by a request that is refused, which browsers report as an error.
+            keyed = self.api.access.required
+            self.answer_bytes(shell.body.replace(*KEYS_REQUIRED) if keyed else shell.body, shell.content_type)
+            return
         self.answer({"service": "dexexec", "version": __version__, "execute": EXECUTE, **LINKS})
 
     head = get

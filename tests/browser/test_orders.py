@@ -1,13 +1,105 @@
-"""Orders on the page: placed, followed, refused."""
+"""Orders on the page: placed, followed to their end, opened, and refused."""
 
-from playwright.sync_api import expect
+import json
+import re
+from typing import Any
 
+import pytest
+from playwright.sync_api import Route, WebSocketRoute, expect
+
+from dexexec.client import Client, MarketOrder
+from dexexec.client.problems import InvalidOrderError
 from tests.support.chromium import Tabs, needs_chromium
+from tests.support.page import amount, described_error, form, go_live, newest, row
 from tests.support.service.process import Process
 
 pytestmark = needs_chromium
 
+HOSTILE = "<img src=x onerror=\"document.title='hostile'\"><script>document.title='hostile'</script>"
+TEXTS = {"venue", "detail", "reason", "tag", "symbol", "title", "sentences", "name", "failureReason"}
+"""Members that hold what others wrote."""
 
-def test_the_page_opens(tabs: Tabs, service: Process) -> None:
+
+def test_an_order_is_placed_and_seen_confirmed(tabs: Tabs, service: Process) -> None:
     page = tabs.open(service.url)
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    go_live(page)
+    amount(page).fill("0.01")
+    form(page).get_by_role("button", name="Place order").click()
+    order_id = newest(page)
+    expect(row(page, order_id)).to_contain_text("confirmed", ignore_case=True)
+    with Client(service.url) as client:
+        order = client.get(order_id)
+    assert (order.status, order.side, str(order.amount)) == ("confirmed", "buy", "0.01")
+
+
+def test_the_quotes_of_all_venues_are_shown_side_by_side_and_name_the_winner(tabs: Tabs, service: Process) -> None:
+    page = tabs.open(service.url)
+    with page.expect_response(lambda answer: "/api/quote" in answer.url and answer.ok) as first:
+        amount(page).fill("0.01")
+    quotes = page.get_by_role("table", name="Quotes")
+    answer = first.value.json()
+    [quotes_of_size] = answer["quotes"]
+    assert len(quotes_of_size["venues"]) == 2
+    for quote in quotes_of_size["venues"]:
+        expect(quotes.get_by_role("row").filter(has_text=quote["venue"])).to_have_count(1)
+    expect(quotes).to_contain_text(re.compile(r"bps"))
+    with page.expect_response(lambda answer: "/api/quote" in answer.url and answer.ok):
+        pass  # it goes on without a hand
+
+
+def test_a_wrong_field_shows_the_sentence_that_the_order_would_answer(tabs: Tabs, service: Process) -> None:
+    page = tabs.open(service.url)
+    go_live(page)
+    with Client(service.url) as client:
+        for wrong in ("-1", "abc", "0.0000000001", "1000000000000"):
+            with pytest.raises(InvalidOrderError) as refused:
+                client.place({"side": "buy", "amount": wrong})
+            [problem] = refused.value.fields
+            amount(page).fill(wrong)
+            expect(form(page)).to_contain_text(problem.expected)
+            assert problem.expected in described_error(amount(page))
+    amount(page).fill("0.01")
+    expect(amount(page)).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_text_from_outside_is_shown_as_text(tabs: Tabs, service: Process) -> None:
+    with Client(service.url) as client:
+        order_id = client.place(MarketOrder("buy", "0.01", tag="desk")).order_id
+        client.wait(order_id, timeout=20)
+    page = tabs.open("about:blank")
+    page.route("**/api/**", with_hostile_answers)
+    page.route_web_socket(re.compile("^ws"), with_hostile_messages)
+    page.goto(service.url)
+    go_live(page)
+    expect(row(page, order_id)).to_contain_text(HOSTILE)
+    amount(page).fill("0.01")
+    expect(page.get_by_role("table", name="Quotes")).to_contain_text(HOSTILE)
+    for address in (f"#/orders/{order_id}", "#/system", "#/webhooks", "#/"):
+        page.evaluate("(address) => { location.hash = address; }", address)
+        expect(page.get_by_role("main")).to_be_visible()
+        assert page.locator('img[src="x"], script:text("hostile")').count() == 0
+    assert page.title() != "hostile"
+
+
+def with_hostile_answers(route: Route) -> None:
+    """Answer what the service answers, with markup in its texts."""
+    answer = route.fetch()
+    if "json" in answer.headers.get("content-type", ""):
+        route.fulfill(response=answer, json=hostile(answer.json()))
+    else:
+        route.fulfill(response=answer)
+
+
+def with_hostile_messages(socket: WebSocketRoute) -> None:
+    """Pass messages on in both directions, with markup in the texts of events."""
+    server = socket.connect_to_server()
+    server.on_message(lambda message: socket.send(json.dumps(hostile(json.loads(message)))))
+
+
+def hostile(value: Any, name: str = "") -> Any:
+    """The value with markup behind each text that venues, nodes and clients write."""
+    if isinstance(value, dict):
+        return {name: hostile(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [hostile(inner, name) for inner in value]
+    return value + HOSTILE if isinstance(value, str) and name in TEXTS else value

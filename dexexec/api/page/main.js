@@ -211,6 +211,10 @@ function admit() {
 }
 
 async function begin() {
+  if (document.documentElement.dataset["keys"] === "required") {
+    requestKey(false);
+    return;
+  }
   try {
     await readOverview();
     admit();

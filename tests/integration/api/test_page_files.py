@@ -54,7 +54,8 @@ async def test_the_page_is_shown_before_a_key_and_the_links_are_not() -> None:
     keys = MemoryKeys(SystemClock())
     token = keys.create("desk")
     async with running_service(keys=keys) as service:
-        assert (await service.ask("GET", "/", None, BROWSER)).code == 200
+        page = await service.ask("GET", "/", None, BROWSER)
+        assert (page.code, b'data-keys="required"' in page.body) == (200, True)
         assert (await service.ask("GET", "/assets/main.js")).code == 200
         document(await service.ask("GET", "/"), 401, "unauthorized")
         document(await service.ask("GET", f"/?key={token}", None, BROWSER), 400, "key-in-url")

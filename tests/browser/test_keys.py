@@ -1,0 +1,93 @@
+"""The page where keys are required: it shows nothing before the key, and keeps the key in memory only."""
+
+import json
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from dexexec.client import Client, MarketOrder
+from tests.support.chromium import Tabs, needs_chromium
+from tests.support.page import amount, form, go_live, row
+from tests.support.service.process import Launcher, Process
+
+pytestmark = needs_chromium
+
+KEPT = """async () => JSON.stringify([
+    {...localStorage}, {...sessionStorage}, document.cookie, location.href, history.state,
+    await caches.keys(), await indexedDB.databases(),
+    document.documentElement.outerHTML, [...document.querySelectorAll("input")].map((input) => input.value),
+])"""
+"""Everything that outlives the page's variables, or that other code of the page could read."""
+
+
+@pytest.fixture(scope="module")
+def token(launcher: Launcher) -> str:
+    """A key that may trade."""
+    made = launcher.start("keys", "create", "desk", "--scope", "trade", "--json")
+    assert made.wait() == 0
+    return str(json.loads(made.out)["token"])
+
+
+@pytest.fixture(scope="module")
+def guarded(launcher: Launcher, token: str) -> Process:
+    """A service that requires a key."""
+    service = launcher.start(DEXEXEC_REQUIRE_KEYS="1")
+    service.banner()
+    return service
+
+
+def kept(page: Page) -> str:
+    return str(page.evaluate(KEPT))
+
+
+def key_field(page: Page) -> Locator:
+    return page.get_by_role("form", name="API key").get_by_role("textbox", name="Key")
+
+
+def give_key(page: Page, token: str) -> None:
+    key_field(page).fill(token)
+    page.keyboard.press("Enter")
+
+
+def test_nothing_is_shown_before_the_key_and_the_key_is_nowhere_but_in_memory(
+    tabs: Tabs, guarded: Process, token: str
+) -> None:
+    with Client(guarded.url, token=token) as client:
+        earlier = client.place(MarketOrder("buy", "0.01")).order_id
+    urls: list[str] = []
+    page = tabs.open("about:blank")
+    page.on("request", lambda request: urls.append(request.url))
+    page.goto(guarded.url)
+    expect(key_field(page)).to_have_attribute("type", "password")
+    assert earlier not in page.content()
+    expect(form(page)).to_have_count(0)
+    assert not [url for url in urls if "/api/" in url]
+
+    give_key(page, token)
+    go_live(page)
+    expect(row(page, earlier)).to_be_visible()
+    amount(page).fill("0.01")
+    form(page).get_by_role("button", name="Place order").click()
+    expect(row(page, earlier)).to_be_visible()
+    assert token not in kept(page)
+    assert not [url for url in urls if token in url]
+
+    page.reload()
+    expect(key_field(page)).to_be_visible()
+    assert earlier not in page.content()
+
+
+def test_a_wrong_key_is_refused_in_words(tabs: Tabs, guarded: Process) -> None:
+    tabs.expect_complaints(r"401 \(Unauthorized\)|WebSocket connection to")
+    page = tabs.open(guarded.url)
+    give_key(page, "dx_wrong")
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(form(page)).to_have_count(0)
+
+
+def test_a_page_that_the_network_could_open_without_a_key_is_refused(tabs: Tabs, launcher: Launcher) -> None:
+    open_to_all = launcher.start(DEXEXEC_HOST="0.0.0.0", DEXEXEC_REQUIRE_KEYS="0")  # noqa: S104
+    tabs.expect_complaints(r"403 \(Forbidden\)|favicon\.ico")
+    page = tabs.open(open_to_all.url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
+    expect(page.locator("body")).to_contain_text("DEXEXEC_REQUIRE_KEYS")
+    expect(form(page)).to_have_count(0)

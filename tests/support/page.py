@@ -1,0 +1,66 @@
+"""The page as a person sees it: by roles and names, never by ids or classes."""
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+LIVE = re.compile(r"^\s*Live")
+RECONNECTING = re.compile(r"^\s*Reconnecting")
+
+
+def connection(page: Page) -> Locator:
+    """The region that states whether what is shown is live."""
+    return page.get_by_role("status", name="Connection")
+
+
+def form(page: Page) -> Locator:
+    """The order form."""
+    return page.get_by_role("form", name="New order")
+
+
+def amount(page: Page) -> Locator:
+    """Its field for the amount."""
+    return form(page).get_by_role("textbox", name="Amount")
+
+
+def orders(page: Page) -> Locator:
+    """The table of orders."""
+    return page.get_by_role("table", name="Orders")
+
+
+def row(page: Page, order_id: str) -> Locator:
+    """An order's row."""
+    return orders(page).get_by_role("row").filter(has=link(page, order_id))
+
+
+def link(page: Page, order_id: str) -> Locator:
+    """A link to an order."""
+    return page.locator(f'a[href="#/orders/{order_id}"]').first
+
+
+def newest(page: Page) -> str:
+    """The id of the order in the first row, once there is one."""
+    first = orders(page).locator('a[href^="#/orders/"]').first
+    expect(first).to_be_visible()
+    return str(first.get_attribute("href")).rpartition("/")[2]
+
+
+def story(page: Page, order_id: str) -> Locator:
+    """What is shown of an order when it is opened."""
+    return page.get_by_role("region", name=f"Order {order_id[:8]}")
+
+
+def go_live(page: Page) -> None:
+    """Wait until the page follows the service."""
+    expect(connection(page)).to_have_text(LIVE)
+
+
+def described_error(field: Locator) -> str:
+    """The text that a screen reader reads with an invalid field, once it is one."""
+    expect(field).to_have_attribute("aria-invalid", "true")
+    return str(
+        field.evaluate(
+            """(field) => (field.getAttribute("aria-describedby") ?? "").split(" ")
+                .map((id) => document.getElementById(id)?.textContent ?? "").join(" ")"""
+        )
+    )
