@@ -41,6 +41,16 @@ export function amount(base, token) {
 }
 
 /**
+ * A token that was launched is not configured: the order itself has its decimals.
+ * @param {Token} token
+ * @param {Record<string, any>} order
+ * @returns {Token}
+ */
+export function ofOrder(token, order) {
+  return token.decimals < 0 && order["mintDecimals"] !== undefined ? { ...token, decimals: order["mintDecimals"] } : token;
+}
+
+/**
  * Basis points: "1.4 bps".
  * @param {string | number | null | undefined} value
  * @returns {string}

@@ -1,7 +1,7 @@
 // One order's story: its stages, quotes, attempts, the fill against the quote, and what happened in sentences.
 
 import { el, fill, scrolled } from "./dom.js";
-import { amount, bps, clock, dateTime, duration, grouped, shortId } from "./format.js";
+import { amount, bps, clock, dateTime, duration, grouped, ofOrder, shortId } from "./format.js";
 import { attemptsTable } from "./order_attempts.js";
 import { mayBeCancelled } from "./orders_store.js";
 import { Problem } from "./session.js";
@@ -111,18 +111,9 @@ function draw(order, explained, context) {
  * @param {import("./types.js").Context} context
  */
 function direction(order, context) {
-  const input = decimalsOf(context.token(order.inputMint), order);
-  const output = decimalsOf(context.token(order.outputMint), order);
+  const input = ofOrder(context.token(order.inputMint), order);
+  const output = ofOrder(context.token(order.outputMint), order);
   return order.side === "sell" ? /** @type {const} */ ([output, input]) : /** @type {const} */ ([input, output]);
-}
-
-/**
- * A token that was launched is not configured: the order itself has its decimals.
- * @param {import("./format.js").Token} token
- * @param {any} order
- */
-function decimalsOf(token, order) {
-  return token.decimals < 0 && order.mintDecimals !== undefined ? { ...token, decimals: order.mintDecimals } : token;
 }
 
 /**

@@ -1,7 +1,7 @@
 // The newest orders, as they move through their stages. A row changes in place, and only when its order has.
 
 import { el, fill, setAttribute, setText } from "./dom.js";
-import { amount, dateTime, duration, grouped, moment, shortId } from "./format.js";
+import { amount, dateTime, duration, grouped, moment, ofOrder, shortId } from "./format.js";
 import { mayBeCancelled } from "./orders_store.js";
 import { Problem } from "./session.js";
 
@@ -131,7 +131,7 @@ class OrderRow {
     this._drawn = drawn;
     const { token } = this._context;
     const isBuy = order["side"] !== "sell";
-    const [input, output] = [token(order["inputMint"]), token(order["outputMint"])];
+    const [input, output] = [ofOrder(token(order["inputMint"]), order), ofOrder(token(order["outputMint"]), order)];
     const [spent, received] = isBuy ? [input, output] : [output, input];
     setText(this._at, moment(order.createdAt, Date.now()));
     setAttribute(this._at, "title", dateTime(order.createdAt));
