@@ -102,7 +102,7 @@ function facts(entries) {
 
 /** @param {any} node */
 function lag(node) {
-  const behind = node.slotsBehind ?? node.behind;
+  const behind = node.lagSlots;
   if (behind === undefined || behind === null) return "no answer";
   return behind === 0 ? "up to date" : `${behind} slots behind`;
 }
