@@ -24,7 +24,7 @@ class LandingMetrics:
             ["endpoint"],
             buckets=SLOTS,
         )
-        self._seconds = make.histogram(
+        self._landing_seconds = make.histogram(
             "dexexec_endpoint_landing_seconds",
             "Time from the first send until the landing was seen, of attempts that the endpoint accepted.",
             ["endpoint"],
@@ -41,4 +41,4 @@ class LandingMetrics:
             milliseconds = each["landingMs"]
             if answer == SendAnswer.ACCEPTED and isinstance(slots, int) and isinstance(milliseconds, int):
                 self._slots[endpoint].observe(slots)
-                self._seconds[endpoint].observe(milliseconds / 1000)
+                self._landing_seconds[endpoint].observe(milliseconds / 1000)

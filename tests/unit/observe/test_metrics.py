@@ -186,3 +186,11 @@ def test_several_processes_add_up_and_the_counts_of_ended_ones_stay(children: Ch
     assert seen["dexexec_worker_orders_in_flight"] == 5, "a gauge is of living processes only"
     assert third in children.running
     assert len(list(children.folder.glob("counter_*.db"))) == 2, "one of all that ended, and one of the living"
+
+
+def test_no_two_parts_keep_a_metric_under_the_same_name() -> None:
+    # They are parts of one object: one of the two would be counted in the other's place.
+    made = [vars(part)["__init__"] for part in Metrics.__bases__]
+    names = [name for function in made for name in function.__code__.co_names if name.startswith("_")]
+    assert len(made) >= 6
+    assert sorted(names) == sorted(set(names))
