@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from dexexec.client import Client, LimitOrder, MarketOrder
 from tests.support.chromium import Tabs, needs_chromium
-from tests.support.page import amount, connection, form, go_live, newest, orders, row
+from tests.support.page import amount, connection, form, go_live, newest, orders, row, story
 from tests.support.service.process import Process
 
 pytestmark = needs_chromium
@@ -34,6 +34,7 @@ def views(page: Page, order_id: str) -> dict[str, Locator]:
     """What each view shows when it is complete, by its address."""
     return {
         "#/": row(page, order_id),
+        f"#/orders/{order_id}": story(page, order_id).get_by_role("heading").nth(1),
     }
 
 
@@ -63,7 +64,7 @@ def test_the_keyboard_alone_places_an_order_and_opens_its_story(tabs: Tabs, serv
     expect(row(page, placed)).to_contain_text("confirmed", ignore_case=True)
     tab_to(page, row(page, placed).get_by_role("link").first)
     page.keyboard.press("Enter")
-    expect(page).to_have_url(f"{service.url}/#/orders/{placed}")
+    expect(story(page, placed)).to_be_visible()
 
 
 def tab_to(page: Page, target: Locator) -> None:

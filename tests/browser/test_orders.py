@@ -10,7 +10,7 @@ from playwright.sync_api import Route, WebSocketRoute, expect
 from dexexec.client import Client, MarketOrder
 from dexexec.client.problems import InvalidOrderError
 from tests.support.chromium import Tabs, needs_chromium
-from tests.support.page import amount, described_error, form, go_live, newest, row
+from tests.support.page import amount, described_error, form, go_live, newest, row, story
 from tests.support.service.process import Process
 
 pytestmark = needs_chromium
@@ -30,6 +30,11 @@ def test_an_order_is_placed_and_seen_confirmed(tabs: Tabs, service: Process) -> 
     with Client(service.url) as client:
         order = client.get(order_id)
     assert (order.status, order.side, str(order.amount)) == ("confirmed", "buy", "0.01")
+
+    row(page, order_id).get_by_role("link").first.click()
+    expect(story(page, order_id)).to_contain_text("confirmed", ignore_case=True)
+    assert order.tx_hash is not None
+    expect(story(page, order_id)).to_contain_text(order.tx_hash[:8])
 
 
 def test_the_quotes_of_all_venues_are_shown_side_by_side_and_name_the_winner(tabs: Tabs, service: Process) -> None:
@@ -78,6 +83,8 @@ def test_text_from_outside_is_shown_as_text(tabs: Tabs, service: Process) -> Non
         page.evaluate("(address) => { location.hash = address; }", address)
         expect(page.get_by_role("main")).to_be_visible()
         assert page.locator('img[src="x"], script:text("hostile")').count() == 0
+    page.evaluate("(address) => { location.hash = address; }", f"#/orders/{order_id}")
+    expect(story(page, order_id)).to_contain_text(HOSTILE)
     assert page.title() != "hostile"
 
 
