@@ -1,6 +1,6 @@
 """Refusals of changes to webhooks. The tree is in `errors`."""
 
-from dexexec.errors import RequestError
+from dexexec.errors import InvalidOrderError, RequestError
 
 
 class WebhookNameTakenError(RequestError):
@@ -25,3 +25,19 @@ class WebhookDisabledError(RequestError):
     code = "webhook-disabled"
     http_status = 409
     title = "The webhook is disabled"
+
+
+class InvalidWebhookError(InvalidOrderError):
+    """One or more fields of a webhook are invalid."""
+
+    code = "invalid-webhook"
+    http_status = 422
+    title = "The webhook has invalid fields"
+
+
+class WebhookNotFoundError(RequestError):
+    """There is no webhook with this id, or it is another key's."""
+
+    code = "webhook-not-found"
+    http_status = 404
+    title = "There is no such webhook"

@@ -29,6 +29,15 @@ from dexexec.api.page_files import PageFileHandler
 from dexexec.api.quotes import QuoteHandler, VenuesHandler
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.server import LimitedServer
+from dexexec.api.webhooks import (
+    DeliveriesHandler,
+    ReplayHandler,
+    ResendHandler,
+    RotateHandler,
+    TestMessageHandler,
+    WebhookHandler,
+    WebhooksHandler,
+)
 from dexexec.config import descriptor_limit
 
 EXECUTE = front_page.EXECUTE
@@ -73,6 +82,13 @@ ROUTES = (
     Route("/api/overview", OverviewHandler),
     Route("/api/quote", QuoteHandler),
     Route("/api/venues", VenuesHandler),
+    Route("/api/webhooks", WebhooksHandler),
+    Route("/api/webhooks/{id}", WebhookHandler),
+    Route("/api/webhooks/{id}/deliveries", DeliveriesHandler),
+    Route("/api/webhooks/{id}/resend", ResendHandler),
+    Route("/api/webhooks/{id}/replay", ReplayHandler),
+    Route("/api/webhooks/{id}/test", TestMessageHandler),
+    Route("/api/webhooks/{id}/rotate", RotateHandler),
     Route("/healthz", AliveHandler),
     Route("/readyz", ReadyHandler),
     Route("/metrics", MetricsHandler),

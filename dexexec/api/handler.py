@@ -5,7 +5,7 @@ A handler raises an error, and the base answers with it. A successful request is
 
 import re
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
@@ -26,6 +26,7 @@ from dexexec.api.compression import LEAST_BYTES, compressed, gzip_wanted
 from dexexec.api.cross_site_check import SiteCheck
 from dexexec.api.event_streams import EventStreams
 from dexexec.api.key_limits import KeyLimits
+from dexexec.api.order_changes import ClientSigner, OrderAmending
 from dexexec.api.problems import HostNotAllowedError, OriginNotAllowedError
 from dexexec.api.read_gate import (
     CANCELS_AT_ONCE,
@@ -46,9 +47,9 @@ from dexexec.api.request_pacer import Pacer
 from dexexec.api.scrape import Scrape
 from dexexec.api.service_state import Overviews
 from dexexec.api.warm_json import WarmSource
+from dexexec.api.webhook_port import WebhookTable
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
-from dexexec.domain.amendment import Amended
 from dexexec.domain.api_key import Scope
 from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooLate
 from dexexec.domain.endpoint_figures import EndpointFigures
@@ -57,7 +58,6 @@ from dexexec.domain.order_filter import OrderFilter, OrderTotals
 from dexexec.domain.policy import Policy
 from dexexec.domain.quote import SwapRequest
 from dexexec.errors import QueueFullError, RequestError
-from dexexec.intake.client_signing import Taken
 from dexexec.intake.order_body import BodyReader
 from dexexec.observe.observer import Observer
 from dexexec.operator_errors import PolicyError
@@ -119,22 +119,6 @@ class OrderCancelling(Protocol):
         """Cancel all orders of a selection. Raises `PartlyCancelledError`."""
 
 
-class OrderAmending(Protocol):
-    """The part of `dexexec.intake.amending.Amending` that handlers use."""
-
-    async def amend(
-        self, order_id: UUID, body: bytes, versions: Collection[int] | None, owner: int | None = None
-    ) -> Amended:
-        """Change an order of `owner` (None: of all) that rests, if its version is one of `versions` (None: any)."""
-
-
-class ClientSigner(Protocol):
-    """The part of `dexexec.intake.client_signing.ClientSigning` that handlers use."""
-
-    async def sign(self, order_id: UUID, body: bytes, owner: int | None = None) -> Taken:
-        """Take the transaction that a client has signed for an order of `owner` (None: of all)."""
-
-
 class QuoteSource(Protocol):
     """The venues of this process, for quotes without an order."""
 
@@ -166,6 +150,7 @@ class Api:
     sites: SiteCheck
     venues: QuoteSource
     overviews: Overviews
+    webhooks: WebhookTable
     streams: EventStreams
     scrape: Scrape | None = None
     """The metrics; None where they are turned off."""

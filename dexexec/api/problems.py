@@ -41,6 +41,13 @@ from dexexec.errors import (
 from dexexec.intake.signing_errors import NoSignatureAwaitedError, OtherTransactionError
 from dexexec.operator_errors import HaltedError, PolicyError, TooManyRequestsError
 from dexexec.store import PositionUnknownError
+from dexexec.webhook_errors import (
+    InvalidWebhookError,
+    TooManyWebhooksError,
+    WebhookDisabledError,
+    WebhookNameTakenError,
+    WebhookNotFoundError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 PATH = "/problems/"
@@ -183,6 +190,11 @@ PROBLEMS: Mapping[str, type[RequestError]] = MappingProxyType(
             PageRefusedError,
             TooManyConnectionsError,
             TooManyOrdersError,
+            WebhookNotFoundError,
+            WebhookNameTakenError,
+            TooManyWebhooksError,
+            WebhookDisabledError,
+            InvalidWebhookError,
             TooLateError,
             NotRestingError,
             NoSignatureAwaitedError,

@@ -80,6 +80,7 @@ class Kept(Generic[T]):
     async def get(self) -> T | None:
         """The value."""
         async with self._turn:  # many readers at once are one read
+            # With the lock held: a caller that waited finds what the one before it has read.
             if self._clock.monotonic() - self._at >= self._seconds:
                 try:
                     async with asyncio.timeout(READ_SECONDS):

@@ -11,6 +11,7 @@ def webhook_json(webhook: Webhook) -> dict[str, object]:
     return {
         "id": str(webhook.id),
         "name": webhook.name,
+        # Whole: a client that may list webhooks may also change where they send to.
         "url": webhook.url,
         "allOrders": webhook.all_orders,
         # None for all: an empty list reads like none.

@@ -19,6 +19,7 @@ from dexexec.bootstrap.access import Access
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import enabled_venues
+from dexexec.bootstrap.webhooks import make_webhook_table
 from dexexec.broker.socket_leases import SocketLeases
 from dexexec.config.settings import Settings
 from dexexec.domain.order import NewOrder
@@ -110,6 +111,7 @@ def make_api_half(
         sites=sites,
         venues=quoting,
         overviews=Overviews(state, clock),
+        webhooks=make_webhook_table(shared),
         streams=streams,
         scrape=scrape,
         access=access.authentication,

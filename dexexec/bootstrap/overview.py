@@ -67,12 +67,14 @@ class SharedState:
         if self._half is None:
             return ()
         networks = self._half.networks
+        # Before the balances: a reservation that ends in between makes less look free, not more.
         reserved = await read_reserved(self._database)
         states = []
         addresses = {DEFAULT: networks.wallets, **{name: each.wallets for name, each in sorted(networks.named.items())}}
         for name, by_network in addresses.items():
             for network, address in by_network.items():
                 chain = networks.chains[network]
+                # The simulated chain has no balances.
                 if isinstance(chain, MeasuredChain):
                     amounts = await read_balances(chain, network, address, self._half.mints)
                     balances = self._balances(network, address, amounts, reserved)

@@ -6,7 +6,8 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from dexexec.client.errors import one_line
-from dexexec.client.problems import BY_CODE, BY_STATUS, InternalError, Problem, ProblemError
+from dexexec.client.problem_types import BY_CODE, BY_STATUS
+from dexexec.client.problems import InternalError, Problem, ProblemError
 from dexexec.errors import FieldProblem
 
 PREFIX = "/problems/"

@@ -369,25 +369,3 @@ class HaltedError(UnavailableError):
 
     code = "halted"
     retryable = False
-
-
-BY_CODE: Mapping[str, type[ProblemError]] = MappingProxyType({
-    one.code: one
-    for one in (
-        BadRequestError, UnauthorizedError, NotFoundError, TooManyRequestsError, InternalError, UnavailableError,
-        MalformedBodyError, InvalidQueryError, InvalidIdempotencyKeyError, InvalidIfMatchError, KeyInUrlError,
-        ScopeMissingError,
-        PolicyError, OriginNotAllowedError, PageRefusedError, OrderNotFoundError, MethodNotAllowedError,
-        IdempotencyKeyInFlightError,
-        NotRestingError, NoSignatureAwaitedError, OtherTransactionError, TooLateError, VersionMismatchError,
-        BodyTooLargeError, TargetTooLongError,
-        UnsupportedMediaTypeError, ExpectationFailedError, HostNotAllowedError, InvalidOrderError,
-        IdempotencyKeyReusedError, UpgradeRequiredError, PreconditionRequiredError, TooManyOrdersError,
-        TooManyReadsError, HeadersTooLargeError, QueueFullError, VenuesUnavailableError, ReadsBusyError,
-        TooManyConnectionsError, PartlyCancelledError, HaltedError, NotAcceptableError, PositionUnknownError,
-    )
-})  # fmt: skip
-BY_STATUS: Mapping[int, type[ProblemError]] = MappingProxyType({
-    400: BadRequestError, 401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError, 409: ConflictError,
-    422: UnprocessableError, 429: TooManyRequestsError, 502: GatewayError, 503: UnavailableError, 504: GatewayError,
-})  # fmt: skip

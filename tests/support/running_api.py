@@ -44,6 +44,7 @@ from tests.support.fakes.keys import MemoryKeys
 from tests.support.fakes.service_state import MemoryState
 from tests.support.memory_ports import MemoryLimiter, MemoryQueue, MemoryStore
 from tests.support.parts import running
+from tests.support.webhook_tables import memory_webhooks
 
 ORDER = {"side": "buy", "amount": "0.01"}
 JSON = "application/json"
@@ -198,6 +199,7 @@ async def running_service(
         sites=SiteCheck(configured),
         access=Authentication(ring, required=keys is not None and keys_required),
         limits=limits,
+        webhooks=memory_webhooks(clock),
         overviews=Overviews(state or MemoryState(), clock),
         streams=no_streams,
         venues=WorkerQuoting(

@@ -223,6 +223,7 @@ async def open_api(
         sites=SiteCheck(configured),
         venues=nobody,
         overviews=nobody,
+        webhooks=nobody,
         streams=EventStreams(feed=feed, all_events=all_events, registry=registry),
         access=Authentication(ring, required=keys is not None),
         limits=limits,

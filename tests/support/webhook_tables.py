@@ -76,6 +76,12 @@ def delivery(webhook_id: UUID, order_id: UUID, seq: int) -> PlannedDelivery:
     )
 
 
+def memory_webhooks(clock: Clock) -> MemoryWebhooks:
+    """The fake on an empty database."""
+    database = MemoryDatabase()
+    return MemoryWebhooks(MemoryEventReader(database), MemoryStore(database, lambda _: None).port, clock)
+
+
 @asynccontextmanager
 async def open_memory_tables(clock: Clock) -> AsyncIterator[Tables]:
     """The fakes."""

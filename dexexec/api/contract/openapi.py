@@ -9,10 +9,11 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 from dexexec import __version__
-from dexexec.api import problems
+from dexexec.api import problems, webhook_body
 from dexexec.api.contract.answer import Answer
 from dexexec.api.contract.history_answers import Event
-from dexexec.api.contract.operations import ANY_REQUEST, HEADERS, OPERATIONS, OUTSIDE, Answered, Operation
+from dexexec.api.contract.operation import Answered, Operation
+from dexexec.api.contract.operations import ANY_REQUEST, HEADERS, OPERATIONS, OUTSIDE
 from dexexec.api.contract.problem_examples import examples
 from dexexec.api.contract.service_answers import Problem
 from dexexec.intake.field_types import Schema
@@ -26,6 +27,7 @@ KEY_DESCRIPTION = (
 TAGS = {
     "orders": "Post orders, read, change, cancel and explain them.",
     "reports": "Costs, quotes and venues.",
+    "webhooks": "Send events to addresses of yours.",
     "service": "Health, and the documents of this service.",
 }
 DESCRIPTION = """Takes orders for DEX swaps on Solana, and executes each of them once.
@@ -67,7 +69,7 @@ def openapi() -> Mapping[str, object]:
     """The document. It is the same in every process of a version."""
     paths: defaultdict[str, dict[str, object]] = defaultdict(dict)
     for (method, path), operation in OPERATIONS.items():
-        paths[path][method.lower()] = _operation(operation, has_body=method in {"POST", "PATCH"})
+        paths[path][method.lower()] = _operation(operation, has_body=bool(operation.body))
     answers = [answer for operation in OPERATIONS.values() for answer in operation.answers.values()]
     used = [model for answer in answers for model in (answer.model, answer.part) if model]
     orders = order_schemas()
@@ -94,6 +96,11 @@ def openapi() -> Mapping[str, object]:
                 **orders,
                 "OrderChange": change_schema(),
                 "SignedTransaction": signed_schema(),
+                "NewWebhook": webhook_body.new_schema(),
+                "WebhookChange": webhook_body.change_schema(),
+                "Resend": webhook_body.resend_schema(),
+                "Replay": webhook_body.replay_schema(),
+                "Rotation": webhook_body.rotate_schema(),
                 **answer_schemas([*dict.fromkeys(used), Problem, Event]),
             },
             "headers": dict(HEADERS),

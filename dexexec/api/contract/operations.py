@@ -1,20 +1,18 @@
 """What each route does, takes and answers, by method: the part of the OpenAPI document that no model has."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
 from dexexec.api import cancel_selection, costs, event_stream_handlers, list_query, orders, quotes
-from dexexec.api.contract.answer import Answer
 from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Checked, Explanation, Posted, Signed
 from dexexec.api.contract.cost_answers import Costs
 from dexexec.api.contract.history_answers import Order, OrderPart
+from dexexec.api.contract.operation import READING, Answered, Operation
 from dexexec.api.contract.order_answers import OrdersPage
 from dexexec.api.contract.overview_answers import Overview
 from dexexec.api.contract.quote_answers import Quotes, Venues
 from dexexec.api.contract.service_answers import Alive, FrontPage, ProblemExplanation, Readiness
+from dexexec.api.contract.webhook_operations import WEBHOOK_OPERATIONS
 from dexexec.api.front_page import EXECUTE
-from dexexec.api.query import Parameter
 from dexexec.intake.field_types import Schema
 
 HEADERS: Mapping[str, Mapping[str, object]] = {
@@ -93,39 +91,6 @@ OUTSIDE = {
 }
 """Answers to requests that are of no operation: another path, another method, a bad handshake of a WebSocket."""
 STREAM = ("text/event-stream",)
-READING = ("too-many-reads", "reads-busy")
-"""Problems of requests that wait for their turn to read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """An answer that is no problem document: its model (None: any JSON), its meaning and the headers that only it
-    has."""
-
-    model: type[Answer] | None = None
-    part: type[Answer] | None = None
-    """What the parameter `fields` leaves of it."""
-    description: str
-    headers: tuple[str, ...] = ()
-    links: Mapping[str, object] = field(default_factory=dict)
-    media_types: tuple[str, ...] = ("application/json",)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """`problems` are the codes of those that it can give beside `ANY_REQUEST`. `body` is the name of a component."""
-
-    id: str
-    tag: str
-    summary: str
-    description: str = ""
-    answers: Mapping[int, Answered]
-    parameters: Sequence[Mapping[str, object]] = ()
-    query: Sequence[Parameter[Any]] = ()
-    body: str = ""
-    body_examples: Mapping[str, object] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-
 
 ORDER_EXAMPLES: Mapping[str, Schema] = {
     "market": {"side": "buy", "amount": "0.01"},
@@ -322,6 +287,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         answers={200: Answered(model=Venues, description="The venues.")},
         problems=("invalid-query", "venues-unavailable", *READING),
     ),
+    **WEBHOOK_OPERATIONS,
     ("GET", "/"): Operation(
         id="getFrontPage",
         tag="service",

@@ -8,7 +8,8 @@ from dexexec.api.problems import PROBLEMS, document, headers
 from dexexec.client import problems
 from dexexec.client.errors import LONGEST_TEXT
 from dexexec.client.problem_document import class_of, read_problem
-from dexexec.client.problems import BY_CODE, BY_STATUS, ConflictError, ProblemError, UnavailableError
+from dexexec.client.problem_types import BY_CODE, BY_STATUS
+from dexexec.client.problems import ConflictError, ProblemError, UnavailableError
 from dexexec.client.requests import may_have_acted
 from dexexec.errors import FieldProblem, InvalidOrderError, QueueFullError, TooLateError
 from dexexec.errors import UnavailableError as Outage

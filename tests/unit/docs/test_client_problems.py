@@ -6,7 +6,7 @@ import pytest
 
 from dexexec.api.problems import PROBLEMS
 from dexexec.client.problem_document import read_problem
-from dexexec.client.problems import BY_CODE
+from dexexec.client.problem_types import BY_CODE
 
 
 @pytest.mark.parametrize("code", PROBLEMS)
