@@ -85,7 +85,9 @@ def check_order() -> None:
     """The page with everything that it names, and an order from its POST to its end."""
     with running() as url:
         page = fetch(url, Accept="text/html").decode()
-        for asset in re.findall(r'(?:src|href)="(/assets/[^"]+)"', page):
+        assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', page)
+        assert assets, page
+        for asset in assets:
             assert fetch(url + asset), f"{asset} is empty"
         placed = json.loads(fetch(f"{url}/api/orders/execute", {"side": "buy", "amount": "0.01"}))
         order = await_status(f"{url}/api/orders/{placed['orderId']}", "confirmed")
