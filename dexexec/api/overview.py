@@ -3,14 +3,16 @@
 A part that cannot be read now is null, and the others are shown.
 """
 
+import asyncio
+
 from dexexec import __version__
 from dexexec.api.caller import Caller
 from dexexec.api.handler import Api, ApiHandler
-from dexexec.api.service_state import WalletState
+from dexexec.api.service_state import READ_SECONDS, WalletState
 from dexexec.domain.api_key import Scope
 from dexexec.domain.event import timestamp
 from dexexec.domain.halt import EVERYBODY, Halt
-from dexexec.errors import InvalidQueryError
+from dexexec.errors import InvalidQueryError, UnavailableError
 from dexexec.intake.order_fields import unknown_name
 from dexexec.store.measurements import OpenOrders
 from dexexec.store.operator_lists import ListedWorker
@@ -57,6 +59,9 @@ async def overview_json(api: Api, caller: Caller) -> dict[str, object]:
         "walletNames": api.reader.wallets.of(caller.name, caller.policy.wallets),
         "queue": queue_json(await overviews.open_orders.get()),
     }
+    # For those who may list webhooks.
+    if any(own.allows(Scope.TRADE) for own in caller.scopes):
+        answer["webhooks"] = await webhooks_json(api, caller)
     # Absent, and not empty: a client must be able to distinguish "none" from "not for you".
     if caller.sees is not None:
         return answer
@@ -79,6 +84,15 @@ def halt_json(halt: Halt) -> dict[str, object]:
         "reason": halt.reason,
         "detail": halt.detail,
     }
+
+
+async def webhooks_json(api: Api, caller: Caller) -> dict[str, object] | None:
+    """How many deliveries to the caller's webhooks failed."""
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return {"failed": await api.webhooks.failed_count(caller.sees)}
+    except (UnavailableError, TimeoutError):
+        return None
 
 
 def queue_json(found: OpenOrders | None) -> dict[str, object] | None:

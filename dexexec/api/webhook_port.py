@@ -43,5 +43,8 @@ class WebhookTable(Protocol):
     async def replay_after(self, webhook_id: UUID, owner: int | None, position: str) -> bool:
         """Send all events behind a position again."""
 
+    async def failed_count(self, owner: int | None) -> int:
+        """How many deliveries failed, up to a limit."""
+
     async def send_test(self, webhook_id: UUID, owner: int | None) -> Delivery | None:
         """Send a test message."""

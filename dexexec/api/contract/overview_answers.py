@@ -83,6 +83,13 @@ class WalletState(Answer):
     balances: list[BalanceState]
 
 
+class WebhookState(Answer):
+    """The webhooks of the caller."""
+
+    failed: Count
+    """Deliveries that failed, counted up to 10,000."""
+
+
 class Overview(Answer):
     """The state of the service. Without the scope `admin` it has no workers, nodes and wallets."""
 
@@ -95,6 +102,7 @@ class Overview(Answer):
     defaults: dict[str, JsonValue]
     wallet_names: list[str]
     queue: QueueState | None
+    webhooks: WebhookState | None = absent()
     workers: list[WorkerState] | None = absent()
     nodes: list[NodeState] | None = absent()
     wallets: list[WalletState] | None = absent()

@@ -82,7 +82,9 @@ async def test_a_key_sees_its_own_halts_and_limits_and_nothing_of_others() -> No
         assert (found["keysRequired"], found["scopes"]) == (True, ["read", "trade"])
         assert [halt["key"] for halt in found["halts"]] == [1, None]
         assert found["defaults"]["slippageBps"] == 10
-        assert (await overview(service, reader))["scopes"] == ["read"]
+        assert found["webhooks"] == {"failed": 0}
+        seen_by_reader = await overview(service, reader)
+        assert (seen_by_reader["scopes"], "webhooks" in seen_by_reader) == (["read"], False)
         assert (await overview(service, admin)).keys() >= ADMIN_ONLY
         document(await service.ask("GET", "/api/overview"), 401, "unauthorized")
 
