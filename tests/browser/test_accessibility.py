@@ -35,6 +35,7 @@ def views(page: Page, order_id: str) -> dict[str, Locator]:
     return {
         "#/": row(page, order_id),
         f"#/orders/{order_id}": story(page, order_id).get_by_role("heading").nth(1),
+        "#/system": page.get_by_role("figure").first,
     }
 
 
