@@ -17,9 +17,9 @@ export function draw(banner, halts) {
   fill(banner, halts.map((halt) => el("p", null, el("strong", null, "Signing is halted"), ` ${sentence(halt)}`)));
 }
 
-/** @param {{scope?: string, target?: string | null, reason?: string, since?: string}} halt */
-function sentence({ target, reason, since }) {
+/** @param {{key: string | null, since?: string, reason?: string}} halt `key`: null for everybody. */
+export function sentence({ key, reason, since }) {
   const when = since ? ` since ${dateTime(since)}` : "";
   const why = reason ? `: ${reason}` : "";
-  return `for ${target ? `the key ${target}` : "everybody"}${when}${why}. New orders are refused; cancels and dry runs go on.`;
+  return `for ${key ? `the key ${key}` : "everybody"}${when}${why}. New orders are refused; cancels and dry runs go on.`;
 }
