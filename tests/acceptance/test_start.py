@@ -70,6 +70,12 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
     listed = read(f"{second.url}/api/orders?status=confirmed")["orders"]
     assert isinstance(listed, list)
     assert order_id in [order["orderId"] for order in listed]
+    state = read(f"{second.url}/api/overview")
+    assert state["network"] == {"name": "simulated", "kind": "simulated", "explorer": None}
+    assert state["queue"] == {"length": 0, "oldestMs": None, "open": 0}
+    assert isinstance(state["workers"], list)
+    assert any(worker["alive"] for worker in state["workers"])
+    assert (state["keysRequired"], state["nodes"], state["wallets"]) == (False, [], [])
     stops_everything(second, data_dir, signal.SIGINT)
     say(f"ready after {seconds:.2f} s")
     assert seconds < READY_SECONDS, "a warm start takes too long"
@@ -175,6 +181,7 @@ def test_migrate_applies_everything_once_with_concurrent_runs(
         *("", "api", "worker", "migrate", "demo", "cancel", "explain", "paper", "backup", "restore"),
         *("orders", "retry", "release", "dead-letters", "venues", "workers"),
         *("keys", "keys create", "keys list", "keys revoke", "keys rotate", "keys policy", "halt", "resume"),
+        *("webhooks", "webhooks add", "webhooks failed", "webhooks resend"),
         *("adapters", "adapters list", "adapters check"),
     ],
     ids=lambda command: command or "all",
