@@ -7,7 +7,7 @@ import pytest
 from tornado.httputil import HTTPInputError
 from tornado.web import HTTPError
 
-from dexexec import errors, operator_errors
+from dexexec import errors, operator_errors, webhook_errors
 from dexexec.api import problems
 from dexexec.errors import (
     FieldProblem,
@@ -27,6 +27,7 @@ OWN = {
     problems.__name__,
     signing_errors.__name__,
     event_positions.__name__,
+    webhook_errors.__name__,
 }
 
 
