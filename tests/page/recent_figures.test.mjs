@@ -15,7 +15,7 @@ test("an order that is confirmed counts once, with its time", () => {
   figures.addEvent(event("a", 5, "confirmed", 600));
   figures.addEvent(event("a", 6, "confirmed", 900)); // final
   assert.deepEqual(newest(figures), {
-    at: NOON / 1000, accepted: 1 / BUCKET_SECONDS, confirmed: 1 / BUCKET_SECONDS, p50: 600, p90: 600, p99: 600, filled: 100,
+    at: NOON / 1000, accepted: 1 / BUCKET_SECONDS, confirmed: 1 / BUCKET_SECONDS, p50: 600, p90: 600, p99: 600, landed: 100,
   });
 });
 
@@ -23,12 +23,13 @@ test("an order of the list and its events are one order", () => {
   const figures = new RecentFigures();
   figures.addEvent(event("a", 1, "pending", 0));
   figures.addOrder({ orderId: "a", status: "confirmed", createdAt: at(0), finishedAt: at(500) });
-  figures.addOrder({ orderId: "b", status: "failed", createdAt: at(0), finishedAt: at(500) });
+  figures.addOrder({ orderId: "b", status: "failed", createdAt: at(0), finishedAt: at(500), attemptCount: 3 });
   figures.addEvent(event("a", 5, "confirmed", 500));
-  figures.addEvent(event("b", 5, "failed", 500));
-  const { accepted, filled } = newest(figures);
+  figures.addEvent(event("b", 9, "failed", 500));
+  const { accepted, confirmed, landed } = newest(figures);
   assert.equal(accepted, 2 / BUCKET_SECONDS);
-  assert.equal(filled, 50);
+  assert.equal(confirmed, 1 / BUCKET_SECONDS);
+  assert.equal(landed, 25);
 });
 
 test("how long an order rested is no latency", () => {
@@ -39,11 +40,21 @@ test("how long an order rested is no latency", () => {
   assert.equal(newest(figures).p50, 600);
 });
 
-test("a cancel is neither filled nor lost, and a bucket without an end has no share", () => {
+test("each transaction counts in the land rate, also of an order that is filled in the end", () => {
+  const figures = new RecentFigures();
+  const life = ["pending", "routing", "building", "submitted", "routing", "building", "submitted", "confirmed", "confirmed"];
+  life.forEach((status, index) => figures.addEvent(event("a", index + 1, status, index * 10)));
+  assert.equal(newest(figures).landed, 50);
+});
+
+test("an order without a transaction has no share, and a cancel neither", () => {
   const figures = new RecentFigures();
   figures.addEvent(event("a", 1, "pending", 0));
   figures.addEvent(event("a", 2, "cancelled", 100));
-  assert.equal(newest(figures).filled, null);
+  figures.addEvent(event("b", 1, "pending", 0));
+  figures.addEvent(event("b", 2, "routing", 0));
+  figures.addEvent(event("b", 3, "failed", 100));
+  assert.equal(newest(figures).landed, null);
   assert.equal(newest(figures).p50, null);
 });
 

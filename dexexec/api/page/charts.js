@@ -1,4 +1,4 @@
-// Charts of the last minutes: throughput, latency, orders filled, and the venues' prices against the best.
+// Charts of the last minutes: throughput, latency, transactions landed, and the venues' prices against the best.
 
 import { el, fill } from "./dom.js";
 import { bps, clock, duration } from "./format.js";
@@ -19,7 +19,7 @@ const COLOURS = ["--accent", "--move", "--warn", "--bad", "--muted"];
 const CHARTS = {
   throughput: { title: "Throughput", unit: "orders a second", names: ["accepted", "confirmed"], write: (value) => `${Math.round(value * 10) / 10}/s` },
   latency: { title: "Latency", unit: "from acceptance to the confirmation", names: ["p50", "p90", "p99"], write: duration },
-  filled: { title: "Land rate", unit: "orders that were filled, of those that ended", names: ["filled"], write: (value) => `${Math.round(value)} %` },
+  landed: { title: "Land rate", unit: "transactions that landed, of those with an outcome", names: ["landed"], write: (value) => `${Math.round(value)} %` },
 };
 
 /** @type {import("./types.js").Mount} */
@@ -35,10 +35,10 @@ export function mount(container, context) {
 
   function draw() {
     if (document.hidden) return;
-    const { at, accepted, confirmed, p50, p90, p99, filled } = figures.columns(Date.now());
+    const { at, accepted, confirmed, p50, p90, p99, landed } = figures.columns(Date.now());
     charts["throughput"]?.draw([at, accepted, confirmed]);
     charts["latency"]?.draw([at, p50, p90, p99]);
-    charts["filled"]?.draw([at, filled]);
+    charts["landed"]?.draw([at, landed]);
   }
 
   const timer = window.setInterval(draw, REDRAW_MS);
@@ -72,9 +72,10 @@ class Chart {
     this._place = el("div", { class: "chart", "aria-hidden": "true" });
     this._legend = el("ul", { class: "legend", "aria-hidden": "true" });
     this._values = el("tbody");
+    this._empty = el("p", { class: "chart-empty" }, "No value yet: place an order.");
     this._figure = el("figure", { class: "panel" },
       el("figcaption", { class: "panel-head" }, el("h2", null, about.title), el("span", { class: "hint" }, about.unit)),
-      this._legend, this._place,
+      this._legend, this._place, this._empty,
       el("div", { class: "visually-hidden" },
         el("table", null, el("caption", null, `${about.title}, the newest values: ${about.unit}`), this._values)));
     parent.append(this._figure);
@@ -135,9 +136,13 @@ class Chart {
     const times = (/** @type {any} */ _plot, /** @type {number[]} */ ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, step(ticks) < 60 ? 8 : 5));
     const options = {
       width: this._place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
-      scales: { y: { range: (/** @type {any} */ _plot, /** @type {number} */ _least, /** @type {number} */ most) => [0, Math.max(most * 1.1, 1e-9) || 1] } },
+      scales: {
+        // A single sample gets a minute, not an axis of one moment.
+        x: { range: (/** @type {any} */ _plot, /** @type {number} */ least, /** @type {number} */ most) => [Math.min(least, most - 60), most] },
+        y: { range: (/** @type {any} */ _plot, /** @type {number} */ _least, /** @type {number} */ most) => [0, Math.max(most * 1.1, 1e-9) || 1] },
+      },
       axes: [{ ...axis, size: 26, space: 70, values: times }, { ...axis, size: 62, values: (/** @type {any} */ _plot, /** @type {number[]} */ ticks) => ticks.map(write) }],
-      series: [{}, ...names.map((label, index) => ({ label, stroke: colours[index] ?? "", width: 2, spanGaps: true, points: { size: 4 } }))],
+      series: [{}, ...names.map((label, index) => ({ label, stroke: colours[index] ?? "", width: 2, points: { show: false, size: 5, filter: isolated } }))],
     };
     fill(this._legend, names.map((name, index) => {
       const swatch = el("i");
@@ -149,6 +154,7 @@ class Chart {
 
   /** @param {(number | null)[][]} columns */
   _drawText(columns) {
+    this._empty.hidden = columns.slice(1).some((column) => column.some((value) => value !== null));
     fill(this._values, this._about.names.map((name, index) => {
       const newest = columns[index + 1]?.findLast((value) => value !== null && value !== undefined);
       return el("tr", null, el("th", { scope: "row" }, name), el("td", null, newest === undefined || newest === null ? "none yet" : this._about.write(newest)));
@@ -206,4 +212,17 @@ class PriceChart {
  */
 function step(ticks) {
   return (ticks[1] ?? 0) - (ticks[0] ?? 0);
+}
+
+/**
+ * The places of values without a neighbour, which a line does not show.
+ * @param {any} plot
+ * @param {number} series
+ * @returns {number[]}
+ */
+function isolated(plot, series) {
+  /** @type {(number | null | undefined)[]} */
+  const values = plot.data[series];
+  const isMissing = (/** @type {number} */ place) => (values[place] ?? null) === null;
+  return [...values.keys()].filter((place) => !isMissing(place) && isMissing(place - 1) && isMissing(place + 1));
 }

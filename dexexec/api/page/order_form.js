@@ -15,6 +15,9 @@ import { Problem } from "./session.js";
 const CHOSEN = new Set(["side", "mode", "inputMint", "outputMint"]);
 /** What was typed survives a look at another view, until the page is closed. @type {Map<string, string>} */
 const values = new Map([["kind", "market"], ["side", "buy"], ["mode", "exactIn"]]);
+/** Where nothing is at stake the first order is one click away, and its quotes are there at once. */
+const PLAYGROUNDS = new Set(["simulated", "localnet"]);
+const FIRST_AMOUNT = "0.01";
 /** @type {Placing | null} */
 let placing = null;
 
@@ -33,6 +36,7 @@ export function mount(container, context, { onRequest }) {
     onRequest(null, "Quotes appear beside the form of a key that may place orders.");
     return { update: () => {}, unmount: () => {} };
   }
+  if (!values.has("amount") && PLAYGROUNDS.has(context.overview()?.network.kind ?? "")) values.set("amount", FIRST_AMOUNT);
   placing ??= new Placing(context.api);
   const form = new OrderForm(container, context, placing, onRequest);
   return { update: () => {}, unmount: () => form.unmount() };

@@ -6,13 +6,14 @@
 export const BUCKET_SECONDS = 5;
 export const BUCKETS = 180;
 
-const LOST = new Set(["failed", "expired"]);
+/** Statuses of an order whose attempt will not land: it is tried again, or has ended. */
+const NOT_LANDED = new Set(["routing", "building", "waiting", "failed", "expired"]);
 
 /**
  * @typedef {object} Bucket
  * @property {number} accepted
  * @property {number} confirmed
- * @property {number} lost Orders that ended without a fill: failed or expired.
+ * @property {number} notLanded Transactions that failed on the chain, or that can never land.
  * @property {number[]} tookMs From acceptance to the first confirmation.
  */
 
@@ -20,32 +21,41 @@ export class RecentFigures {
   constructor() {
     /** @type {Map<number, Bucket>} By the number of the bucket since 1970. */
     this._buckets = new Map();
-    /** When each order was accepted, and whether its end was counted. @type {Map<string, {at: number, ended: boolean}>} */
+    /** When each order was accepted, its status, and whether its fill was counted. @type {Map<string, {at: number, status: string, filled: boolean}>} */
     this._orders = new Map();
   }
 
   /**
-   * An order of a list: its beginning and its end, if it has ended.
+   * An order of a list: its beginning, its attempts, and its end if it has ended.
    * @param {Record<string, any>} order
    */
   addOrder(order) {
     if (!order["createdAt"] || this._orders.has(order["orderId"])) return;
-    this._accept(order["orderId"], Date.parse(order["createdAt"]));
-    if (order["finishedAt"]) this._end(order["orderId"], order["status"], Date.parse(order["finishedAt"]));
+    const at = Date.parse(order["createdAt"]);
+    const filled = order["status"] === "confirmed";
+    const known = this._accept(order["orderId"], at);
+    known.status = order["status"];
+    if (!order["finishedAt"]) return;
+    const bucket = this._bucket(Date.parse(order["finishedAt"]));
+    bucket.notLanded += Math.max(0, (order["attemptCount"] ?? 0) - (filled ? 1 : 0));
+    if (filled) this._fill(known, Date.parse(order["finishedAt"]));
   }
 
   /** @param {OrderEvent} event */
   addEvent(event) {
     const at = Date.parse(event.at);
-    if (event.seq === 1) this._accept(event.orderId, at);
+    const order = this._orders.get(event.orderId) ?? (event.seq === 1 ? this._accept(event.orderId, at) : null);
+    if (!order) return;
     // It rests until its trigger: how long it takes counts from there.
-    if (event.status === "waiting" && event["triggered"]) this._orders.set(event.orderId, { at, ended: false });
-    this._end(event.orderId, event.status, at);
+    if (event.status === "waiting" && event["triggered"]) order.at = at;
+    if (order.status === "submitted" && NOT_LANDED.has(event.status)) this._bucket(at).notLanded += 1;
+    if (event.status === "confirmed" && !order.filled) this._fill(order, at);
+    order.status = event.status;
   }
 
   /**
    * Columns for charts: times (seconds of Unix time), orders accepted and confirmed a second, latencies in ms, and the
-   * share of orders that were filled in percent. A bucket without a value has null.
+   * share of transactions that landed, in percent. A bucket without a value has null.
    * @param {number} nowMs
    */
   columns(nowMs) {
@@ -61,7 +71,7 @@ export class RecentFigures {
       p50: sorted.map((times) => percentile(times, 0.5)),
       p90: sorted.map((times) => percentile(times, 0.9)),
       p99: sorted.map((times) => percentile(times, 0.99)),
-      filled: buckets.map((bucket) => (bucket && bucket.confirmed + bucket.lost ? (100 * bucket.confirmed) / (bucket.confirmed + bucket.lost) : null)),
+      landed: buckets.map((bucket) => (bucket && bucket.confirmed + bucket.notLanded ? (100 * bucket.confirmed) / (bucket.confirmed + bucket.notLanded) : null)),
     };
   }
 
@@ -70,27 +80,23 @@ export class RecentFigures {
    * @param {number} at
    */
   _accept(id, at) {
-    if (this._orders.has(id)) return;
-    this._orders.set(id, { at, ended: false });
+    const order = { at, status: "pending", filled: false };
+    this._orders.set(id, order);
     // The oldest are the first in a Map: an order that rests for long has no latency here.
     if (this._orders.size > 20_000) this._orders.delete(/** @type {string} */ (this._orders.keys().next().value));
     this._bucket(at).accepted += 1;
+    return order;
   }
 
   /**
-   * @param {string} id
-   * @param {string} status
+   * @param {{at: number, filled: boolean}} order
    * @param {number} at
    */
-  _end(id, status, at) {
-    const order = this._orders.get(id);
-    if (order?.ended || !(status === "confirmed" || LOST.has(status))) return;
-    if (status !== "confirmed") this._bucket(at).lost += 1;
-    else {
-      this._bucket(at).confirmed += 1;
-      if (order) this._bucket(at).tookMs.push(at - order.at);
-    }
-    this._orders.set(id, { at: order?.at ?? at, ended: true });
+  _fill(order, at) {
+    order.filled = true;
+    const bucket = this._bucket(at);
+    bucket.confirmed += 1;
+    bucket.tookMs.push(at - order.at);
   }
 
   /**
@@ -100,7 +106,7 @@ export class RecentFigures {
   _bucket(at) {
     const number = Math.floor(at / 1000 / BUCKET_SECONDS);
     let bucket = this._buckets.get(number);
-    if (!bucket) this._buckets.set(number, (bucket = { accepted: 0, confirmed: 0, lost: 0, tookMs: [] }));
+    if (!bucket) this._buckets.set(number, (bucket = { accepted: 0, confirmed: 0, notLanded: 0, tookMs: [] }));
     return bucket;
   }
 }
