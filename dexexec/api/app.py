@@ -29,6 +29,7 @@ from dexexec.api.page_files import PageFileHandler
 from dexexec.api.quotes import QuoteHandler, VenuesHandler
 from dexexec.api.request_pacer import Pacer
 from dexexec.api.server import LimitedServer
+from dexexec.api.stats import StatsHandler
 from dexexec.api.webhooks import (
     DeliveriesHandler,
     ReplayHandler,
@@ -81,6 +82,7 @@ ROUTES = (
     Route("/api/costs", CostsHandler),
     Route("/api/overview", OverviewHandler),
     Route("/api/quote", QuoteHandler),
+    Route("/api/stats", StatsHandler),
     Route("/api/venues", VenuesHandler),
     Route("/api/webhooks", WebhooksHandler),
     Route("/api/webhooks/{id}", WebhookHandler),

@@ -55,6 +55,7 @@ from dexexec.domain.cancellation import Cancelled, CancelledAll, Selection, TooL
 from dexexec.domain.endpoint_figures import EndpointFigures
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter, OrderTotals
+from dexexec.domain.order_stats import OrderStats
 from dexexec.domain.policy import Policy
 from dexexec.domain.quote import SwapRequest
 from dexexec.errors import QueueFullError, RequestError
@@ -104,6 +105,9 @@ class OrderHistory(Protocol):
 
     async def costs(self, query: CostQuery) -> CostReport:
         """What attempts cost in a time."""
+
+    async def order_stats(self, minutes: int, bucket_seconds: int, owner: int | None = None) -> OrderStats:
+        """What became of the orders of the last minutes."""
 
     async def endpoint_figures(self) -> list[EndpointFigures]:
         """How well the newest attempts landed, for each endpoint."""

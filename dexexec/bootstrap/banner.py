@@ -21,14 +21,17 @@ def banner(settings: Settings, servers: Servers, url: str, localnet: str | None 
     places = {
         name: f"{place}{' (embedded)' if name in servers.embedded else ''}" for name, place in servers.places().items()
     }
+    required = keys_required(settings)
+    # Not where it is refused: without keys on an address that others reach.
+    page = {"Page": f"{url}/"} if settings.page and (required or not exposed_by(settings)) else {}
     lines = {
+        **page,
         "Orders": f"POST {url}/api/orders/execute",
         "Stream": f"{urlsplit(url)._replace(scheme='wss' if settings.tls_cert else 'ws').geturl()}/api/orders/execute",
         "Health": f"{url}/readyz",
         "Venues": ", ".join(settings.adapters),
         **places,
     }
-    required = keys_required(settings)
     if required:
         lines["Keys"] = "every request needs an API key: dexexec keys list"
     elif exposed := exposed_by(settings):

@@ -26,6 +26,7 @@ from dexexec.domain.halt import Halt
 from dexexec.domain.oco import GroupHeld
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter, OrderTotals
+from dexexec.domain.order_stats import OrderStats
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.policy_check import PolicyBreaches
 from dexexec.domain.wallet_policy import NO_WALLET_POLICIES, WalletPolicies
@@ -65,6 +66,7 @@ from dexexec.store.handed_out_orders import HandedOutOrders
 from dexexec.store.leases import WorkerSession
 from dexexec.store.mass_cancellations import MassCancellation
 from dexexec.store.order_lists import Cursor
+from dexexec.store.order_stats import read_order_stats
 from dexexec.store.orders import Created, CreateRequest
 from dexexec.store.postgres_errors import REFUSALS
 from dexexec.store.reservations import ANY_CHAIN
@@ -274,6 +276,10 @@ class Store(HandedOutOrders):
     async def costs(self, query: CostQuery) -> CostReport:
         """Return the sums of what attempts cost in a time."""
         return await self._bounded(costs.read_costs(self._for_reads, query))
+
+    async def order_stats(self, minutes: int, bucket_seconds: int, owner: int | None = None) -> OrderStats:
+        """Return what became of the orders of `owner` (None: of all) that were accepted in the last minutes."""
+        return await self._bounded(read_order_stats(self._for_reads, minutes, bucket_seconds, owner))
 
     async def endpoint_figures(self) -> list[EndpointFigures]:
         """Return how well the newest attempts landed, for each endpoint that they were sent to."""

@@ -50,6 +50,7 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
     first.ready()
     banner = first.banner()
     for line in (
+        f"{first.url}/\n",
         f"{first.url}/api/orders/execute",
         f"{first.url}/readyz",
         "mock-raydium",

@@ -15,6 +15,7 @@ from dexexec.domain.event import timestamp
 from dexexec.domain.handout import AwaitedOrder
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import OrderFilter, OrderTotals
+from dexexec.domain.order_stats import OrderStats
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.status import Status
 from dexexec.errors import DexexecError, IdempotencyMismatchError, UnavailableError
@@ -205,6 +206,12 @@ class MemoryStore:
         await self.switch.passed()
         self.cost_queries.append(query)
         return self.cost_report
+
+    async def order_stats(self, minutes: int, bucket_seconds: int, owner: int | None = None) -> OrderStats:
+        await self.switch.passed()
+        until = datetime.now(UTC)
+        since = until - timedelta(minutes=minutes)
+        return OrderStats(since=since, until=until, bucket_seconds=bucket_seconds, buckets=(), truncated=False)
 
     async def endpoint_figures(self) -> list[EndpointFigures]:
         await self.switch.passed()

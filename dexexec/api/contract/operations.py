@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dexexec.api import cancel_selection, costs, event_stream_handlers, list_query, orders, quotes
+from dexexec.api import cancel_selection, costs, event_stream_handlers, list_query, orders, quotes, stats
 from dexexec.api.contract.command_answers import Amended, Cancelled, CancelledAll, Checked, Explanation, Posted, Signed
 from dexexec.api.contract.cost_answers import Costs
 from dexexec.api.contract.history_answers import Order, OrderPart
@@ -11,6 +11,7 @@ from dexexec.api.contract.order_answers import OrdersPage
 from dexexec.api.contract.overview_answers import Overview
 from dexexec.api.contract.quote_answers import Quotes, Venues
 from dexexec.api.contract.service_answers import Alive, FrontPage, ProblemExplanation, Readiness
+from dexexec.api.contract.stats_answers import Stats
 from dexexec.api.contract.webhook_operations import WEBHOOK_OPERATIONS
 from dexexec.api.front_page import EXECUTE
 from dexexec.intake.field_types import Schema
@@ -279,6 +280,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         query=quotes.PARAMETERS,
         answers={200: Answered(model=Quotes, description="The quotes.")},
         problems=("invalid-query", "venues-unavailable", *READING),
+    ),
+    ("GET", "/api/stats"): Operation(
+        id="getStats",
+        tag="reports",
+        summary="Read what became of the orders of the last minutes",
+        query=stats.PARAMETERS,
+        answers={200: Answered(model=Stats, description="The buckets of time that have orders.")},
+        problems=("invalid-query", *READING),
     ),
     ("GET", "/api/venues"): Operation(
         id="listVenues",

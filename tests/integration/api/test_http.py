@@ -266,6 +266,7 @@ ALLOWED = {
     "/api/quote": "GET, HEAD, OPTIONS",
     "/api/venues": "GET, HEAD, OPTIONS",
     "/api/orders": "GET, HEAD, DELETE, OPTIONS",
+    "/api/stats": "GET, HEAD, OPTIONS",
     "/api/webhooks": "GET, HEAD, POST, OPTIONS",
     "/api/webhooks/{id}": "GET, HEAD, PATCH, DELETE, OPTIONS",
     "/api/webhooks/{id}/deliveries": "GET, HEAD, OPTIONS",

@@ -18,6 +18,7 @@ from dexexec.domain.handout import AwaitedOrder, Handout
 from dexexec.domain.launch import NewPool
 from dexexec.domain.order import NewOrder
 from dexexec.domain.order_filter import ALL_ORDERS, OrderFilter, OrderTotals
+from dexexec.domain.order_stats import OrderStats
 from dexexec.domain.policy import NO_LIMITS, Policy
 from dexexec.domain.token import Tokens
 from dexexec.errors import UnavailableError
@@ -50,6 +51,7 @@ from tests.support.fakes.costs import read_costs
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.endpoint_figures import endpoint_figures
 from tests.support.fakes.lists import count_orders, listed_orders
+from tests.support.fakes.order_stats import order_stats
 from tests.support.fakes.rows import OrderRow, moment
 from tests.support.fakes.wire import Direct, Wire
 
@@ -254,6 +256,10 @@ class MemoryStore:
     async def costs(self, query: CostQuery) -> CostReport:
         """Sums of what attempts cost in a time."""
         return await self._wire.call("costs", lambda: read_costs(self.database, query))
+
+    async def order_stats(self, minutes: int, bucket_seconds: int, owner: int | None = None) -> OrderStats:
+        """What became of the newest orders."""
+        return await self._wire.call("order_stats", lambda: order_stats(self.database, minutes, bucket_seconds, owner))
 
     async def endpoint_figures(self) -> list[EndpointFigures]:
         """How well attempts landed, for each endpoint."""
