@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from dexexec.client import Client, MarketOrder
 from tests.support.chromium import Tabs, needs_chromium
-from tests.support.page import amount, form, go_live, row
+from tests.support.page import amount, form, go_live, place_button, placed, row
 from tests.support.service.process import Launcher, Process
 
 pytestmark = needs_chromium
@@ -67,8 +67,7 @@ def test_nothing_is_shown_before_the_key_and_the_key_is_nowhere_but_in_memory(
     go_live(page)
     expect(row(page, earlier)).to_be_visible()
     amount(page).fill("0.01")
-    form(page).get_by_role("button", name="Place order").click()
-    expect(row(page, earlier)).to_be_visible()
+    expect(row(page, placed(page, place_button(page).click))).to_be_visible()
     assert token not in kept(page)
     assert not [url for url in urls if token in url]
 

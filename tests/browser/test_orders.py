@@ -10,12 +10,21 @@ from playwright.sync_api import Route, WebSocketRoute, expect
 from dexexec.client import Client, MarketOrder
 from dexexec.client.problems import InvalidOrderError
 from tests.support.chromium import Tabs, needs_chromium
-from tests.support.page import amount, described_error, form, go_live, newest, row, story
+from tests.support.page import amount, described_error, form, go_live, place_button, placed, row, story
 from tests.support.service.process import Process
 
 pytestmark = needs_chromium
 
 HOSTILE = "<img src=x onerror=\"document.title='hostile'\"><script>document.title='hostile'</script>"
+FIELDS_OF_KINDS = {
+    "Market": {},
+    "Limit": {"Limit price": "900"},
+    "Stop or take-profit": {"Trigger price": "20"},
+    "Trailing stop": {"Trail": "5000"},
+    "Recurring": {"Parts": "2", "One every": "PT1H"},
+    "Sniper": {"Token to wait for": "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"},
+}
+"""The fields without which an order of the kind is refused, beside its amount."""
 TEXTS = {"venue", "detail", "reason", "tag", "symbol", "title", "sentences", "name", "failureReason"}
 """Members that hold what others wrote."""
 
@@ -24,8 +33,7 @@ def test_an_order_is_placed_and_seen_confirmed(tabs: Tabs, service: Process) -> 
     page = tabs.open(service.url)
     go_live(page)
     amount(page).fill("0.01")
-    form(page).get_by_role("button", name="Place order").click()
-    order_id = newest(page)
+    order_id = placed(page, place_button(page).click)
     expect(row(page, order_id)).to_contain_text("confirmed", ignore_case=True)
     with Client(service.url) as client:
         order = client.get(order_id)
@@ -35,6 +43,24 @@ def test_an_order_is_placed_and_seen_confirmed(tabs: Tabs, service: Process) -> 
     expect(story(page, order_id)).to_contain_text("confirmed", ignore_case=True)
     assert order.tx_hash is not None
     expect(story(page, order_id)).to_contain_text(order.tx_hash[:8])
+
+
+def test_every_kind_of_order_can_be_placed(tabs: Tabs, service: Process) -> None:
+    page = tabs.open(service.url)
+    go_live(page)
+    kinds = form(page).get_by_role("combobox", name="Kind", exact=True)
+    assert set(kinds.get_by_role("option").all_inner_texts()) == set(FIELDS_OF_KINDS)
+    with Client(service.url) as client:
+        for kind, fields in FIELDS_OF_KINDS.items():
+            kinds.select_option(label=kind)
+            amount(page).fill("0.02")
+            for label, value in fields.items():
+                form(page).get_by_role("textbox", name=label, exact=True).fill(value)
+            if kind == "Stop or take-profit":
+                form(page).get_by_role("combobox", name="Trigger side").select_option("below")
+            order_id = placed(page, place_button(page).click)
+            expect(row(page, order_id)).to_contain_text("confirmed" if kind == "Market" else "waiting")
+            assert client.get(order_id).status == ("confirmed" if kind == "Market" else "waiting")
 
 
 def test_the_quotes_of_all_venues_are_shown_side_by_side_and_name_the_winner(tabs: Tabs, service: Process) -> None:

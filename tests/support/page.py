@@ -1,6 +1,7 @@
 """The page as a person sees it: by roles and names, never by ids or classes."""
 
 import re
+from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -38,11 +39,17 @@ def link(page: Page, order_id: str) -> Locator:
     return page.locator(f'a[href="#/orders/{order_id}"]').first
 
 
-def newest(page: Page) -> str:
-    """The id of the order in the first row, once there is one."""
-    first = orders(page).locator('a[href^="#/orders/"]').first
-    expect(first).to_be_visible()
-    return str(first.get_attribute("href")).rpartition("/")[2]
+def placed(page: Page, act: Callable[[], None]) -> str:
+    """The id of the order that the page places because of `act`."""
+    with page.expect_response(lambda answer: answer.url.endswith("/api/orders/execute")) as posted:
+        act()
+    assert posted.value.status == 202, posted.value.text()
+    return str(posted.value.json()["orderId"])
+
+
+def place_button(page: Page) -> Locator:
+    """The button that places the order."""
+    return form(page).get_by_role("button", name="Place order")
 
 
 def story(page: Page, order_id: str) -> Locator:
