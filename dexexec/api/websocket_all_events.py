@@ -5,6 +5,7 @@ memory: its events are read when there is room for them.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 
 from dexexec.api import websocket_messages
@@ -12,7 +13,7 @@ from dexexec.api.websocket_messages import BadMessageError
 from dexexec.api.websocket_outbox import Outbox
 from dexexec.domain.stream_error import StreamErrorCode
 from dexexec.errors import RequestError, UnavailableError
-from dexexec.feed.all_events import FIRST_OUTAGE, AllEvents, StreamFollower
+from dexexec.feed.all_events import FIRST_OUTAGE, LONGEST_OUTAGE, AllEvents, StreamFollower
 from dexexec.feed.event_tail import StreamEvent
 from dexexec.store import PositionUnknownError
 
@@ -36,6 +37,8 @@ class AllEventsSubscription:
         self._fail = fail
         self._follower: StreamFollower | None = None
         self._beginning: asyncio.Task[None] | None = None
+        self._leaving = False
+        """Whether the peer has unsubscribed before its position was read."""
         self._reported = ""
         """The position that the peer was sent last."""
 
@@ -53,11 +56,16 @@ class AllEventsSubscription:
         except PositionUnknownError as error:
             self.refused(error)
             return
+        if self._leaving:
+            self._leaving, self._beginning = False, None
+            self._outbox.send(websocket_messages.unsubscribed_all(position))
+            return
         self.reached(position)
         self._follower = self._stream.follow(position, self, owner)
 
     async def _first_position(self, after: str | None, owner: int | None) -> str:
         reported = False
+        pause = FIRST_OUTAGE
         while True:
             try:
                 return await self._stream.begin(after, owner)
@@ -65,13 +73,19 @@ class AllEventsSubscription:
                 if not reported:
                     reported = True
                     self.unavailable()
-                await asyncio.sleep(FIRST_OUTAGE)
+                # As a follower does: many sockets begin at once after a restart, and Postgres must come back.
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, LONGEST_OUTAGE)
 
     def unsubscribe(self) -> None:
         """Stop following, and answer with the last position."""
-        if self._follower is None:
+        if self._beginning is None or self._leaving:
             text = "this socket does not follow all events"
             self._refuse(BadMessageError(StreamErrorCode.NOT_SUBSCRIBED, text))
+            return
+        if self._follower is None:
+            # The answer has the position, which is being read.
+            self._leaving = True
             return
         position = self._follower.position
         self.close()
@@ -84,6 +98,7 @@ class AllEventsSubscription:
 
     def close(self) -> None:
         """End the subscription. Harmless when repeated."""
+        self._leaving = False
         if self._beginning is not None:
             self._beginning.cancel()
             self._beginning = None
@@ -110,6 +125,7 @@ class AllEventsSubscription:
         """The stream cannot go on from the position."""
         self._follower = None
         self._beginning = None
+        self._leaving = False
         self._refuse(BadMessageError(StreamErrorCode.POSITION_UNKNOWN, f"{error}: {RIGHT}"))
 
     def unavailable(self) -> None:

@@ -16,11 +16,16 @@ PROBE_AFTER = 3
 
 # Of two processes at once only one claims for a webhook, or both would count the same free places. A webhook whose row
 # is locked is looked at again in the next round.
+#
+# The planner disables the webhooks of a key that has ended, but only some seconds later or after its next start: until
+# then nothing may be sent either.
 LOCK = f"""
 SELECT w.id FROM webhooks w
 WHERE w.disabled_at IS NULL AND coalesce(w.paused_until <= clock_timestamp(), true)
   AND EXISTS (SELECT FROM webhook_deliveries d
               WHERE d.webhook = w.id AND {waiting("d")} AND d.next_at <= clock_timestamp())
+  AND NOT EXISTS (SELECT FROM api_keys k
+                  WHERE k.id = w.owner AND (k.revoked_at IS NOT NULL OR k.expires_at <= clock_timestamp()))
 FOR NO KEY UPDATE OF w SKIP LOCKED
 """  # noqa: S608 - constants
 # A statement of its own, after the lock: it sees what the process that had the lock before has committed.

@@ -20,11 +20,18 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A try and its outcome. `text` is for people; `target_pause` is how long the target wants no request (seconds)."""
+    """A try and its outcome. `text` is for people, and ends with the target's `excerpt`; `target_pause` is how long the
+    target wants no request (seconds)."""
 
     verdict: Verdict
     text: str
+    excerpt: str = ""
     target_pause: float = 0.0
+
+    @property
+    def for_log(self) -> str:
+        """`text` without the target's words: many servers repeat the path that was requested, which may be a secret."""
+        return self.text.removesuffix(f": {self.excerpt}") if self.excerpt else self.text
 
 
 def read_answer(status: int, retry_after: str, body: bytes, now: datetime) -> Answer:
@@ -34,11 +41,13 @@ def read_answer(status: int, retry_after: str, body: bytes, now: datetime) -> An
     excerpt = clean(body.decode(errors="replace"), LONGEST_EXCERPT)
     text = f"HTTP {status}: {excerpt}" if excerpt else f"HTTP {status}"
     if status == 410:
-        return Answer(verdict=Verdict.GONE, text=text)
+        return Answer(verdict=Verdict.GONE, text=text, excerpt=excerpt)
     if 300 <= status < 400:
         # Its new address would have to be checked too, and a signed message must not go to another one.
         text = f"HTTP {status}: redirects are not followed"
-    return Answer(verdict=Verdict.FAILED, text=text, target_pause=read_retry_after(retry_after, now))
+        excerpt = ""
+    pause = read_retry_after(retry_after, now)
+    return Answer(verdict=Verdict.FAILED, text=text, excerpt=excerpt, target_pause=pause)
 
 
 def failed(text: str) -> Answer:

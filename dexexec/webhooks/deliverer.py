@@ -177,7 +177,7 @@ class Deliverer:
         if given_up is None:
             return
         self._observer.delivery_failed(
-            claimed.name, claimed.host, claimed.message_id, answer.text, tries=claimed.tries, given_up=given_up
+            claimed.name, claimed.host, claimed.message_id, answer.for_log, tries=claimed.tries, given_up=given_up
         )
         if is_gone:
-            self._observer.webhook_disabled(claimed.name, answer.text)
+            self._observer.webhook_disabled(claimed.name, answer.for_log)

@@ -282,7 +282,9 @@ class MemoryWebhooks(MemoryWebhookRows):
         """As the real one."""
         chosen: list[DeliveryRow] = []
         for webhook in self.hooks.values():
-            if webhook.disabled_at is not None or (webhook.paused_until or self.now) > self.now:
+            if webhook.disabled_at is not None or webhook.new.owner in self.ended_keys:
+                continue
+            if (webhook.paused_until or self.now) > self.now:
                 continue
             probing = webhook.failures >= PROBE_AFTER
             rows = [row for row in self.of(webhook.new.id) if row.waits and row.next_at <= self.now]

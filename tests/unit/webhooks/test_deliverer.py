@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import count, pairwise
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from dexexec.domain.webhook import ClaimedDelivery, DeliveryState
 from dexexec.failpoints import Failpoint
 from dexexec.observe.observer import Observer
 from dexexec.testing.clock import ManualClock
-from dexexec.webhooks.answers import Answer, Verdict, failed
+from dexexec.webhooks.answers import Answer, Verdict, failed, read_answer
 from dexexec.webhooks.deliverer import MOST_PER_OWNER, Deliverer, DeliveryLimits
 from dexexec.webhooks.planner import Planner
 from tests.support.failpoints import ScriptedFailpoints
@@ -55,6 +56,7 @@ class Engine:
     sender: ScriptedSender
     planner: Planner
     deliverer: Deliverer
+    log: CapturingLogger
 
     async def made(self, **values: Any) -> UUID:
         return (await self.tables.doors.create(webhook(**values))).id
@@ -87,7 +89,8 @@ async def engine(failpoints: ScriptedFailpoints | None = None) -> AsyncIterator[
         assert isinstance(tables.doors, MemoryWebhooks)
         sender = ScriptedSender()
         leases = count()
-        observer = Observer(CapturingLogger())
+        log = CapturingLogger()
+        observer = Observer(log)
         points = failpoints or ScriptedFailpoints()
         deliverer = Deliverer(
             tables.claims,
@@ -108,7 +111,7 @@ async def engine(failpoints: ScriptedFailpoints | None = None) -> AsyncIterator[
             observer=observer,
             failpoints=points,
         )
-        yield Engine(tables, clock, sender, planner, deliverer)
+        yield Engine(tables, clock, sender, planner, deliverer, log)
 
 
 async def test_a_webhook_gets_its_key_s_events_from_its_creation_on_and_no_others() -> None:
@@ -238,6 +241,32 @@ async def test_a_target_that_wants_a_pause_gets_it_and_one_that_is_gone_is_disab
         assert found is not None
         assert found.disabled_why == "HTTP 410"
         assert await e.states(gone) == {DeliveryState.FAILED: 1}
+
+
+@pytest.mark.parametrize("code", [404, 410])
+async def test_the_log_has_no_words_of_a_target_which_may_be_the_path_of_its_url(code: int) -> None:
+    async with engine() as e:
+        answer = read_answer(code, "", b"Cannot POST /hooks/s3cr3t", datetime.now(UTC))
+        e.sender.answer = lambda _: answer
+        hook = await e.made()
+        await e.order()
+        await e.pass_time(0)
+        logged = repr(e.log.calls)
+        assert f"HTTP {code}" in logged
+        assert "s3cr3t" not in logged
+        found = await e.tables.doors.deliveries(hook, MINE, None, 10, None)
+        assert found is not None
+        assert [each.answer for each in found] == [f"HTTP {code}: Cannot POST /hooks/s3cr3t"]
+
+
+async def test_nothing_is_sent_for_a_revoked_key_that_the_planner_has_not_noticed() -> None:
+    async with engine() as e:
+        await e.made()
+        await e.order()
+        await e.planner.turn()
+        assert isinstance(e.tables.doors, MemoryWebhooks)
+        e.tables.doors.ended_keys.add(MINE)
+        assert await e.deliverer.turn() == 0
 
 
 async def test_the_webhooks_of_a_revoked_key_end() -> None:
