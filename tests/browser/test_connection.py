@@ -1,14 +1,17 @@
 """The page while its service is killed and comes back: it shows that it is old, and then misses nothing."""
 
 import re
+from contextlib import ExitStack
 
 from playwright.sync_api import Page, expect
 
 from dexexec.client import Client, MarketOrder
-from tests.support.chromium import Tabs, needs_chromium
-from tests.support.page import LIVE, RECONNECTING, connection, go_live, row
+from tests.conftest import Servers
+from tests.support.chromium import Tabs, in_a_thread, needs_chromium
+from tests.support.databases import Databases
+from tests.support.page import LIVE, RECONNECTING, connection, go_live, row, story
 from tests.support.ports import free_port
-from tests.support.service.process import Launcher
+from tests.support.service.process import Launcher, servers_at
 
 pytestmark = needs_chromium
 
@@ -53,3 +56,29 @@ def test_a_page_whose_service_was_killed_resumes_without_a_gap(tabs: Tabs, launc
         expect_confirmed(page, before + meanwhile)
         after = place(client, 1)
         expect_confirmed(page, after)
+
+
+def test_a_page_whose_service_comes_back_with_another_record_shows_only_that(
+    tabs: Tabs, launcher: Launcher, servers: Servers, databases: Databases
+) -> None:
+    port = str(free_port())
+    gone = launcher.start(PORT=port)
+    gone.ready()
+    tabs.expect_complaints(DOWN + r"|404 \(Not Found\)")
+    listing, reading = tabs.open(gone.url), tabs.open(gone.url)
+    with Client(gone.url) as client, ExitStack() as stack:
+        [order_id] = place(client, 1)
+        expect_confirmed(listing, [order_id])
+        reading.evaluate("(id) => { location.hash = `#/orders/${id}`; }", order_id)
+        expect(story(reading, order_id)).to_contain_text("confirmed")
+
+        gone.kill()
+        empty = in_a_thread(stack.enter_context, databases.migrated())
+        back = launcher.start(PORT=port, **servers_at(empty, servers.redis_url, empty.database))
+        stack.callback(back.stop)  # before its database is another test's
+        back.ready()
+        expect(row(listing, order_id)).to_have_count(0)
+        expect(story(reading, order_id)).not_to_contain_text("confirmed")
+        for page in (listing, reading):
+            expect(connection(page)).to_have_text(LIVE)
+        expect_confirmed(listing, place(client, 1))

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from dexexec.client import Client, MarketOrder
 from tests.support.chromium import Tabs, needs_chromium
-from tests.support.page import amount, form, go_live, place_button, placed, row
+from tests.support.page import amount, form, go_live, place_button, placed, row, story
 from tests.support.service.process import Launcher, Process
 
 pytestmark = needs_chromium
@@ -23,9 +23,7 @@ KEPT = """async () => JSON.stringify([
 @pytest.fixture(scope="module")
 def token(launcher: Launcher) -> str:
     """A key that may trade."""
-    made = launcher.start("keys", "create", "desk", "--scope", "trade", "--json")
-    assert made.wait() == 0
-    return str(json.loads(made.out)["token"])
+    return made_key(launcher, "desk")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +32,12 @@ def guarded(launcher: Launcher, token: str) -> Process:
     service = launcher.start(DEXEXEC_REQUIRE_KEYS="1")
     service.banner()
     return service
+
+
+def made_key(launcher: Launcher, name: str) -> str:
+    made = launcher.start("keys", "create", name, "--scope", "trade", "--json")
+    assert made.wait() == 0
+    return str(json.loads(made.out)["token"])
 
 
 def kept(page: Page) -> str:
@@ -90,3 +94,35 @@ def test_a_page_that_the_network_could_open_without_a_key_is_refused(tabs: Tabs,
     page = tabs.open(open_to_all.url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
     expect(page.locator("body")).to_contain_text("DEXEXEC_REQUIRE_KEYS")
     expect(form(page)).to_have_count(0)
+
+
+def test_a_page_whose_key_is_revoked_forgets_what_it_showed(tabs: Tabs, launcher: Launcher, guarded: Process) -> None:
+    first, second = (made_key(launcher, name) for name in ("first", "second"))
+    tabs.expect_complaints(r"401 \(Unauthorized\)|WebSocket connection to")
+    page = tabs.open("about:blank")
+    page.route("**/api/overview", with_a_halt)
+    page.goto(guarded.url)
+    give_key(page, first)
+    go_live(page)
+    order_id = placed(page, place_button(page).click)
+    amount(page).fill("0.0321")
+    page.evaluate("(id) => { location.hash = `#/orders/${id}`; }", order_id)
+    expect(story(page, order_id)).to_be_visible()
+
+    assert launcher.start("keys", "revoke", "first").wait() == 0
+    expect(key_field(page)).to_be_visible()
+    page.evaluate("() => { history.replaceState(null, '', '#/'); }")
+    shown = kept(page) + page.title()
+    assert not [text for text in (order_id, order_id[:8], "0.0321", "simulated", "halted", first) if text in shown]
+
+    give_key(page, second)
+    go_live(page)
+    expect(page.get_by_role("alert").filter(has_text="Signing is halted")).to_be_visible()
+    expect(amount(page)).to_have_value("0.01")
+
+
+def with_a_halt(route: Route) -> None:
+    """Answer the overview, with a halt in it."""
+    answer = route.fetch()
+    halts = [{"key": None, "reason": "maintenance", "since": "2026-01-01T00:00:00Z"}]
+    route.fulfill(response=answer, json={**answer.json(), **({"halts": halts} if answer.ok else {})})

@@ -66,3 +66,9 @@ test("an answer of a proxy leaves it open whether the order was stored", () => {
   assert.deepEqual([stored(502), stored(504), stored(503, "/problems/unavailable"), stored(500, "/problems/internal")], [true, true, true, true]);
   assert.deepEqual([stored(503, "/problems/queue-full"), stored(429, "/problems/too-many-orders"), stored(401, "/problems/unauthorized")], [false, false, false]);
 });
+
+test("an order that was given up is not tried again with the next key", async () => {
+  const { placing, keys } = service(LOST, { orderId: "a" });
+  await assert.rejects(placing.place(BUY, () => placing.abandon()), LOST);
+  assert.equal(keys.length, 1);
+});

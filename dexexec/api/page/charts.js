@@ -137,8 +137,8 @@ class Chart {
     const options = {
       width: this._place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
       scales: {
-        // A single sample gets a minute, not an axis of one moment.
-        x: { range: (/** @type {any} */ _plot, /** @type {number} */ least, /** @type {number} */ most) => [Math.min(least, most - 60), most] },
+        // Of the times themselves, since uPlot gives a single one a whole day. It gets a minute here.
+        x: { range: (/** @type {any} */ plot) => timesShown(plot.data[0]) },
         y: { range: (/** @type {any} */ _plot, /** @type {number} */ _least, /** @type {number} */ most) => [0, Math.max(most * 1.1, 1e-9) || 1] },
       },
       axes: [{ ...axis, size: 26, space: 70, values: times }, { ...axis, size: 62, values: (/** @type {any} */ _plot, /** @type {number[]} */ ticks) => ticks.map(write) }],
@@ -204,6 +204,16 @@ class PriceChart {
     this.chart.rename(venues);
     this.chart.draw([this._samples.map(({ at }) => at), ...venues.map((venue) => this._samples.map(({ behind }) => behind.get(venue) ?? null))]);
   }
+}
+
+/**
+ * The least and the most time of the axis, at least a minute apart.
+ * @param {number[]} at
+ * @returns {[number, number]}
+ */
+function timesShown(at) {
+  const newest = at.at(-1) ?? Math.round(Date.now() / 1000);
+  return [Math.min(at[0] ?? newest, newest - 60), newest];
 }
 
 /**

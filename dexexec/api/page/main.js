@@ -5,6 +5,7 @@ import { byId, fill, setText } from "./dom.js";
 import { clock, shortAddress } from "./format.js";
 import * as haltBanner from "./halt_banner.js";
 import * as keyForm from "./key_form.js";
+import * as orderForm from "./order_form.js";
 import * as orderStory from "./order_story.js";
 import { KEPT, OrdersStore } from "./orders_store.js";
 import { Problem, createSession } from "./session.js";
@@ -43,6 +44,8 @@ let older = null;
 let frame = 0;
 let timer = 0;
 let admitted = false;
+/** Counts the keys: what was requested with another key is not shown. */
+let visit = 0;
 
 const session = createSession({ onUnauthorized: () => admitted && requestKey(true) });
 const stream = new Stream({
@@ -59,6 +62,8 @@ const stream = new Stream({
     redraw();
   },
   onNotice: () => void readOverview(),
+  // What is open may be of the record that was there before.
+  onAnew: () => admitted && show(),
 });
 
 /** Draws in the next frame, however many events come before it. */
@@ -82,9 +87,11 @@ function drawConnection() {
 
 async function readList() {
   // Of another record nothing is kept. Before the request: what comes after it is newer than the list, or in it.
+  const asked = visit;
   if (stream.state.anew) orders.clear();
   try {
     const { orders: listed, next } = await session.api.get(LIST);
+    if (asked !== visit) return;
     orders.merge(listed);
     older = next;
     stream.listRead();
@@ -98,7 +105,9 @@ async function readList() {
 /** Reads the page of the list that follows what is here. False if there is none, or no room for it. */
 async function readOlder() {
   if (older === null || orders.newest().length >= KEPT) return false;
+  const asked = visit;
   const { orders: listed, next } = await session.api.get(`${LIST}&cursor=${encodeURIComponent(older)}`);
+  if (asked !== visit) return false;
   orders.merge(listed);
   older = next;
   redraw();
@@ -107,8 +116,11 @@ async function readOlder() {
 
 async function readOverview() {
   clearTimeout(timer);
+  const asked = visit;
   try {
-    overview = await session.api.get("/api/overview");
+    const answer = await session.api.get("/api/overview");
+    if (asked !== visit) return;
+    overview = answer;
     drawOverview();
   } catch (error) {
     // A process that was killed answers nothing here before the socket's end is noticed.
@@ -179,17 +191,30 @@ function decoded(text) {
   }
 }
 
-/** @param {boolean} refused */
-function requestKey(refused) {
+/** Forgets the key, and everything that was shown or typed with it. */
+function forget() {
   admitted = false;
+  visit += 1;
   clearTimeout(timer);
+  session.setKey("");
   stream.stop();
   orders.clear();
+  orderForm.forget();
   view?.unmount();
   view = null;
   overview = null;
+  older = null;
   byId("views").hidden = true;
-  byId("banner").hidden = true;
+  byId("network").hidden = true;
+  delete byId("network").dataset["kind"];
+  for (const id of ["version", "network", "announcer"]) setText(byId(id), "");
+  haltBanner.draw(byId("banner"), []);
+  document.title = "dexexec";
+}
+
+/** @param {boolean} refused */
+function requestKey(refused) {
+  forget();
   setText(byId("connection"), "No connection: a key is required");
   fill(main);
   keyForm.mount(main, {

@@ -14,12 +14,22 @@ import { Problem } from "./session.js";
 /** Fields with a value from the beginning. */
 const CHOSEN = new Set(["side", "mode", "inputMint", "outputMint"]);
 /** What was typed survives a look at another view, until the page is closed. @type {Map<string, string>} */
-const values = new Map([["kind", "market"], ["side", "buy"], ["mode", "exactIn"]]);
+const values = new Map();
+const UNTOUCHED = /** @type {const} */ ([["kind", "market"], ["side", "buy"], ["mode", "exactIn"]]);
 /** Where nothing is at stake the first order is one click away, and its quotes are there at once. */
 const PLAYGROUNDS = new Set(["simulated", "localnet"]);
 const FIRST_AMOUNT = "0.01";
 /** @type {Placing | null} */
 let placing = null;
+forget();
+
+/** Forgets what was typed: the next key may be another person's. */
+export function forget() {
+  values.clear();
+  for (const [name, value] of UNTOUCHED) values.set(name, value);
+  placing?.abandon();
+  placing = null;
+}
 
 /**
  * @param {HTMLElement} container

@@ -140,8 +140,9 @@ class OrderRow {
       const size = /^[\d.]+$/.test(order["amount"]) ? grouped(order["amount"]) : order["amount"];
       const kind = order["trailBps"] ? "trailing" : order["triggerPrice"] && order["type"] !== "limit" ? "stop" : order["type"];
       fill(this._what,
-        el("span", { class: isBuy ? "buy" : "sell" }, isBuy ? "Buy" : "Sell"), ` ${size} ${counted.symbol} `,
-        el("span", { class: "muted" }, counted === spent ? `for ${received.symbol}` : `with ${spent.symbol}`),
+        // What is bought or sold is the output token: the amount is of it, or of what is paid for it.
+        el("span", { class: isBuy ? "buy" : "sell" }, isBuy ? "Buy" : "Sell"),
+        counted === output ? ` ${size} ${output.symbol} for ${input.symbol}` : ` ${output.symbol} for ${size} ${input.symbol}`,
         kind && kind !== "market" ? el("span", { class: "tag" }, kind) : null,
         order["dryRun"] ? el("span", { class: "tag" }, "dry run") : null,
       );

@@ -16,6 +16,12 @@ export class Placing {
     this._pause = pause;
     /** An order of which it is not known whether it was stored. @type {Unanswered | null} */
     this._unanswered = null;
+    this._abandoned = false;
+  }
+
+  /** Ends the tries: the next one would be with another key. */
+  abandon() {
+    this._abandoned = true;
   }
 
   /**
@@ -44,6 +50,7 @@ export class Placing {
         if (pauseMs === undefined) throw error;
         onDelay("No answer yet. Trying again with the same key: the order is placed once.");
         await this._pause(pauseMs);
+        if (this._abandoned) throw error;
       }
     }
   }

@@ -14,12 +14,14 @@ export class Stream {
    * @param {(event: import("./types.js").OrderEvent) => void} options.onEvent
    * @param {(state: StreamState) => void} options.onState
    * @param {(notice: {code: string, message: string}) => void} options.onNotice
+   * @param {() => void} options.onAnew Is called when the record does not have the position, and may be another one.
    */
-  constructor({ protocols, onEvent, onState, onNotice }) {
+  constructor({ protocols, onEvent, onState, onNotice, onAnew }) {
     this._protocols = protocols;
     this._onEvent = onEvent;
     this._onState = onState;
     this._onNotice = onNotice;
+    this._onAnew = onAnew;
     /** @type {StreamState} */
     this.state = START;
     /** @type {WebSocket | null} */
@@ -97,7 +99,9 @@ export class Stream {
    * @param {string} code
    */
   _subscribeAnew(socket, code) {
-    if (code === "position-unknown" || code === "invalid-position") socket.send(JSON.stringify(subscription(this.state)));
+    if (code !== "position-unknown" && code !== "invalid-position") return;
+    socket.send(JSON.stringify(subscription(this.state)));
+    this._onAnew();
   }
 
   /**
