@@ -19,7 +19,7 @@ STATUS_NAMES = ", ".join(status.value for status in Status)
 
 
 def _statuses_schema() -> Schema:
-    return {"type": "array", "items": {"type": "string", "enum": list(Status)}, "minItems": 1, "uniqueItems": True}
+    return {"type": "array", "items": {"type": "string", "enum": list(Status)}, "minItems": 1}
 
 
 def _ids_schema() -> Schema:
@@ -90,7 +90,10 @@ def replay_schema() -> Schema:
     """The schema of a replay: of an order, or of all events behind a position."""
     return {
         "description": "Events to send again: those of `orderId` from `fromSeq` on, or all `after` a position.",
-        **object_schema(ORDER_ID, FROM_SEQ, AFTER),
+        "oneOf": [
+            object_schema(ORDER_ID, FROM_SEQ, required=(ORDER_ID.name,)),
+            object_schema(AFTER, required=(AFTER.name,)),
+        ],
     }
 
 
@@ -142,7 +145,7 @@ def read_resend(body: bytes) -> list[int] | None:
     value = fields.given.get(DELIVERIES.name, ())
     # Numbers are their literal text here: 1.5, 1e3 and -1 are no ids, and `true` is no number.
     valid = isinstance(value, list) and all(
-        isinstance(each, JsonNumber) and each.isdecimal() and len(each) <= 18 for each in value
+        isinstance(each, JsonNumber) and each.isdecimal() and 0 < int(each[:19]) < 10**18 for each in value
     )
     if DELIVERIES.name in fields.given and (not valid or not isinstance(value, list) or not value):
         fields.wrong(DELIVERIES.name, "is not a list of numbers", "the ids of deliveries, such as [17, 18]")

@@ -90,7 +90,7 @@ async def test_the_sum_over_processes_is_exact_and_survives_one_that_is_killed(l
     assert total(found, "dexexec_fill_slippage_bps_count") == 30
     assert total(found, "dexexec_commit_rows_sum", batch="creates") == 30
     assert total(found, "dexexec_processes") == 2
-    assert total(found, "dexexec_scrape_source_up") == 3
+    assert total(found, "dexexec_scrape_source_up") == 4
     assert status(f"{url}/readyz") == status(f"{url}/healthz") == 200
     assert status(f"{url}/other") == status(f"{service.url}/metrics") == 404
 

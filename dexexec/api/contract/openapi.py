@@ -124,7 +124,7 @@ def _operation(operation: Operation, *, has_body: bool) -> dict[str, object]:
     if has_body:
         content: dict[str, object] = {"schema": {"$ref": f"{REF}{operation.body}"}}
         content["examples"] = {name: {"value": value} for name, value in operation.body_examples.items()}
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        described["requestBody"] = {"required": not operation.body_optional, "content": {"application/json": content}}
     described["responses"] = _responses(operation)
     return described
 

@@ -37,5 +37,7 @@ class Operation:
     parameters: Sequence[Mapping[str, object]] = ()
     query: Sequence[Parameter[Any]] = ()
     body: str = ""
+    body_optional: bool = False
+    """Whether the body may be left out: an empty one has no wrong field, or the answer describes what is missing."""
     body_examples: Mapping[str, object] = field(default_factory=dict)
     problems: tuple[str, ...] = ()

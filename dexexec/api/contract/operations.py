@@ -134,6 +134,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         description="What posting this body would answer at this moment: the order, or the problem document. Both with"
         " 200. Nothing is stored, reserved or counted. Not checked is what depends on other orders.",
         body="NewOrder",
+        body_optional=True,
         body_examples=ORDER_EXAMPLES,
         answers={200: Answered(model=Checked, description="Whether it would be accepted.")},
     ),

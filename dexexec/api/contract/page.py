@@ -96,9 +96,10 @@ def _bodies(document: Json, reference: str) -> Iterator[str]:
     schemas = document["components"]["schemas"]
     name = reference.rpartition("/")[2]
     for one in schemas[name].get("oneOf", [{"$ref": reference}]):
-        kind = one["$ref"].rpartition("/")[2]
+        kind = one["$ref"].rpartition("/")[2] if "$ref" in one else name
+        schema = schemas[kind] if "$ref" in one else one
         about = text_html(schemas[kind]["description"])
-        yield f"<details><summary>{kind} <small>{about}</small></summary>{fields_html(schemas[kind])}</details>"
+        yield f"<details><summary>{kind} <small>{about}</small></summary>{fields_html(schema)}</details>"
 
 
 def _curl(method: str, path: str, body: object) -> str:

@@ -68,9 +68,10 @@ FROM (SELECT id, row_number() OVER () AS n FROM orders) t WHERE t.id = o.id AND 
 """Half of all orders wait for the launch of one of five mints."""
 SMALL = {
     "workers", "workers_pkey", "attempts_open", "installation", "chain_comparisons", "chain_comparisons_pkey", "halts",
+    "webhooks",
 }  # fmt: skip
-"""May be read through: a row per worker, an entry per attempt in flight, one row, a row per wallet, and a row per key
-that is halted."""
+"""May be read through: a row per worker, an entry per attempt in flight, one row, a row per wallet, a row per key
+that is halted, and a row per webhook."""
 
 
 @pytest.fixture(scope="module")

@@ -175,7 +175,10 @@ def test_a_kind_of_order_must_accept_what_it_accepted() -> None:
     old = current()["openapi.json"]
     new = copy.deepcopy(old)
     new["components"]["schemas"]["LimitOrder"]["required"].append("tag")
-    assert openapi_breaks(old, new) == ["POST /api/orders/execute body(LimitOrder).tag: is required now"]
+    assert openapi_breaks(old, new) == [
+        "POST /api/orders/execute body(LimitOrder).tag: is required now",
+        "POST /api/orders/check body(LimitOrder).tag: is required now",
+    ]
     new["components"]["schemas"]["NewOrder"]["oneOf"].pop()
     assert "POST /api/orders/execute body: {'$ref': '#/components/schemas/SniperOrder'} is not accepted any more" in (
         openapi_breaks(old, new)
