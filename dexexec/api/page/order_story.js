@@ -8,6 +8,7 @@ import { Problem } from "./session.js";
 import { stageBar } from "./stage_bar.js";
 
 const PAUSE_MS = 250;
+const RETRY_MS = 2_000;
 
 /** @type {import("./types.js").Mount} */
 export function mount(container, context) {
@@ -19,22 +20,29 @@ export function mount(container, context) {
   let reading = false;
   let again = false;
   let ended = false;
+  let drawn = false;
 
   async function read() {
     if (ended) return;
     reading = true;
     again = false;
+    let retry = false;
     try {
       const path = `/api/orders/${encodeURIComponent(id)}`;
       const [order, explained] = await Promise.all([context.api.get(path), context.api.get(`${path}/explain`)]);
-      if (!ended) fill(content, draw(order, explained, context));
+      if (ended) return;
+      fill(content, draw(order, explained, context));
+      drawn = true;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (!ended && content.querySelector(".empty")) fill(content, heading(title), el("p", { class: "empty" }, error.message));
-      else if (!ended && error.status !== 404) soon(2_000);
+      if (ended) return;
+      // An older story is worth more than the sentence of an error.
+      if (!drawn) fill(content, heading(title), el("p", { class: "empty" }, error.message));
+      if (isPassing(error)) retry = true;
     } finally {
       reading = false;
       if (again) soon();
+      else if (retry) soon(RETRY_MS);
     }
   }
 
@@ -64,6 +72,14 @@ export function mount(container, context) {
       stopListening();
     },
   };
+}
+
+/**
+ * Whether the same request may soon be answered: no answer came, or the service is busy or stopping.
+ * @param {Problem} problem
+ */
+function isPassing({ status }) {
+  return status === 0 || status === 429 || status >= 500;
 }
 
 /**

@@ -21,7 +21,7 @@
  * @property {any[]} [workers]
  * @property {any[]} [venues]
  * @property {any[]} [nodes]
- * @property {{name: string, address: string, balances: {mint: string, symbol: string, amount: string, reserved: string, decimals?: number}[]}[]} [wallets]
+ * @property {{name: string, address: string, balances: {mint: string, symbol: string, amount: string | null, reserved: string, decimals?: number}[]}[]} [wallets]
  * @property {{failed: number}} [webhooks]
  * @property {{mint: string, symbol: string, decimals: number}[]} [tokens]
  * @property {Record<string, any>} [defaults]

@@ -26,13 +26,14 @@ export function mount(container, context) {
       fill(empty, wallets ? "No balances: the simulated chain has none, and a process without a worker reads none." : "A key with the scope admin sees the wallets.");
       fill(body, (wallets ?? []).flatMap((wallet) => wallet.balances.map((balance, index) => {
         const token = { mint: balance.mint, symbol: balance.symbol, decimals: balance.decimals ?? context.token(balance.mint).decimals };
-        const free = BigInt(balance.amount) - BigInt(balance.reserved);
+        // No node has answered yet: then what is free is not known either.
+        const free = balance.amount === null ? null : BigInt(balance.amount) - BigInt(balance.reserved);
         return el("tr", null,
           el("th", { scope: "row" }, wallet.name),
           el("td", { class: "mono", title: wallet.address }, index === 0 ? shortAddress(wallet.address) : ""),
           el("td", null, balance.symbol), el("td", { class: "num" }, amount(balance.amount, token)),
           el("td", { class: "num" }, balance.reserved === "0" ? "–" : amount(balance.reserved, token)),
-          el("td", { class: free < 0n ? "num bad" : "num" }, amount(String(free), token)));
+          el("td", { class: free !== null && free < 0n ? "num bad" : "num" }, amount(free === null ? null : String(free), token)));
       })));
     },
     unmount: () => {},
