@@ -6,6 +6,8 @@ import { START, next, pauseMs, subscription } from "./stream_position.js";
 
 /** A connection that brings no position within this time is given up. */
 const QUIET_LIMIT_MS = 8_000;
+/** The code with which the service closes the connection of a key that is not valid. */
+const UNAUTHORIZED = 4401;
 
 export class Stream {
   /**
@@ -43,6 +45,7 @@ export class Stream {
     // A server that vanished without closing the connection is only noticed by its silence.
     this._quiet = window.setTimeout(() => this._ended(socket, 4000), QUIET_LIMIT_MS);
     socket.addEventListener("open", () => {
+      if (socket !== this._socket) return;
       this._change({ kind: "opened" });
       socket.send(JSON.stringify(subscription(this.state)));
     });
@@ -114,7 +117,8 @@ export class Stream {
     clearTimeout(this._quiet);
     socket.close();
     this._change({ kind: "closed", code, at: Date.now() });
-    if (this.state.phase === "unauthorized") return;
+    // Not by the state: who is notified of it stops the stream, and a new connection would take the place of the next key's.
+    if (code === UNAUTHORIZED) return;
     this._timer = window.setTimeout(() => this.start(), pauseMs(this.state.tries, Math.random()));
   }
 
