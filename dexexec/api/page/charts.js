@@ -35,7 +35,7 @@ export function mount(container, context) {
 
   function draw() {
     if (document.hidden) return;
-    const { at, accepted, confirmed, p50, p90, p99, landed } = figures.columns(Date.now());
+    const { at, accepted, confirmed, p50, p90, p99, landed } = figures.columns(context.now());
     charts["throughput"]?.draw([at, accepted, confirmed]);
     charts["latency"]?.draw([at, p50, p90, p99]);
     charts["landed"]?.draw([at, landed]);
@@ -198,7 +198,7 @@ class PriceChart {
     const quotes = answer.quotes[0].venues.filter((/** @type {any} */ quote) => quote.price);
     const best = Math.max(...quotes.map((/** @type {any} */ quote) => Number(quote.net)));
     const behind = new Map(quotes.map((/** @type {any} */ quote) => [quote.venue, (1e4 * (best - Number(quote.net))) / best]));
-    this._samples.push({ at: Math.round(Date.now() / 1000), behind: /** @type {Map<string, number>} */ (behind) });
+    this._samples.push({ at: Math.round(this._context.now() / 1000), behind: /** @type {Map<string, number>} */ (behind) });
     if (this._samples.length > SAMPLES) this._samples.shift();
     const venues = [...new Set(this._samples.flatMap((sample) => [...sample.behind.keys()]))].sort();
     this.chart.rename(venues);

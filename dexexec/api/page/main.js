@@ -177,6 +177,7 @@ function show() {
     hasOlder: () => older !== null && orders.newest().length < KEPT,
     readOlder,
     redraw,
+    now: session.now,
     announce: (text) => setText(byId("announcer"), text),
   });
   redraw();

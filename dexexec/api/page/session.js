@@ -22,6 +22,7 @@ export class Problem extends Error {
  * @property {(key: string) => void} setKey
  * @property {() => string[]} protocols The sub-protocols of the WebSocket, with the key.
  * @property {() => boolean} hasKey
+ * @property {() => number} now The service's clock (milliseconds of Unix time), which this computer's may differ from.
  */
 
 /**
@@ -30,6 +31,7 @@ export class Problem extends Error {
  */
 export function createSession({ onUnauthorized }) {
   let key = "";
+  let offsetMs = 0;
 
   /**
    * @param {string} method
@@ -60,6 +62,7 @@ export function createSession({ onUnauthorized }) {
       if (signal?.aborted) throw error;
       throw new Problem({ status: 0, title: "No answer", detail: "The service did not answer." });
     }
+    offsetMs = clockOffsetMs(response.headers.get("Date"), Date.now());
     const answer = parsed(text);
     if (response.ok) return answer;
     if (response.status === 401) onUnauthorized();
@@ -78,7 +81,19 @@ export function createSession({ onUnauthorized }) {
     },
     protocols: () => (key ? ["dexexec.v1", `dexexec.bearer.${key}`] : ["dexexec.v1"]),
     hasKey: () => key !== "",
+    now: () => Date.now() + offsetMs,
   };
+}
+
+/**
+ * How far the service's clock is ahead of this one, in milliseconds; 0 if they agree as far as a header of whole seconds
+ * can show.
+ * @param {string | null} date The `Date` header.
+ * @param {number} nowMs
+ */
+export function clockOffsetMs(date, nowMs) {
+  const offset = Date.parse(date ?? "") - nowMs;
+  return Math.abs(offset) > 5_000 ? offset : 0;
 }
 
 /**

@@ -53,6 +53,7 @@
  * @property {() => boolean} hasOlder Whether `readOlder` would add orders.
  * @property {() => Promise<boolean>} readOlder Reads the next page of older orders into `orders`.
  * @property {() => void} redraw Requests a call of `update` in the next frame.
+ * @property {() => number} now The clock of the service (milliseconds of Unix time).
  * @property {(text: string) => void} announce Has a screen reader speak the text.
  */
 
