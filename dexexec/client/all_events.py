@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Self
 
 from dexexec.client.answers import Event, read_event
-from dexexec.client.errors import ClientError, NoAnswerError, one_line
+from dexexec.client.errors import ClientError, one_line
 from dexexec.client.problem_document import json_object
-from dexexec.client.problems import PositionUnknownError, Problem, ProblemError
+from dexexec.client.problems import PositionUnknownError, Problem
+from dexexec.client.reconnecting import next_socket
 from dexexec.client.resume import KEY_REFUSED, Close, Notice, Resumption, StreamFaultError
 from dexexec.client.socket import Socket, SocketClosedError
 from dexexec.domain.stream_error import StreamErrorCode
@@ -92,21 +93,10 @@ class AllEventStream:
         await self.aclose()
 
     async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._state.retry_at):
-                await self._closing.wait()
-                return
-        try:
-            socket = await self._opener()
-        except ProblemError as problem:
-            self._state.refused(loop.time(), problem)
-            return
-        except NoAnswerError as error:
-            self._state.lost(loop.time(), error)
+        socket = await next_socket(self._opener, self._state, self._closing)
+        if socket is None:
             return
         self._socket = socket
-        self._state.connected(loop.time())
         after = {} if self._position is None else {"after": self._position}
         with suppress(SocketClosedError):  # the next call notices it
             await socket.send(json.dumps({"events": "all", **after}))

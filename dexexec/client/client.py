@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from concurrent.futures import Future
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from dexexec.client.all_events import AllEventStream
 from dexexec.client.answers import (
@@ -35,6 +35,7 @@ from dexexec.client.service_url import DEFAULT_URL
 from dexexec.domain.status import Status
 
 T = TypeVar("T")
+Stream = TypeVar("Stream", bound=EventStream | AllEventStream)
 
 
 class Client:
@@ -306,25 +307,12 @@ class Client:
             raise
 
 
-class Events:
-    """The events of orders as an iterator. As `EventStream`, and a context manager."""
+class _Iteration(Generic[Stream]):
+    """A stream's events as a blocking iterator and context manager."""
 
-    def __init__(self, client: Client, stream: EventStream) -> None:
+    def __init__(self, client: Client, stream: Stream) -> None:
         self._client = client
-        self._stream = stream
-
-    @property
-    def positions(self) -> Mapping[str, int]:
-        """By order id, the `seq` of the last event that was handed out: where another stream resumes."""
-        return dict(self._stream.positions)
-
-    def follow(self, order_id: str, after_seq: int = 0) -> None:
-        """Follow one more order, from `after_seq` + 1 on."""
-
-        async def follow() -> None:
-            self._stream.follow(order_id, after_seq)
-
-        self._client.run(follow())
+        self._stream: Stream = stream
 
     def __iter__(self) -> Self:
         return self
@@ -352,39 +340,31 @@ class Events:
         return await anext(self._stream, None)
 
 
-class AllEvents:
-    """The events of all orders as an iterator. As `AllEventStream`, and a context manager."""
+class Events(_Iteration[EventStream]):
+    """The events of orders as an iterator. As `EventStream`, and a context manager."""
 
-    def __init__(self, client: Client, stream: AllEventStream) -> None:
-        self._client = client
-        self._stream = stream
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """By order id, the `seq` of the last event that was handed out: where another stream resumes."""
+        return dict(self._stream.positions)
+
+    def follow(self, order_id: str, after_seq: int = 0) -> None:
+        """Follow one more order, from `after_seq` + 1 on."""
+
+        async def follow() -> None:
+            self._stream.follow(order_id, after_seq)
+
+        self._client.run(follow())
+
+
+class AllEvents(_Iteration[AllEventStream]):
+    """The events of all orders as an iterator. As `AllEventStream`, and a context manager."""
 
     @property
     def position(self) -> str | None:
         """As of `AllEventStream`."""
         return self._stream.position
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Event:
-        event = self._client.run(self._next())
-        if event is None:
-            raise StopIteration
-        return event
-
-    def close(self) -> None:
-        """End the iteration, and close the socket."""
-        self._client.run(self._stream.aclose())
-
     def __enter__(self) -> Self:
         self._client.run(self._stream.begin())
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def _next(self) -> Event | None:
-        return await anext(self._stream, None)

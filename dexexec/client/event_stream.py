@@ -12,8 +12,8 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from dexexec.client.answers import Event
-from dexexec.client.errors import ClientError, NoAnswerError
-from dexexec.client.problems import ProblemError
+from dexexec.client.errors import ClientError
+from dexexec.client.reconnecting import next_socket
 from dexexec.client.resume import Close, Notice, Resumption, StreamFaultError
 from dexexec.client.socket import CLOSE_SECONDS, Socket, SocketClosedError
 
@@ -111,27 +111,10 @@ class EventStream:
         await self.aclose()
 
     async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
-        # The time is kept over a cancelled call, which would otherwise begin the pause anew each time.
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._state.retry_at):
-                await self._closing.wait()
-                return
-        try:
-            socket = await self._opener()
-        # Refusals and lost connections set the time of the next try, or raise what ends the stream.
-        except ProblemError as problem:
-            self._state.refused(loop.time(), problem)
-            return
-        except NoAnswerError as error:
-            self._state.lost(loop.time(), error)
-            return
-        # Closed by another task while this one was connecting.
-        if self._closing.is_set():
-            await socket.close()
+        socket = await next_socket(self._opener, self._state, self._closing)
+        if socket is None:
             return
         self._socket = socket
-        self._state.connected(loop.time())
         if self._on_connect is not None:
             self._on_connect()
         # A task of its own: thousands of subscriptions take longer than the first events need to come.
