@@ -125,7 +125,7 @@ class _FromService(asyncio.Protocol):
     def __init__(self, proxy: DelayingProxy) -> None:
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
-        self._opened_at = self._loop.time() + proxy.rtt
+        self._opened_at = 0.0
         self._to_node = DelayedWriter()
         self._to_service = DelayedWriter(self._answered)
         self._parser = _RequestParser()
@@ -134,7 +134,10 @@ class _FromService(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._to_service.attach(cast("asyncio.Transport", transport))
-        opening = NodeRequest(method=CONNECT, sent_at=self._loop.time(), answered_at=self._opened_at)
+        # One reading of the clock for both, because a busy machine may take long between two lines.
+        began_at = self._loop.time()
+        self._opened_at = began_at + self._proxy.rtt
+        opening = NodeRequest(method=CONNECT, sent_at=began_at, answered_at=self._opened_at)
         if self._proxy.rtt:
             self._proxy.requests.append(opening)
         self._connecting = asyncio.create_task(self._connect())
