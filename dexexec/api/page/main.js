@@ -8,6 +8,7 @@ import * as keyForm from "./key_form.js";
 import * as orderForm from "./order_form.js";
 import * as orderStory from "./order_story.js";
 import { KEPT, OrdersStore } from "./orders_store.js";
+import { PriceHistory } from "./price_history.js";
 import { Problem, createSession } from "./session.js";
 import { Stream } from "./stream.js";
 import { connectionText } from "./stream_position.js";
@@ -33,6 +34,7 @@ const VIEWS = {
 
 const main = byId("main");
 const orders = new OrdersStore();
+const prices = new PriceHistory();
 /** @type {Set<(event: import("./types.js").OrderEvent) => void>} */
 const listeners = new Set();
 /** @type {View | null} */
@@ -52,6 +54,7 @@ const stream = new Stream({
   protocols: session.protocols,
   onEvent: (event) => {
     if (!orders.apply(event)) return;
+    prices.addEvent(event, orders.get(event.orderId)?.["mode"]);
     for (const listener of listeners) listener(event);
     redraw();
   },
@@ -88,7 +91,10 @@ function drawConnection() {
 async function readList() {
   // Of another record nothing is kept. Before the request: what comes after it is newer than the list, or in it.
   const asked = visit;
-  if (stream.state.anew) orders.clear();
+  if (stream.state.anew) {
+    orders.clear();
+    prices.clear();
+  }
   try {
     const { orders: listed, next } = await session.api.get(LIST);
     if (asked !== visit) return;
@@ -166,6 +172,7 @@ function show() {
   view = mount(main, {
     api: session.api,
     orders,
+    prices,
     onEvent: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -200,6 +207,7 @@ function forget() {
   session.setKey("");
   stream.stop();
   orders.clear();
+  prices.clear();
   orderForm.forget();
   view?.unmount();
   view = null;

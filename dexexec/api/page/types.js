@@ -43,6 +43,7 @@
  * @typedef {object} Context
  * @property {Api} api Requests, with the key if one was entered.
  * @property {import("./orders_store.js").OrdersStore} orders The newest orders. `orders.get(id)`, `orders.newest()`.
+ * @property {import("./price_history.js").PriceHistory} prices
  * @property {(listener: (event: OrderEvent) => void) => () => void} onEvent Calls the listener with each new event of
  * any order. Returns what ends that; a view calls it in `unmount`.
  * @property {() => Overview | null} overview The newest overview, read every 2 s. Null before the first answer.
