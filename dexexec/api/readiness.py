@@ -13,7 +13,7 @@ from typing import Protocol
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.domain.halt import EVERYBODY, NO_HALTS, Halt
-from dexexec.domain.worker_trouble import WorkerTrouble
+from dexexec.domain.worker_trouble import NOT_COMPARED, TroubleKind, WorkerTrouble
 from dexexec.errors import UnavailableError
 
 FRESH_SECONDS = 1.0
@@ -22,6 +22,8 @@ CHECK_SECONDS = 2.0
 """The time limit of a check: shorter than the usual time-out of a health check."""
 
 WORKER = "worker"
+MISSING = frozenset({WORKER, TroubleKind.COMPARISON.value})
+"""Reports about workers that make the service not ready."""
 STOPPING = "the process is about to stop: send requests to another one"
 
 
@@ -108,7 +110,7 @@ class Readiness:
         # A worker that lives and waits for nodes or venues is no reason to send requests elsewhere: reads and cancels
         # work, and orders wait for the same nodes and venues wherever they are posted.
         for name, cause in worker.items():
-            (missing if name == WORKER else degraded)[name] = cause
+            (missing if name in MISSING else degraded)[name] = cause
         self._answer = Answer(missing, at, degraded)
         return self._answer
 
@@ -140,7 +142,7 @@ class Readiness:
         with contextlib.suppress(UnavailableError, TimeoutError):  # Postgres is then reported as missing
             async with asyncio.timeout(CHECK_SECONDS):
                 if await self._store.signing_stopped():
-                    return {"chain-comparison": "nothing is signed until record and chain are compared"}
+                    return {NOT_COMPARED.kind.value: NOT_COMPARED.detail}
         return {}
 
 

@@ -10,6 +10,7 @@ class TroubleKind(StrEnum):
 
     NODE = "node"  # no node of any chain gives a usable answer
     VENUES = "venues"  # every venue is skipped after failures
+    COMPARISON = "chain-comparison"  # nothing is signed before record and chain are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,6 @@ class WorkerTrouble:
         if kind in list(TroubleKind):
             return cls(TroubleKind(kind), detail)
         return cls(TroubleKind.NODE, text)
+
+
+NOT_COMPARED = WorkerTrouble(TroubleKind.COMPARISON, "nothing is signed until record and chain are compared")

@@ -14,6 +14,7 @@ from dexexec.broker.queue import Queue
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import cancelled, raise_if_cancelled, unless_stopped
+from dexexec.domain.worker_trouble import NOT_COMPARED
 from dexexec.errors import UnavailableError
 from dexexec.execution.accepted_orders import AcceptedOrders
 from dexexec.execution.early_quotes import EarlyQuotes
@@ -84,6 +85,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()  # there is more capacity, the session ended, or the worker has to stop
         self._lease_until = 0.0
+        self._may_sign = False
         self._blameless: set[UUID] = set()  # orders whose execution was interrupted by a stop or a lost session
         self._timers = RetryTimers(queue, clock, failpoints)
         self._tasks = OrderTasks(
@@ -178,7 +180,9 @@ class Worker:
     async def _register(self) -> WorkerSession:
         # Before the new session claims anything: the interruption must not count as a crash of these orders.
         await self._unblame()
-        return await self._store.begin(self.name, self._limits.lease_seconds)
+        # Stored with the registration: between that and the comparison, readiness must not count this worker.
+        self._may_sign = self._permission.identity() is None
+        return await self._store.begin(self.name, self._limits.lease_seconds, self._current_trouble())
 
     async def _run_session(self, session: WorkerSession) -> None:
         """One session, until it is lost or the worker stops."""
@@ -191,6 +195,7 @@ class Worker:
                 background += [beside.create_task(loop(session.id)) for loop in self._session_loops]
                 # Nothing is leased and no confirmed order is taken before this process may write to the record.
                 if await self._obtain_permission(heartbeat):
+                    await self._report_permission(session)
                     background.append(beside.create_task(self._watcher.run(session.id)))
                 await self._leases.run(session, heartbeat)
                 if heartbeat.done():
@@ -222,6 +227,17 @@ class Worker:
         finally:
             await cancelled([obtaining, stopping])
 
+    async def _report_permission(self, session: WorkerSession) -> None:
+        """Let readiness count this worker now, and not only at the next heartbeat."""
+        if not self._may_sign:
+            self._may_sign = True
+            with contextlib.suppress(UnavailableError):  # the heartbeat repeats it, or ends the session
+                await session.renew(self._current_trouble())
+
+    def _current_trouble(self) -> str:
+        """Why this worker cannot execute orders now, for its row; empty if it can."""
+        return self._trouble() if self._may_sign else str(NOT_COMPARED)
+
     # The lease
 
     async def _heartbeat(self, session: WorkerSession) -> str:
@@ -230,7 +246,7 @@ class Worker:
             await self._clock.sleep(self._limits.heartbeat_seconds)
             requested_at = self._clock.monotonic()
             try:
-                if not await session.renew(self._trouble()):
+                if not await session.renew(self._current_trouble()):
                     return "it was declared dead"
             except UnavailableError as error:
                 return str(error)

@@ -7,6 +7,7 @@ The lease covers the other case: a worker that is cut off or frozen while Postgr
 
 import asyncio
 
+from dexexec.domain.worker_trouble import TroubleKind
 from dexexec.errors import UnavailableError
 from dexexec.store.database import Connection, Database
 from dexexec.store.postgres_errors import OUTAGES, translate_postgres_errors
@@ -16,7 +17,7 @@ from dexexec.store.session_locks import SessionLock, lock_class
 END_SECONDS = 1.0
 
 REGISTER = """
-INSERT INTO workers (name, lease_until) VALUES (%s, clock_timestamp() + %s * interval '1 s')
+INSERT INTO workers (name, lease_until, trouble) VALUES (%s, clock_timestamp() + %s * interval '1 s', nullif(%s, ''))
 RETURNING id, pg_advisory_lock(%s, id)
 """
 
@@ -33,15 +34,15 @@ RETURNING name
 """
 
 # Only workers whose session lock is held: a row may remain from a process that was killed. Workers without trouble come
-# first, so that one of them is enough.
-TROUBLE = """
+# first, so that one of them is enough, and those that still compare record and chain last: they hide nobody's trouble.
+TROUBLE = f"""
 SELECT coalesce(trouble, '') AS trouble FROM workers w
 WHERE lease_until > clock_timestamp() AND EXISTS (
     SELECT FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid = %s AND l.objid = w.id
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-ORDER BY trouble NULLS FIRST LIMIT 1
-"""
+ORDER BY trouble IS NOT NULL, starts_with(trouble, '{TroubleKind.COMPARISON}: '), trouble LIMIT 1
+"""  # noqa: S608 - a constant
 
 # The living worker with the lowest id leads. When a lease has just run out, two may lead for a moment. This is
 # harmless, since a row decides each effect.
@@ -60,15 +61,16 @@ class WorkerSession:
         self._timeout = timeout
 
     @classmethod
-    async def begin(cls, database: Database, name: str, lease_seconds: float) -> "WorkerSession":
-        """Register a worker on a connection of its own. Raises `UnavailableError`."""
+    async def begin(cls, database: Database, name: str, lease_seconds: float, trouble: str = "") -> "WorkerSession":
+        """Register a worker on a connection of its own. From its first moment it has the `trouble`, if any. Raises
+        `UnavailableError`."""
         connection = await database.dedicated()
         try:
             with (
                 translate_postgres_errors()
             ):  # the time limit also ends a commit that waits for a lost synchronous standby
                 async with asyncio.timeout(database.timeout):
-                    row = await fetch_row(connection, REGISTER, (name, lease_seconds, _locks(database)))
+                    row = await fetch_row(connection, REGISTER, (name, lease_seconds, trouble, _locks(database)))
             if row is None:
                 raise UnavailableError("Postgres did not register the worker")
         except BaseException:

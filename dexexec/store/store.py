@@ -319,9 +319,9 @@ class Store(HandedOutOrders):
 
     # Work
 
-    async def begin(self, name: str, lease_seconds: float) -> WorkerSession:
-        """Register a worker on a connection of its own."""
-        return await WorkerSession.begin(self._database, name, lease_seconds)
+    async def begin(self, name: str, lease_seconds: float, trouble: str = "") -> WorkerSession:
+        """Register a worker on a connection of its own, with the reason why it cannot execute orders yet, if so."""
+        return await WorkerSession.begin(self._database, name, lease_seconds, trouble)
 
     async def remove_dead_workers(self) -> list[str]:
         """Remove dead workers, which frees their orders; returns their names."""

@@ -17,6 +17,7 @@ from dexexec.clock import SystemClock
 from dexexec.domain.event import Event
 from dexexec.domain.order_filter import OrderFilter
 from dexexec.domain.status import Status
+from dexexec.domain.worker_trouble import NOT_COMPARED
 from dexexec.errors import IdempotencyInFlightError, IdempotencyMismatchError, InvalidOrderError, UnavailableError
 from dexexec.execution.sweeper import THE_BEGINNING
 from dexexec.store import Claimed, Created, Release
@@ -160,10 +161,14 @@ async def test_worker_trouble_is_reported_when_all_living_workers_have_it(stores
         assert await store.worker_trouble() == ""
         assert await second.renew("no node answers")
         assert await store.worker_trouble() == "no node answers"
+        third = await store.begin("third", 20, str(NOT_COMPARED))
+        assert await store.worker_trouble() == "no node answers", "what a worker that may sign lacks"
         await second.end()
-        assert await first.renew()
-        assert await store.worker_trouble() == ""
         await first.end()
+        assert await store.worker_trouble() == str(NOT_COMPARED), "from its registration on"
+        assert await third.renew()
+        assert await store.worker_trouble() == ""
+        await third.end()
         assert await store.worker_trouble() is None
 
 

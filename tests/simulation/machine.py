@@ -44,9 +44,9 @@ class MachineStore(MemoryStore):
         self.sessions: list[MemoryWorkerSession] = []
         self.known = 0
 
-    async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
+    async def begin(self, name: str, lease_seconds: float, trouble: str = "") -> MemoryWorkerSession:
         """Register a worker."""
-        session = await super().begin(name, lease_seconds)
+        session = await super().begin(name, lease_seconds, trouble)
         self.sessions.append(session)
         return session
 

@@ -27,6 +27,7 @@ AFTER = 5
 OPEN = "SELECT order_id FROM attempts WHERE outcome IS NULL"
 UNFINISHED = "SELECT id::text FROM orders WHERE finished_at IS NULL"
 LANDED = "SELECT order_id::text FROM attempts WHERE outcome = 'landed' ORDER BY 1"
+COMPARED = "SELECT identity = record_identity() AS compared FROM chain_comparisons"
 DROPPED = 1_000
 """Transactions: more than are sent before the fault is removed, which is when the backup is complete."""
 
@@ -74,11 +75,9 @@ async def test_promise_3_a_restored_older_backup_sends_nothing_twice(
             assert rows(restored, UNFINISHED) == [{"id": before[1]}]
             service = launcher.start()
             await asyncio.to_thread(service.ready)
+            assert rows(restored, COMPARED) == [{"compared": True}], "ready is only what may sign"
             new = await post(calls, service.url)
-            # It is signed only after the comparison, which has brought back by then what the backup lacks.
-            async with watching(lambda: service.url, [new]):
-                pass
-            async with watching(lambda: service.url, [*before, *after]):
+            async with watching(lambda: service.url, [*before, *after, new]):
                 pass
         everything = [*before, *after, new]
         # Fails for a transaction of the wallet that no attempt records, and for an order that swapped twice.

@@ -25,6 +25,7 @@ from dexexec.domain.share import posted_terms
 from dexexec.domain.status import Status
 from dexexec.domain.terms import OrderType, Terms
 from dexexec.domain.wait_reason import wait_detail
+from dexexec.domain.worker_trouble import TroubleKind
 from dexexec.errors import (
     FundsReservedError,
     GroupHeldError,
@@ -632,19 +633,18 @@ class MemoryDatabase:
 
     # Workers
 
-    def register(self, name: str, lease_seconds: float) -> int:
+    def register(self, name: str, lease_seconds: float, trouble: str = "") -> int:
         """A new worker's id."""
         self._worker_ids += 1
         now = self.now()
-        self.workers[self._worker_ids] = WorkerRow(name, now, now + round(lease_seconds * SECOND))
+        self.workers[self._worker_ids] = WorkerRow(name, now, now + round(lease_seconds * SECOND), trouble=trouble)
         return self._worker_ids
 
     def worker_trouble(self) -> str | None:
         """Of the living workers, the least."""
         now = self.now()
-        return min(
-            (row.trouble for row in self.workers.values() if row.lease_until > now and row.connected), default=None
-        )
+        troubles = [row.trouble for row in self.workers.values() if row.lease_until > now and row.connected]
+        return min(troubles, key=lambda text: (text.startswith(f"{TroubleKind.COMPARISON}: "), text), default=None)
 
     def renew(self, worker_id: int, lease_seconds: float, trouble: str = "") -> bool:
         """Whether it is still there."""

@@ -411,10 +411,12 @@ class MemoryStore:
         """Make due what expires."""
         return await self._wire.call("wake", self.database.wake)
 
-    async def begin(self, name: str, lease_seconds: float) -> MemoryWorkerSession:
+    async def begin(self, name: str, lease_seconds: float, trouble: str = "") -> MemoryWorkerSession:
         """Register a worker."""
         database = self.database
-        registered = await self._wire.call("begin", lambda: (database.register(name, lease_seconds), database.identity))
+        registered = await self._wire.call(
+            "begin", lambda: (database.register(name, lease_seconds, trouble), database.identity)
+        )
         return MemoryWorkerSession(*registered, database, self._wire, lease_seconds)
 
     async def remove_dead_workers(self) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from dexexec.api import readiness
 from dexexec.api.readiness import FRESH_SECONDS, Readiness
+from dexexec.domain.worker_trouble import NOT_COMPARED
 from dexexec.testing.clock import ManualClock
 from tests.support.memory_ports import MemoryQueue, MemoryStore
 
@@ -62,6 +63,14 @@ async def test_each_thing_that_is_missing_has_its_cause() -> None:
         "worker": "none is alive",
         "chain-comparison": "nothing is signed until record and chain are compared",
     }
+
+
+async def test_a_worker_that_has_not_compared_record_and_chain_yet_does_not_count() -> None:
+    setup = ReadinessSetup()
+    setup.store.trouble = str(NOT_COMPARED)
+    answer = await setup.readiness.answer()
+    assert not answer.ready
+    assert (answer.causes, answer.degraded) == ({"chain-comparison": NOT_COMPARED.detail}, {})
 
 
 async def test_a_worker_that_cannot_execute_reports_why() -> None:

@@ -10,6 +10,7 @@ import pytest
 from dexexec.broker.queue import Entry
 from dexexec.broker.rate_limiter import RateLimiter
 from dexexec.clock import SystemClock
+from dexexec.domain.worker_trouble import NOT_COMPARED
 from dexexec.errors import UnavailableError
 from dexexec.execution.early_quotes import EarlyRound
 from dexexec.execution.finality_watcher import FinalityWatcher
@@ -18,7 +19,6 @@ from dexexec.execution.pipeline import Pipeline
 from dexexec.execution.watched_orders import WatchedOrders
 from dexexec.execution.worker import Limits, Worker
 from dexexec.observe.observer import Observer, make_logger
-from dexexec.recovery.signing_permission import SigningPermission
 from dexexec.store import Claimed, Release
 from tests.simulation.scenario import Unlimited
 from tests.support.fakes.database import MemoryDatabase
@@ -135,6 +135,52 @@ async def test_the_reason_why_no_order_can_be_executed_is_stored_with_the_lease(
     setup.worker._trouble = lambda: "no node answers"
     async with running(setup.worker.run()):
         await until(lambda: setup.database.worker_trouble() == "no node answers")
+
+
+class Withheld:
+    """A permission that is given when a test sets `given`."""
+
+    def __init__(self) -> None:
+        self.given = asyncio.Event()
+
+    def identity(self) -> str:
+        return "1/00000001" if self.given.is_set() else ""
+
+    async def obtain(self) -> None:
+        await self.given.wait()
+
+
+async def test_promise_3_a_worker_is_ready_once_its_record_is_compared(
+    setup: WorkerSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its registration on, in which its row appears, and again in each later session."""
+    setup.worker._permission = permission = Withheld()
+    states: list[str] = []
+    register, renew = setup.database.register, setup.database.renew
+
+    def registered(*about: Any) -> int:
+        found = register(*about)
+        states.append(setup.database.workers[found].trouble)
+        return found
+
+    def renewed(*about: Any) -> bool:
+        done = renew(*about)
+        states.append(setup.database.workers[about[0]].trouble)
+        return done
+
+    monkeypatch.setattr(setup.database, "register", registered)
+    monkeypatch.setattr(setup.database, "renew", renewed)
+    async with running(setup.worker.run()):
+        await until(lambda: len(states) > 3)
+        assert set(states) == {str(NOT_COMPARED)}
+        permission.given.set()
+        await until(lambda: setup.database.worker_trouble() == "")
+        permission.given.clear()
+        states.clear()
+        [worker_id] = setup.database.workers
+        setup.database.disconnect(worker_id)
+        await until(lambda: len(states) > 3)
+        assert set(states) == {str(NOT_COMPARED)}, "its next session compares again"
 
 
 async def test_a_claim_that_did_not_reach_postgres_is_sent_again(setup: WorkerSetup) -> None:
@@ -285,15 +331,9 @@ async def test_confirmed_orders_are_watched_as_long_as_a_session_lasts(setup: Wo
 
 
 async def test_no_watcher_runs_before_the_record_may_be_written_to(setup: WorkerSetup) -> None:
-    permitted = asyncio.Event()
-
-    class Waiting:
-        async def obtain(self) -> None:
-            await permitted.wait()
-
-    setup.worker._permission = cast("SigningPermission", Waiting())
+    setup.worker._permission = permission = Withheld()
     async with running(setup.worker.run()):
         await setup.look_again()
         assert setup.watching == []
-        permitted.set()
+        permission.given.set()
         await until(lambda: setup.watching == [1])
