@@ -10,8 +10,8 @@ from dexexec.domain.solana import Account, AccountFilters, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError, pace_of
 from dexexec_adapters.curves.damm_v2 import BY_TIMESTAMP, DammV2Pool, quote_exact_in, quote_exact_out
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
-from dexexec_adapters.meteora import accounts as layout
-from dexexec_adapters.meteora.accounts import PoolState
+from dexexec_adapters.meteora import layout
+from dexexec_adapters.meteora.layout import PoolState
 from dexexec_adapters.pools.options import CONFIGS_SETTING, PoolOptions
 from dexexec_adapters.pools.search import Mints, PoolKeys
 from dexexec_adapters.pools.venue import PoolVenue

@@ -14,7 +14,7 @@ from dexexec.domain.quote import BPS
 from dexexec.domain.token import USDC, WSOL, Token, looks_like_mint
 from dexexec.reference import PriceReference, ReferenceContext, ReferencePrice
 from dexexec.venue import BadAnswer, Network, SolanaChain, Unsupported
-from dexexec_adapters.pyth.accounts import PUSH_ORACLE, PythPrice, feed_seeds, read_price
+from dexexec_adapters.pyth.layout import PUSH_ORACLE, PythPrice, feed_seeds, read_price
 
 KNOWN_FEEDS = {
     WSOL: "ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d",

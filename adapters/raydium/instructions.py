@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dexexec.domain.quote import Mode, Quote
 from dexexec.domain.solana import AccountMeta, Instruction
-from dexexec_adapters.raydium.accounts import PoolKeys
+from dexexec_adapters.raydium.layout import PoolKeys
 from dexexec_adapters.solana import spl
 from dexexec_adapters.solana.addresses import address_bytes
 from dexexec_adapters.solana.keys import derived, token_account

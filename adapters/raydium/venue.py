@@ -14,8 +14,8 @@ from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.pools.options import CONFIGS_SETTING, PoolOptions
 from dexexec_adapters.pools.search import Mints
 from dexexec_adapters.pools.venue import PoolVenue
-from dexexec_adapters.raydium import accounts as layout
-from dexexec_adapters.raydium.accounts import PoolKeys, PoolState
+from dexexec_adapters.raydium import layout
+from dexexec_adapters.raydium.layout import PoolKeys, PoolState
 from dexexec_adapters.solana.addresses import Addresses
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from dexexec_adapters.solana.clusters import RAYDIUM_CPMM

@@ -3,23 +3,30 @@
 It is not the clock of this process, which may differ from the chain's by seconds.
 """
 
-from struct import unpack_from
+from typing import Annotated, NamedTuple
 
 from dexexec.domain.solana import Account
 from dexexec.venue import BadAnswer
 from dexexec_adapters.curves.swap import ChainTime
-from dexexec_adapters.solana.account_data import checked_data
+from dexexec_adapters.solana.layout import I64, U64, Layout, after
 
 CLOCK = "SysvarC1ock11111111111111111111111111111111"
 SYSVAR = "Sysvar1111111111111111111111111111111111111"
-CLOCK_SIZE = 40
+
+
+class _Clock(NamedTuple):
+    slot: U64
+    epoch_start: U64
+    epoch: U64
+    unix_timestamp: Annotated[I64, after(8)]  # after the epoch for which leaders are scheduled
+
+
+_CLOCK = Layout("chain's clock", _Clock, size=40)
 
 
 def read_clock(account: Account | None) -> ChainTime:
     """The chain's slot and Unix time, from the sysvar `CLOCK`. Raises `BadAnswer`."""
-    data = checked_data("chain's clock", CLOCK, account, owner=SYSVAR, size=CLOCK_SIZE)
-    # Between the two are the epoch's start and number, which no pool uses.
-    slot, unix_timestamp = unpack_from("<Q24xq", data)
-    if unix_timestamp < 0:
-        raise BadAnswer(f"the chain's clock is at {unix_timestamp} s, which is before 1970")
-    return ChainTime(slot, unix_timestamp)
+    clock = _CLOCK.read(CLOCK, account, owner=SYSVAR)
+    if clock.unix_timestamp < 0:
+        raise BadAnswer(f"the chain's clock is at {clock.unix_timestamp} s, which is before 1970")
+    return ChainTime(clock.slot, clock.unix_timestamp)

@@ -6,7 +6,7 @@ from typing import Any
 
 from dexexec.domain.solana import Account, Accounts
 from dexexec.domain.token import USDC, WSOL
-from dexexec_adapters.pyth.accounts import DISCRIMINATOR, RECEIVER, SIZE
+from dexexec_adapters.pyth.layout import PRICE, RECEIVER
 from dexexec_adapters.pyth.reference import KNOWN_FEEDS
 from tests.support.scripted import ScriptedChain
 
@@ -29,7 +29,7 @@ def price_data(
 ) -> bytes:
     """An account's data as the receiver writes it: the space is for the longer verification level."""
     message = feed + pack("<qQiqqqQ", price, confidence, exponent, at_s, at_s - 1, price, confidence)
-    return (DISCRIMINATOR + bytes(32) + verification + message + pack("<Q", 400)).ljust(SIZE, b"\0")
+    return (PRICE.discriminator + bytes(32) + verification + message + pack("<Q", 400)).ljust(PRICE.size, b"\0")
 
 
 def price_account(content: bytes, owner: str = RECEIVER) -> Account:

@@ -12,8 +12,8 @@ from dexexec.domain.solana import Account, AccountFilters
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, Unreachable, VenueContext
-from dexexec_adapters.raydium.accounts import pool_filters
 from dexexec_adapters.raydium.instructions import Program
+from dexexec_adapters.raydium.layout import pool_filters
 from dexexec_adapters.raydium.venue import Raydium, RaydiumOptions
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.rpc_chains import open_chain, rpc_chain

@@ -24,8 +24,8 @@ from dexexec.venue import (
     Unsupported,
     VenueError,
 )
-from dexexec_adapters.meteora.accounts import pool_filters, read_pool
 from dexexec_adapters.meteora.instructions import swap_steps
+from dexexec_adapters.meteora.layout import pool_filters, read_pool
 from dexexec_adapters.meteora.venue import FAILURES
 from dexexec_adapters.pools.venue import MAX_POOLS
 from dexexec_adapters.solana.chain_clock import CLOCK

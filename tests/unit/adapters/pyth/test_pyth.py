@@ -14,7 +14,7 @@ from dexexec.reference import AnyReference
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, Unreachable
 from dexexec.venues import references
-from dexexec_adapters.pyth.accounts import DISCRIMINATOR, PUSH_ORACLE, SIZE, feed_seeds, read_price
+from dexexec_adapters.pyth.layout import PRICE, PUSH_ORACLE, feed_seeds, read_price
 from dexexec_adapters.solana.keys import derived
 from tests.support.pyth_accounts import (
     NOW_S,
@@ -42,7 +42,7 @@ def opened(chain: PriceChain, **environ: str) -> AnyReference:
 
 
 def test_the_accounts_are_those_that_are_kept_up_to_date() -> None:
-    assert sha256(b"account:PriceUpdateV2").digest()[:8] == DISCRIMINATOR
+    assert sha256(b"account:PriceUpdateV2").digest()[:8] == PRICE.discriminator
     assert derived(PUSH_ORACLE, *feed_seeds(SOL_FEED)) == SOL_ACCOUNT
     assert derived(PUSH_ORACLE, *feed_seeds(USDC_FEED)) == USDC_ACCOUNT
 
@@ -129,6 +129,7 @@ async def test_a_node_s_error_passes_through(chain: PriceChain) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_do_more_than_be_refused(content: bytes) -> None:
-    for text in (content, DISCRIMINATOR + content, (DISCRIMINATOR + content).ljust(SIZE, b"\1")[:SIZE]):
+    begun = PRICE.discriminator + content
+    for text in (content, begun, begun.ljust(PRICE.size, b"\1")[: PRICE.size]):
         with pytest.raises(BadAnswer):
             read_price(SOL_ACCOUNT, price_account(text), SOL_FEED)

@@ -13,7 +13,7 @@ from dexexec.domain.token import WSOL
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, NoRoute, Slippage, Timeout, Unreachable, Unsupported, VenueError
 from dexexec_adapters.curves.integers import U64_MAX
-from dexexec_adapters.raydium.accounts import PoolKeys
+from dexexec_adapters.raydium.layout import PoolKeys
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 from tests.support.raydium_accounts import (
     AUTHORITY,

@@ -1,26 +1,52 @@
-"""Reads the pool and config accounts of Raydium's CPMM program (raydium-cp-swap, `states/pool.rs`, `states/config.rs`).
-
-The bytes come from a node and are not trusted: owner, Anchor's discriminator (the first eight bytes) and size are
-checked before any field is read. Integers are little-endian.
-"""
+"""The pool and config accounts of Raydium's CPMM program (raydium-cp-swap, `states/pool.rs`, `states/config.rs`)."""
 
 from dataclasses import dataclass
-from struct import unpack_from
+from typing import Annotated, NamedTuple
 
-from dexexec.domain import base58
 from dexexec.domain.solana import Account, AccountFilters
 from dexexec.venue import BadAnswer
 from dexexec_adapters.curves.cpmm import AmmConfig, CpmmPool
 from dexexec_adapters.pools import search
-from dexexec_adapters.solana.account_data import checked_data
+from dexexec_adapters.solana.addresses import address_bytes
+from dexexec_adapters.solana.layout import U8, U64, Flag, Layout, Pubkey, after
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 
-POOL_SIZE = 637
-POOL_DISCRIMINATOR = bytes.fromhex("f7ede3f5d7c3de46")
-CONFIG_SIZE = 236
-CONFIG_DISCRIMINATOR = bytes.fromhex("daf42168cbcb2b6f")
-MINT_0_AT = 168
-MINT_1_AT = 200
+
+class _Pool(NamedTuple):
+    amm_config: Pubkey
+    pool_creator: Pubkey
+    token_0_vault: Pubkey
+    token_1_vault: Pubkey
+    lp_mint: Pubkey
+    token_0_mint: Pubkey
+    token_1_mint: Pubkey
+    token_0_program: Pubkey
+    token_1_program: Pubkey
+    observation_key: Pubkey
+    auth_bump: U8
+    status: U8
+    lp_supply: Annotated[U64, after(3)]  # after the decimals
+    protocol_fees_token_0: U64
+    protocol_fees_token_1: U64
+    fund_fees_token_0: U64
+    fund_fees_token_1: U64
+    open_time: U64
+    # The creator's fee was added in August 2025. Older accounts have zeros here, which means no such fee.
+    creator_fee_on: Annotated[U8, after(8)]
+    enable_creator_fee: Flag
+    creator_fees_token_0: Annotated[U64, after(6)]
+    creator_fees_token_1: U64
+
+
+class _Config(NamedTuple):
+    trade_fee_rate: Annotated[U64, after(4)]
+    protocol_fee_rate: U64
+    fund_fee_rate: U64
+    creator_fee_rate: Annotated[U64, after(72)]  # after the fee for a new pool and two owners
+
+
+POOL = Layout("pool", _Pool, discriminator="f7ede3f5d7c3de46", size=637)
+CONFIG = Layout("config", _Config, discriminator="daf42168cbcb2b6f", size=236)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,54 +88,44 @@ def pool_filters(mint_a: bytes, mint_b: bytes) -> AccountFilters:
     """The search for all pools of two mints, in any order."""
     # The program requires token 0 to be the smaller mint.
     mint_0, mint_1 = sorted((mint_a, mint_b))
-    return AccountFilters(POOL_SIZE, ((0, POOL_DISCRIMINATOR), (MINT_0_AT, mint_0), (MINT_1_AT, mint_1)))
+    return POOL.filters(token_0_mint=mint_0, token_1_mint=mint_1)
 
 
 def read_pool(address: str, account: Account | None, program: str) -> PoolState:
     """The pool at `address`. Raises `BadAnswer` for an account that is not a pool of `program`."""
-    data = checked_data("pool", address, account, owner=program, size=POOL_SIZE, discriminator=POOL_DISCRIMINATOR)
-    # Ten addresses follow the discriminator; the LP mint and the pool's creator among them are not used.
-    keys = [base58.encode(data[at : at + 32]) for at in range(8, 328, 32)]
-    config, _, vault_0, vault_1, _, mint_0, mint_1, program_0, program_1, observation = keys
-    if data[MINT_0_AT : MINT_0_AT + 32] >= data[MINT_1_AT : MINT_1_AT + 32]:
+    pool = POOL.read(address, account, owner=program)
+    mints = (pool.token_0_mint, pool.token_1_mint)
+    programs = (pool.token_0_program, pool.token_1_program)
+    if address_bytes(mints[0]) >= address_bytes(mints[1]):
         raise BadAnswer(f"the mints of the pool {address} are not in order")
-    if not {program_0, program_1} <= {TOKEN, TOKEN_2022}:
-        raise BadAnswer(f"the pool {address} names {program_0} and {program_1} as token programs")
-    supply, protocol_0, protocol_1, fund_0, fund_1, open_time = unpack_from("<6Q", data, 333)
-    # The creator's fee was added in August 2025. Older accounts have zeros here, which means no such fee.
-    creator_fee_on = data[389]
-    enabled = data[390]
-    if enabled > 1:
-        raise BadAnswer(f"enable_creator_fee of the pool {address} is {enabled}: only 0 and 1 are valid")
-    creator_0, creator_1 = unpack_from("<2Q", data, 397)
+    if not {*programs} <= {TOKEN, TOKEN_2022}:
+        raise BadAnswer(f"the pool {address} names {programs[0]} and {programs[1]} as token programs")
     return PoolState(
         keys=PoolKeys(
             address=address,
-            mints=(mint_0, mint_1),
-            vaults=(vault_0, vault_1),
-            token_programs=(program_0, program_1),
-            amm_config=config,
-            observation=observation,
+            mints=mints,
+            vaults=(pool.token_0_vault, pool.token_1_vault),
+            token_programs=programs,
+            amm_config=pool.amm_config,
+            observation=pool.observation_key,
         ),
-        status=data[329],
-        lp_supply=supply,
-        protocol_fees=(protocol_0, protocol_1),
-        fund_fees=(fund_0, fund_1),
-        creator_fees=(creator_0, creator_1),
-        open_time=open_time,
-        creator_fee_on=creator_fee_on,
-        enable_creator_fee=bool(enabled),
+        status=pool.status,
+        lp_supply=pool.lp_supply,
+        protocol_fees=(pool.protocol_fees_token_0, pool.protocol_fees_token_1),
+        fund_fees=(pool.fund_fees_token_0, pool.fund_fees_token_1),
+        creator_fees=(pool.creator_fees_token_0, pool.creator_fees_token_1),
+        open_time=pool.open_time,
+        creator_fee_on=pool.creator_fee_on,
+        enable_creator_fee=pool.enable_creator_fee,
     )
 
 
 def read_config(address: str, account: Account | None, program: str) -> AmmConfig:
     """The rates of the config at `address`. Raises `BadAnswer` for an account that is not a config of `program`, or has
     impossible rates."""
-    data = checked_data("config", address, account, owner=program, size=CONFIG_SIZE, discriminator=CONFIG_DISCRIMINATOR)
-    trade, protocol, fund = unpack_from("<3Q", data, 12)
-    (creator,) = unpack_from("<Q", data, 108)
+    config = CONFIG.read(address, account, owner=program)
     try:
-        return AmmConfig(trade, protocol, fund, creator)
+        return AmmConfig(**config._asdict())
     except ValueError as error:
         raise BadAnswer(f"the config {address}: {error}") from error
 

@@ -15,7 +15,8 @@ from dexexec.venue import BadAnswer, Unsupported
 from dexexec_adapters.curves.damm_v2 import quote_exact_in, quote_exact_out
 from dexexec_adapters.curves.integers import U64_MAX
 from dexexec_adapters.curves.swap import ChainTime, CurveError, TradeDirection
-from dexexec_adapters.meteora.accounts import POOL_DISCRIMINATOR, POOL_SIZE, PoolState, pool_filters, read_pool
+from dexexec_adapters.meteora.layout import POOL as LAYOUT
+from dexexec_adapters.meteora.layout import PoolState, pool_filters, read_pool
 from dexexec_adapters.solana.chain_clock import CLOCK, SYSVAR, read_clock
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 from tests.support import meteora_accounts as at
@@ -66,7 +67,7 @@ def test_the_filters_find_a_pool_by_its_tokens_in_their_order() -> None:
     assert pool_filters(mint_a, mint_b).suits(account)
     assert not pool_filters(mint_b, mint_a).suits(account)
     assert not pool_filters(mint_a, mint_b).suits(at.pool_account(at.BOTH_FEES))
-    assert sha256(b"account:Pool").digest()[:8] == POOL_DISCRIMINATOR
+    assert sha256(b"account:Pool").digest()[:8] == LAYOUT.discriminator
 
 
 def test_a_pool_is_as_deep_as_its_reserves_whether_it_counts_them_or_not() -> None:
@@ -154,13 +155,13 @@ def test_random_bytes_are_refused_and_nothing_breaks(data: bytes, owner: str) ->
         read_clock(account)
 
 
-@given(st.sampled_from(RECORDS), st.integers(0, POOL_SIZE - 1))
+@given(st.sampled_from(RECORDS), st.integers(0, LAYOUT.size - 1))
 def test_a_pool_that_is_cut_off_anywhere_is_refused(record: dict[str, str], size: int) -> None:
     with pytest.raises(BadAnswer):
         read(b64decode(record["account_at_start"])[:size])
 
 
-patches = st.lists(st.tuples(st.integers(8, POOL_SIZE - 32), st.binary(min_size=1, max_size=32)), max_size=8)
+patches = st.lists(st.tuples(st.integers(8, LAYOUT.size - 32), st.binary(min_size=1, max_size=32)), max_size=8)
 amounts = st.integers(1, U64_MAX)
 
 
@@ -182,9 +183,9 @@ def test_a_pool_of_any_bytes_is_refused_or_priced_and_never_breaks(
 
 
 @settings(deadline=None)
-@given(st.binary(min_size=POOL_SIZE - 8, max_size=POOL_SIZE - 8), st.sampled_from([0, 1, 2]))
+@given(st.binary(min_size=LAYOUT.size - 8, max_size=LAYOUT.size - 8), st.sampled_from([0, 1, 2]))
 def test_a_pool_of_random_numbers_is_refused_or_read(body: bytes, mode: int) -> None:
-    data = patched(POOL_DISCRIMINATOR + body, (at.COLLECT_AT, bytes([mode])), (482, bytes(2)), (696, b"\1"))
+    data = patched(LAYOUT.discriminator + body, (at.COLLECT_AT, bytes([mode])), (482, bytes(2)), (696, b"\1"))
     with suppress(BadAnswer, Unsupported):
         assert read(data).keys.mints == (key(data, 168), key(data, 200))
 
