@@ -163,6 +163,16 @@ class Databases:
         return psycopg.connect(address.conninfo(), autocommit=True)
 
 
+def all_rows(address: Address) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of each table in the schema, as texts."""
+    with psycopg.connect(address.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(address.schema)))
+        listed = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace ORDER BY 1"
+        names = [str(name) for (name,) in connection.execute(listed, (address.schema,))]
+        read = sql.SQL("SELECT t::text FROM {} t ORDER BY 1")
+        return {name: connection.execute(read.format(sql.Identifier(name))).fetchall() for name in names}
+
+
 async def _migrate(address: Address) -> None:
     database = Database(address)
     await database.open()

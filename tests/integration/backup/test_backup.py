@@ -14,7 +14,6 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from dexexec.backup.archive_file import new_archive
 from dexexec.backup.record_copy import back_up, restore
@@ -25,7 +24,7 @@ from dexexec.store.migrate import apply_migrations, migrations
 from tests.conftest import Servers
 from tests.integration.conftest import open_scripted_workers
 from tests.support.aged_orders import ArchiveSetup, open_retention
-from tests.support.databases import new_database
+from tests.support.databases import all_rows, new_database
 from tests.support.parts import new_order, open_database, open_store, running
 from tests.support.resting_rows import rest
 from tests.support.scripted_workers import ALIVE, LANDED, OpenScriptedWorkers
@@ -78,16 +77,6 @@ async def restored(address: Address, path: Path) -> tuple[int, int]:
     return done.orders, done.open
 
 
-def tables(address: Address) -> dict[str, list[Any]]:
-    """All rows of a schema, as texts."""
-    with psycopg.connect(address.conninfo(), autocommit=True) as connection:
-        connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(address.schema)))
-        listed = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace ORDER BY 1"
-        names = [name for (name,) in connection.execute(listed, (address.schema,))]
-        read = sql.SQL("SELECT t::text FROM {} t ORDER BY 1")
-        return {name: connection.execute(read.format(sql.Identifier(name))).fetchall() for name in names}
-
-
 def is_empty(address: Address) -> bool:
     return tables_or_none(address) in (None, {})
 
@@ -95,7 +84,7 @@ def is_empty(address: Address) -> bool:
 def tables_or_none(address: Address) -> dict[str, list[Any]] | None:
     with psycopg.connect(address.conninfo(), autocommit=True) as connection:
         row = connection.execute("SELECT to_regnamespace(%s)", (address.schema,)).fetchone()
-    return tables(address) if row and row[0] else None
+    return all_rows(address) if row and row[0] else None
 
 
 async def fill(address: Address) -> list[UUID]:
@@ -127,7 +116,7 @@ async def test_a_restored_record_is_the_record_and_answers_keys_and_every_questi
         assert again == Created(ids[6], replayed=True)
         with pytest.raises(IdempotencyMismatchError):
             await after.create(new_order(key="k", body_hash=b"2"))
-    there, here = tables(database_address), tables(target)
+    there, here = all_rows(database_address), all_rows(target)
     changed = {"orders", "installation", "schema_migrations", "workers", "write_probes", "idempotency_keys"}
     for name in there.keys() - changed:
         assert here[name] == there[name], name
@@ -404,15 +393,15 @@ async def test_a_file_that_was_cut_off_or_overwritten_is_refused(database_addres
 
 async def test_a_schema_that_is_not_empty_is_refused_and_left_alone(database_address: Address, tmp_path: Path) -> None:
     path = await saved(database_address, tmp_path / "record.backup")
-    before = tables(database_address)
+    before = all_rows(database_address)
     with pytest.raises(UnusableError, match=r"empty schema.*PG_SCHEMA"):
         await restored(database_address, path)
-    assert tables(database_address) == before
+    assert all_rows(database_address) == before
     with psycopg.connect(database_address.conninfo(), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA restored; CREATE TABLE restored.theirs (a int)")
     with pytest.raises(UnusableError, match="theirs"):
         await restored(fresh(database_address), path)
-    assert tables(fresh(database_address)) == {"theirs": []}
+    assert all_rows(fresh(database_address)) == {"theirs": []}
 
 
 async def test_without_a_record_there_is_nothing_to_back_up(empty_database: Address, tmp_path: Path) -> None:
