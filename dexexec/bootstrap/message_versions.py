@@ -17,13 +17,14 @@ Background = list[Callable[[], Coroutine[Any, Any, None]]]
 def message_compiler(settings: Settings, chain: "RpcChain", clock: Clock, background: Background) -> "MessageCompiler":
     """The compiler for the setting. What it has to know of the cluster is read in the background."""
     from dexexec.settlement.solana.compiler import MessageCompiler, VersionChoice  # noqa: PLC0415
+    from dexexec.settlement.solana.table_reader import TableReader  # noqa: PLC0415
     from dexexec.settlement.solana.version_support import VersionSupport  # noqa: PLC0415
 
     choice = VersionChoice(settings.transaction_version)
     support = VersionSupport(chain, clock)
     if choice is VersionChoice.AUTO:
         background.append(support.run)
-    return MessageCompiler(choice, support.executes_v1)
+    return MessageCompiler(choice, support.executes_v1, TableReader(chain))
 
 
 async def check_version(settings: Settings, chain: "RpcChain", clock: Clock) -> None:

@@ -37,12 +37,15 @@ class SwapInstructions:
     pays lamports to it, syncs and closes it. If the wallet has one, the engine keeps it open, and pays less to it if
     the order may spend its balance.
 
-    `signers` are other accounts that must sign: the venue's own, which signs in `Venue.cosign`.
+    `signers` are other accounts that must sign: the venue's own, which signs in `Venue.cosign`. `lookup_tables` are
+    addresses of lookup tables with accounts of the instructions: they are read from the chain and used if the
+    transaction does not fit without them.
     """
 
     instructions: tuple[Instruction, ...]
     blockhash: Blockhash
     signers: tuple[str, ...] = ()
+    lookup_tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

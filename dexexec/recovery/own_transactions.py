@@ -9,7 +9,7 @@ from dexexec.domain.recovered_orders import UNKNOWN_VENUE
 from dexexec.domain.transaction_bytes import split
 from dexexec.recovery.chain_comparison import Venues
 from dexexec.settlement.solana.message import Message, Program
-from dexexec.settlement.solana.transaction import is_signed, parse_message
+from dexexec.settlement.solana.transaction import is_signed, parse_recorded
 
 
 def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | None:
@@ -17,7 +17,7 @@ def read_own(payload: bytes, wallet: str, venues: Venues) -> tuple[Memo, str] | 
     transaction of another wallet."""
     try:
         parts = split(payload)
-        parsed = parse_message(parts.message)
+        parsed = parse_recorded(parts.message)
     except ValueError:
         return None
     if parsed.payer != wallet or len(parts.signatures) != len(parsed.signers):

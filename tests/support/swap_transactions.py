@@ -21,6 +21,7 @@ from dexexec.domain.transaction_bytes import split
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.solana.checker import Price
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
+from dexexec.settlement.solana.lookup_table import LookupTable
 from dexexec.settlement.solana.message import (
     Message,
     Program,
@@ -40,16 +41,26 @@ def message_of(transaction: bytes) -> Message:
 
 VERSION: ContextVar[Version] = ContextVar("version", default=Version.V0)
 """The version of the messages that the guard is given."""
+LOOKED_UP: ContextVar[bool] = ContextVar("looked_up", default=False)
+"""Whether they take from a lookup table all accounts that may be in one."""
 
 
 @contextmanager
-def compiled_as(version: Version) -> Iterator[None]:
-    """Compiles the swaps inside the block in this version."""
+def compiled_as(version: Version, *, looked_up: bool = False) -> Iterator[None]:
+    """Compiles the swaps inside the block in this version, with a lookup table if it is `looked_up`."""
     token = VERSION.set(version)
+    table_token = LOOKED_UP.set(looked_up)
     try:
         yield
     finally:
         VERSION.reset(token)
+        LOOKED_UP.reset(table_token)
+
+
+def table_of(*steps: Instruction, at: str = "table") -> LookupTable:
+    """A lookup table with all accounts of instructions."""
+    addresses = dict.fromkeys(meta.address for step in steps for meta in step.accounts)
+    return LookupTable(address(at), tuple(addresses), slot=1)
 
 
 def address(name: str) -> str:
@@ -231,7 +242,9 @@ class Swap:
 
     def proposal(self) -> Proposal:
         """As the guard is given it."""
-        message = parse_message(compile_message(self.payer, self.steps, BLOCKHASH.hash, VERSION.get()))
+        tables = (table_of(*self.steps),) if LOOKED_UP.get() else ()
+        compiled = compile_message(self.payer, self.steps, BLOCKHASH.hash, VERSION.get(), tables=tables)
+        message = parse_message(compiled, tables=tables)
         before = {one: self.before.get(one) for one in message.writable if one not in self.hidden}
         return Proposal(
             message=message,

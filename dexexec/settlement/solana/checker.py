@@ -24,11 +24,11 @@ from dexexec.settlement.solana.bids import tip_step
 from dexexec.settlement.solana.checked_swap import CheckedSwap
 from dexexec.settlement.solana.closing import close_instruction, closing_of
 from dexexec.settlement.solana.compiler import MessageCompiler
-from dexexec.settlement.solana.draft import Draft, by_address, finish, same_wallet
+from dexexec.settlement.solana.draft import Draft, by_address, contested, finish, same_wallet
 from dexexec.settlement.solana.fresh_accounts import fresher_accounts
 from dexexec.settlement.solana.funds import WalletFunds
-from dexexec.settlement.solana.guard.effect_rules import own_accounts
 from dexexec.settlement.solana.guard.message_rules import GuardRules, Proposal, check, check_message
+from dexexec.settlement.solana.lookup_table import LookupTable
 from dexexec.settlement.solana.message import (
     MAX_UNITS,
     TOKEN_PROGRAMS,
@@ -219,7 +219,7 @@ class SwapChecker:
             if shortage is not None:
                 raise shortage
             # At the same time: neither needs the other, and each may need a request.
-            pricing = self._price(self._contested(proposal.before))
+            pricing = self._price(contested(proposal.before, self.payer, self._rules.bids))
             (draft, simulation), market = await asyncio.gather(self._simulate(chain, draft), pricing)
             before = draft.before()
             proposal = replace(proposal, before=before)
@@ -292,7 +292,8 @@ class SwapChecker:
         # The tip comes after the swap, which may bring the lamports for it.
         tips = () if tip is None else (tip_step(self.payer, tip),)
         steps = (*unsigned.instructions, *tips, memo(attempt.memo(self._record), co_signer))
-        parsed = parse_message(self._compile(unsigned, steps), self._signature_fee())
+        message, tables = await self._compile(unsigned, steps)
+        parsed = parse_message(message, self._signature_fee(), tables)
         accounts = await chain.accounts(parsed.writable)
         shown = by_address(parsed.writable, accounts)
         steps = await self._with_wrapped(quote, parsed, steps, self._funds(shown, rent), accounts.slot)
@@ -300,11 +301,11 @@ class SwapChecker:
         if close_account:
             closing = closing_of(quote, self.payer, shown, await self._reserved(self.payer, accounts.slot))
             steps = (*steps, *self._closes(closing, shown))
-        message = self._compile(unsigned, steps)
-        parsed = parse_message(message, self._signature_fee())
+        message, tables = await self._compile(unsigned, steps)
+        parsed = parse_message(message, self._signature_fee(), tables)
         # The changed steps write to some of the same accounts, maybe in another order.
         accounts = replace(accounts, found=tuple(shown[address] for address in parsed.writable))
-        return Draft(steps, message, parsed, accounts, closing)
+        return Draft(steps, message, parsed, accounts, closing, tables)
 
     def _closes(self, closing: Closing, shown: Mapping[str, Account | None]) -> tuple[Instruction, ...]:
         account = shown.get(closing.address)
@@ -333,16 +334,10 @@ class SwapChecker:
             spend = amount_from_wrapped(wanted, costs, funds.lamports(), account.amount, reserved)
         return keep_open(steps, self.payer, self._wrapped, spend)
 
-    def _compile(self, unsigned: SwapInstructions, steps: tuple[Instruction, ...]) -> bytes:
-        return self._compiler.draft(self.payer, (compute_unit_limit(MAX_UNITS), *steps), unsigned.blockhash.hash)
-
-    def _contested(self, before: Mapping[str, Account | None]) -> list[str]:
-        """Returns the accounts that others write to as well."""
-        # Our own accounts are left out: there our last fee would be the market, and a high fee would keep itself up.
-        ours = own_accounts(before, self.payer)
-        # What others pay to write to the account of a tip says nothing about the pools.
-        left_out = {*ours, *self._rules.bids.accounts}
-        return [address for address, account in before.items() if account is not None and address not in left_out]
+    async def _compile(
+        self, unsigned: SwapInstructions, steps: Sequence[Instruction]
+    ) -> tuple[bytes, tuple[LookupTable, ...]]:
+        return await self._compiler.compile(self.payer, (compute_unit_limit(MAX_UNITS), *steps), unsigned)
 
     async def _simulate(self, chain: SolanaChain, draft: Draft) -> tuple[Draft, Simulation]:
         """Returns a simulation, and the draft with the accounts that the simulation started from."""

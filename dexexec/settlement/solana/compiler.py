@@ -1,11 +1,18 @@
-"""Compiles the messages of swaps in the version that the operator chose, or that the swap needs. Part of sealing."""
+"""Compiles the messages of swaps in the version that the operator chose, or that the swap needs. Part of sealing.
+
+Lookup tables are the last resort: without them the message itself has every address, and needs no other account.
+"""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 
-from dexexec.domain.solana import Instruction
+from dexexec.domain.solana import Instruction, SwapInstructions
+from dexexec.settlement.solana.lookup_table import LookupTable
 from dexexec.settlement.solana.message import MAX_UNITS, Version, compute_unit_limit, compute_unit_price
+from dexexec.settlement.solana.table_reader import TableReader
 from dexexec.settlement.solana.transaction import PRICE_BYTES, TooLarge, compile_message
+from dexexec.venue import Unsupported
 
 
 class VersionChoice(StrEnum):
@@ -28,21 +35,51 @@ def never() -> bool:
 
 
 class MessageCompiler:
-    """Compiles messages. `executes_v1` returns whether the cluster executes messages of version 1."""
+    """Compiles messages. `executes_v1` returns whether the cluster executes messages of version 1. Without `tables`, no
+    lookup tables are used."""
 
-    def __init__(self, choice: VersionChoice = VersionChoice.V0, executes_v1: Callable[[], bool] = never) -> None:
+    def __init__(
+        self,
+        choice: VersionChoice = VersionChoice.V0,
+        executes_v1: Callable[[], bool] = never,
+        tables: TableReader | None = None,
+    ) -> None:
         self._choice = choice
         self._executes_v1 = executes_v1
+        # Messages of version 1 have none.
+        self._tables = None if choice is VersionChoice.V1 else tables
 
-    def draft(self, payer: str, steps: Sequence[Instruction], blockhash: str) -> bytes:
-        """Returns the message to simulate, which has no priority fee yet. Raises as `compile_message`."""
+    async def compile(
+        self, payer: str, steps: Sequence[Instruction], unsigned: SwapInstructions
+    ) -> tuple[bytes, tuple[LookupTable, ...]]:
+        """Returns the draft of `steps`, and the tables that it may use: those that `unsigned` names, if it does not fit
+        without them. Raises as `compile_message` and `TableReader.read`."""
+        named = unsigned.lookup_tables
+        blockhash = unsigned.blockhash
+        if self._tables is None or not named:
+            return self.draft(payer, steps, blockhash.hash), ()
+        try:
+            return self.draft(payer, steps, blockhash.hash, PRICE_BYTES), ()
+        except Unsupported:
+            tables = await self._tables.read(named, blockhash.newest_slot)
+        with_tables = partial(compile_message, payer, steps, blockhash.hash, spare=PRICE_BYTES)
+        try:
+            return with_tables(tables=tables), tables
+        except TooLarge:
+            # A table that was read before may have been extended for this very swap.
+            again = await self._tables.read(named, blockhash.newest_slot, again=True)
+            return with_tables(tables=again), again
+
+    def draft(self, payer: str, steps: Sequence[Instruction], blockhash: str, spare: int = 0) -> bytes:
+        """Returns the message to simulate, which has no priority fee yet, without lookup tables. In version 0 it leaves
+        room for `spare` bytes. Raises as `compile_message`."""
         if self._choice is VersionChoice.V1:
             return compile_message(payer, steps, blockhash, Version.V1)
         if self._choice is VersionChoice.V0 or not self._executes_v1():
-            return compile_message(payer, steps, blockhash)
+            return compile_message(payer, steps, blockhash, spare=spare)
         try:
             # With room for the priority fee: the message to sign must be of the version that was simulated.
-            return compile_message(payer, steps, blockhash, Version.V0, PRICE_BYTES)
+            return compile_message(payer, steps, blockhash, spare=PRICE_BYTES)
         except TooLarge:
             return compile_message(payer, steps, blockhash, Version.V1)
 

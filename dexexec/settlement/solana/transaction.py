@@ -4,14 +4,16 @@ Sealing compiles what an adapter built, and parses the result for the guard. Inv
 `VenueError`, never an exception of the library.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash, ParseHashError
 from solders.instruction import AccountMeta as SoldersMeta
 from solders.instruction import CompiledInstruction
 from solders.instruction import Instruction as SoldersInstruction
 from solders.message import (
     CompileError,
+    MessageAddressTableLookup,
     MessageV0,
     MessageV1,
     TransactionConfig,
@@ -26,6 +28,7 @@ from solders.transaction import SanitizeError
 from dexexec.domain import base58, transaction_bytes
 from dexexec.domain.solana import AccountMeta, Instruction
 from dexexec.domain.transaction_bytes import SIGNATURE_BYTES
+from dexexec.settlement.solana.lookup_table import LookupTable
 from dexexec.settlement.solana.message import SIGNATURE_FEE, Message, MessageConfig, Program, Version, with_config
 from dexexec.venue import BadAnswer, Unsupported
 
@@ -42,10 +45,17 @@ class TooLarge(Unsupported):
 
 
 def compile_message(
-    payer: str, instructions: Sequence[Instruction], blockhash: str, version: Version = Version.V0, spare: int = 0
+    payer: str,
+    instructions: Sequence[Instruction],
+    blockhash: str,
+    version: Version = Version.V0,
+    *,
+    spare: int = 0,
+    tables: Sequence[LookupTable] = (),
 ) -> bytes:
     """Returns the message to sign, which `payer` pays for. In version 1 its header takes the compute budget from the
-    instructions.
+    instructions. In version 0 it names the accounts that `tables` have by their indexes there, apart from signers and
+    called programs.
 
     Raises `BadAnswer` for values that cannot be compiled, `TooLarge` when the transaction would not fit with `spare`
     bytes more, and `Unsupported` when it has too many accounts or instructions.
@@ -56,7 +66,7 @@ def compile_message(
         # Checked first, because the library panics on lengths that the format cannot hold.
         if smallest > most:
             raise _too_large(smallest, most)
-        compiled = _compiled(payer, instructions, blockhash, version)
+        compiled = _compiled(payer, instructions, blockhash, version, tables)
     except (ValueError, TypeError, AttributeError, ParseHashError) as error:
         raise BadAnswer(f"the venue's instructions cannot be compiled: {error}") from error
     except (CompileError, SanitizeError) as error:
@@ -72,12 +82,17 @@ def compile_message(
 
 
 def _compiled(
-    payer: str, instructions: Sequence[Instruction], blockhash: str, version: Version
+    payer: str,
+    instructions: Sequence[Instruction],
+    blockhash: str,
+    version: Version,
+    tables: Sequence[LookupTable],
 ) -> MessageV0 | MessageV1:
     key = Pubkey.from_string(payer)
     recent = Hash.from_string(blockhash)
     if version is Version.V0:
-        return MessageV0.try_compile(key, _steps(instructions), [], recent)
+        steps = _steps(instructions)
+        return MessageV0.try_compile(key, steps, [_solders_table(one) for one in _useful(tables, instructions)], recent)
     # Adapters and the checker only know instructions, so one way through sealing serves both versions.
     config, others = with_config(instructions)
     header = TransactionConfig(
@@ -92,6 +107,26 @@ def _compiled(
     return compiled
 
 
+def _useful(tables: Sequence[LookupTable], instructions: Sequence[Instruction]) -> list[LookupTable]:
+    """Returns the tables that make the message shorter."""
+    # Signers and called programs cannot be taken from a table. The payer signs in any case.
+    fixed = {step.program for step in instructions}
+    fixed |= {meta.address for step in instructions for meta in step.accounts if meta.signer}
+    left = {meta.address for step in instructions for meta in step.accounts} - fixed
+    useful = []
+    for table in tables:
+        found = left.intersection(table.addresses)
+        # A table costs 34 bytes and one for each index, an address 32: for a single one it does not pay.
+        if len(found) > 1:
+            useful.append(table)
+            left -= found
+    return useful
+
+
+def _solders_table(table: LookupTable) -> AddressLookupTableAccount:
+    return AddressLookupTableAccount(Pubkey.from_string(table.address), [*map(Pubkey.from_string, table.addresses)])
+
+
 def _steps(instructions: Sequence[Instruction]) -> list[SoldersInstruction]:
     return [
         SoldersInstruction(
@@ -103,11 +138,34 @@ def _steps(instructions: Sequence[Instruction]) -> list[SoldersInstruction]:
     ]
 
 
-def parse_message(message: bytes, signature_fee: int = SIGNATURE_FEE) -> Message:
-    """Parses the result of `compile_message`, for a cluster that charges so many lamports per signature.
+def parse_message(message: bytes, signature_fee: int = SIGNATURE_FEE, tables: Sequence[LookupTable] = ()) -> Message:
+    """Parses the result of `compile_message`, for a cluster that charges so many lamports per signature. Accounts that
+    the message takes from `tables` have their addresses, as if they stood in the message.
 
-    Raises `ValueError` for anything but a complete message of version 0 without address lookup tables, or of version 1.
+    Raises `ValueError` for anything but a complete message of version 0, or of version 1, and for one that uses another
+    table or an index that the table does not have.
     """
+    by_address = {table.address: table for table in tables}
+
+    def look_up(table: str, index: int) -> str:
+        if table not in by_address:
+            raise ValueError(f"the message uses address lookup tables: {table} was not read")
+        addresses = by_address[table].addresses
+        if index >= len(addresses):
+            raise ValueError(f"the lookup table {table} has no address {index}")
+        return addresses[index]
+
+    return _parse(message, signature_fee, look_up)
+
+
+def parse_recorded(message: bytes) -> Message:
+    """Parses a message that is on the chain, whose tables are not read. An account that it takes from one has the name
+    `TABLE#INDEX`, which is no address. Payer, signers, programs and memos are in the message itself. Raises
+    `ValueError` as `parse_message`."""
+    return _parse(message, SIGNATURE_FEE, lambda table, index: f"{table}#{index}")
+
+
+def _parse(message: bytes, signature_fee: int, look_up: Callable[[str, int], str]) -> Message:
     if len(message) > MAX_BYTES[Version.V1]:
         raise ValueError(f"a message of {len(message)} bytes fits into no transaction")
     parsed = from_bytes_versioned(message)
@@ -116,9 +174,6 @@ def parse_message(message: bytes, signature_fee: int = SIGNATURE_FEE) -> Message
         raise ValueError("not a message of version 0 or 1")
     if isinstance(parsed, MessageV0) and len(message) > MAX_BYTES[Version.V0]:
         raise ValueError(f"a message of version 0 with {len(message)} bytes fits into no transaction")
-    # Accounts in a lookup table may change between the check and the execution.
-    if isinstance(parsed, MessageV0) and parsed.address_table_lookups:
-        raise ValueError("the message uses address lookup tables")
     header = parsed.header
     keys = [str(key) for key in parsed.account_keys]
     signers = header.num_required_signatures
@@ -131,18 +186,39 @@ def parse_message(message: bytes, signature_fee: int = SIGNATURE_FEE) -> Message
         AccountMeta(key, index < signers, index < written_signers or signers <= index < written)
         for index, key in enumerate(keys)
     ]
+    if isinstance(parsed, MessageV0):
+        metas += _loaded(parsed.address_table_lookups, look_up)
+    # Named twice, an account could be read-only for the guard's eyes and writable for the program.
+    if len({meta.address for meta in metas}) < len(metas):
+        raise ValueError("the message names an account twice")
     return Message(
         payer=keys[0],
         signers=tuple(keys[:signers]),
         writable=tuple(meta.address for meta in metas if meta.writable),
         blockhash=str(parsed.recent_blockhash if isinstance(parsed, MessageV0) else parsed.lifetime_specifier),
-        instructions=_instructions(parsed.instructions, metas),
+        instructions=_instructions(parsed.instructions, metas, len(keys)),
         config=_config(parsed.config) if isinstance(parsed, MessageV1) else None,
         signature_fee=signature_fee,
     )
 
 
-def _instructions(compiled: Sequence[CompiledInstruction], metas: Sequence[AccountMeta]) -> tuple[Instruction, ...]:
+def _loaded(lookups: Sequence[MessageAddressTableLookup], look_up: Callable[[str, int], str]) -> list[AccountMeta]:
+    """Returns the accounts from tables in the order of their indexes: the writable ones of all tables come first."""
+    found = []
+    for writable in (True, False):
+        for lookup in lookups:
+            indexes = bytes(lookup.writable_indexes if writable else lookup.readonly_indexes)
+            table = str(lookup.account_key)
+            found += [AccountMeta(look_up(table, index), False, writable) for index in indexes]
+    return found
+
+
+def _instructions(
+    compiled: Sequence[CompiledInstruction], metas: Sequence[AccountMeta], keys: int
+) -> tuple[Instruction, ...]:
+    """Returns the instructions of a message with `metas`, the first `keys` of which are in the message itself."""
+    if any(step.program_id_index >= keys for step in compiled):
+        raise ValueError("an instruction calls a program that the message does not have")
     try:
         return tuple(
             Instruction(

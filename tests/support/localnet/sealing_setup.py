@@ -107,9 +107,9 @@ class InjectingChain(SimulatingChain):
         if self.meanwhile:
             first, *self.meanwhile = self.meanwhile  # type: ignore[assignment]
             await first()
-        message = message_of(transaction)
         if not self.inside:
             return await super().simulate(transaction, watched)
+        message = message_of(transaction)
         steps = (*(one for one in message.instructions if one.program != PROGRAM), *self.inside)
         compiled = compile_message(message.payer, steps, message.blockhash)
         signers = parse_message(compiled).signers

@@ -1,4 +1,4 @@
-"""The guard's tests run with messages of both versions: the same swap is refused or allowed in either."""
+"""The guard's tests run with messages of all forms: the same swap is refused or allowed in each."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,16 @@ GUARD = "test_guard_"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each test of the guard's files, once per version."""
+    """Each test of the guard's files, once per version, and in version 0 also with a lookup table."""
     if metafunc.module.__name__.rpartition(".")[2].startswith(GUARD):
         metafunc.fixturenames.append("version")
-        metafunc.parametrize("version", list(Version), ids=str, indirect=True)
+        forms = [*((version, False) for version in Version), (Version.V0, True)]
+        metafunc.parametrize("version", forms, ids=["0", "1", "table"], indirect=True)
 
 
 @pytest.fixture
 def version(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The version of the messages that a test compiles."""
-    with compiled_as(request.param):
+    """The form of the messages that a test compiles."""
+    version, looked_up = request.param
+    with compiled_as(version, looked_up=looked_up):
         yield

@@ -4,12 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from solders.address_lookup_table_account import AddressLookupTableAccount
-from solders.hash import Hash
-from solders.instruction import AccountMeta as SoldersMeta
-from solders.instruction import Instruction as SoldersInstruction
-from solders.message import MessageV0, to_bytes_versioned
-from solders.pubkey import Pubkey
 
 from dexexec.domain import base58
 from dexexec.domain.solana import Account, AccountMeta, Instruction
@@ -24,7 +18,7 @@ from dexexec.settlement.solana.message import (
     memo,
     network_fee,
 )
-from dexexec.settlement.solana.transaction import associated_token_account, parse_message
+from dexexec.settlement.solana.transaction import associated_token_account
 from dexexec.venue import VenueError
 from tests.support.attempts import RECORD, an_attempt
 from tests.support.swap_transactions import (
@@ -351,14 +345,3 @@ def test_a_venues_own_accounts_may_name_us_and_change() -> None:
     order_book = Account(POOL_PROGRAM, RENT, base58.decode(WALLET))
     changed = handing(order_book).and_after(ATTACKER=replace(order_book, data=bytes(32)))
     assert rule_of(changed) is None
-
-
-def test_an_account_of_a_lookup_table_is_not_signed_for() -> None:
-    table = AddressLookupTableAccount(Pubkey.from_string(ATTACKER), [Pubkey.from_string(OURS_OTHER)])
-    step = SoldersInstruction(
-        Pubkey.from_string(POOL_PROGRAM), b"", [SoldersMeta(Pubkey.from_string(OURS_OTHER), False, True)]
-    )
-    message = MessageV0.try_compile(Pubkey.from_string(WALLET), [step], [table], Hash.default())
-    assert message.address_table_lookups
-    with pytest.raises(ValueError, match="lookup tables"):
-        parse_message(to_bytes_versioned(message))
