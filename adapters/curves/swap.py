@@ -1,5 +1,6 @@
 """The types that all curves share: the direction of a swap, the chain's time, the result and the refusals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Generic, NamedTuple, TypeVar
@@ -43,6 +44,14 @@ class CurveError(Exception):
         self.code = code
 
 
+class MissingArray(Exception):  # noqa: N818 - a request for more, which a venue answers
+    """The price depends on arrays of ticks or bins that were not read: those with these indexes."""
+
+    def __init__(self, indexes: Sequence[int]) -> None:
+        super().__init__(f"the arrays {', '.join(map(str, indexes))} were not read")
+        self.indexes = tuple(indexes)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapResult(Generic[PoolT]):
     """A priced swap, exact to the unit, and the state of the pool after it.
@@ -50,7 +59,8 @@ class SwapResult(Generic[PoolT]):
     `amount_in` is what the wallet pays and `amount_out` what it receives, in base units including all fees. `fee_in` is
     the whole fee taken from the input, in the input token; `fee_out` is the whole fee taken from the output, in the
     output token. `protocol_fee` is the protocol's share of the trade fee. `price_impact_ppm` is how much worse than the
-    spot price the swap is because of its size, without fees, in parts per million rounded up.
+    spot price the swap is because of its size, without fees, in parts per million rounded up. `arrays` are the indexes
+    of the arrays of ticks or bins that the swap needs, in its order.
     """
 
     amount_in: int
@@ -60,6 +70,7 @@ class SwapResult(Generic[PoolT]):
     protocol_fee: int
     price_impact_ppm: int
     pool_after: PoolT
+    arrays: tuple[int, ...] = ()
 
 
 def check_amount(name: str, amount: int) -> None:
