@@ -54,7 +54,7 @@ def place_button(page: Page) -> Locator:
 
 def story(page: Page, order_id: str) -> Locator:
     """What is shown of an order when it is opened."""
-    return page.get_by_role("region", name=f"Order {order_id[:8]}")
+    return page.get_by_role("region", name=f"Order {order_id[-8:]}")
 
 
 def go_live(page: Page) -> None:

@@ -1,7 +1,9 @@
 // Webhooks, and the deliveries that failed for good, which can be sent again.
 
-import { el, fill, scrolled, setText } from "./dom.js";
+import { el, scrolled, setText } from "./dom.js";
+import { patch } from "./dom_patch.js";
 import { dateTime, shortId } from "./format.js";
+import { mayTrade } from "./scopes.js";
 import { Problem } from "./session.js";
 
 const EVERY_MS = 5_000;
@@ -22,8 +24,7 @@ export function mount(container, context) {
     el("section", { class: "panel" }, el("div", { class: "panel-head" }, el("h2", null, "Webhooks"), note), list, none),
     el("section", { class: "panel" }, el("h2", { class: "panel-head" }, "Failed deliveries"), deliveries, noneFailed),
   ));
-  const scopes = context.overview()?.scopes;
-  if (scopes && !scopes.some((scope) => scope === "trade" || scope === "admin")) {
+  if (!mayTrade(context)) {
     setText(none, "A key with the scope trade sees its webhooks: a URL may be a secret.");
     return { update: () => {}, unmount: () => {} };
   }
@@ -64,14 +65,14 @@ export function mount(container, context) {
     list.hidden = listed.length === 0;
     none.hidden = listed.length > 0;
     setText(none, "No webhooks. Make one with POST /api/webhooks, or with the command dexexec webhooks add.");
-    fill(webhooks, listed.map((webhook) => el("tr", null,
+    patch(webhooks, listed.map((webhook) => el("tr", { data: { part: `webhook ${webhook.id}` } },
       el("th", { scope: "row" }, webhook.name), el("td", null, host(webhook.url)),
       el("td", { class: "wrap" }, webhook.statuses?.join(", ") ?? "all"), el("td", { class: "wrap" }, state(webhook)),
       el("td", { class: "num" }, webhook.waiting), el("td", { class: "num" }, webhook.failed),
       el("td", { class: "num" }, webhook.failed > 0 && webhook.enabled && again(`Send all of ${webhook.name} again`, webhook, null)))));
     deliveries.hidden = lost.length === 0;
     noneFailed.hidden = lost.length > 0;
-    fill(failed, lost.map(({ webhook, delivery }) => el("tr", null,
+    patch(failed, lost.map(({ webhook, delivery }) => el("tr", { data: { part: `delivery ${delivery.id}` } },
       el("th", { scope: "row" }, webhook.name), el("td", null, delivery.type, delivery.seq !== null && el("span", { class: "muted" }, ` seq ${delivery.seq}`)),
       el("td", null, delivery.orderId ? el("a", { href: `#/orders/${delivery.orderId}`, class: "mono" }, shortId(delivery.orderId)) : "a test"),
       el("td", { class: "num" }, delivery.tries), el("td", null, dateTime(delivery.endedAt)), el("td", { class: "wrap" }, delivery.answer ?? ""),

@@ -89,7 +89,7 @@ export function scrolled(label, content) {
  * @param {(Child | Child[])[]} children
  * @returns {(Node | string)[]}
  */
-function nodes(children) {
+export function nodes(children) {
   /** @type {(Node | string)[]} */
   const kept = [];
   for (const child of children.flat()) {

@@ -11,6 +11,7 @@ const INPUT_MODES = { integer: "numeric" };
  * @property {string} name
  * @property {HTMLElement} element
  * @property {() => string} value
+ * @property {(value: string) => void} setValue Not of a radio button.
  * @property {(text: string) => void} setUnit
  * @property {(text: string) => void} setProblem Empty: there is none.
  * @property {() => void} focus
@@ -82,6 +83,10 @@ export function formField(name, { value, required, choices, default: unset, onIn
     name,
     element,
     value: () => read(control),
+    setValue: (value) => {
+      if (control instanceof HTMLInputElement && control.type === "checkbox") control.checked = value === "true";
+      else if (control.value !== value) control.value = value;
+    },
     setUnit: (text) => setText(unit, text),
     setProblem: (text) => {
       setText(problem, text);

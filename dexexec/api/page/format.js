@@ -138,12 +138,12 @@ export function percent(share) {
 }
 
 /**
- * The first eight characters of an order's id.
+ * The last eight characters of an order's id. The first ones are the time: orders of one minute have the same.
  * @param {string} id
  * @returns {string}
  */
 export function shortId(id) {
-  return id.slice(0, 8);
+  return id.slice(-8);
 }
 
 /**

@@ -1,6 +1,7 @@
 // Venues, nodes, workers and the queue: whether an order posted now would be executed, and how well.
 
-import { el, fill, scrolled, setText } from "./dom.js";
+import { el, scrolled, setText } from "./dom.js";
+import { patch } from "./dom_patch.js";
 import { dateTime, duration, grouped, percent } from "./format.js";
 import { Problem } from "./session.js";
 
@@ -45,14 +46,14 @@ export function mount(container, context) {
 
   /** @param {any} answer */
   function draw(answer) {
-    fill(venues, answer.venues.map((/** @type {any} */ venue) => el("tr", null,
+    patch(venues, answer.venues.map((/** @type {any} */ venue) => el("tr", null,
       el("th", { scope: "row" }, venue.venue), el("td", null, venue.network),
       el("td", null, breaker(venue), venue.lastError && el("span", { class: "muted" }, ` last: ${venue.lastError}`)),
       el("td", { class: "num" }, duration(venue.latencyMs?.p50)), el("td", { class: "num" }, duration(venue.latencyMs?.p99)),
       el("td", { class: "num" }, percent(venue.errorRate)), el("td", { class: "num" }, percent(venue.winShare)),
       el("td", null, pools(venue.pools)))));
     sending.hidden = !answer.endpoints?.length;
-    fill(endpoints, (answer.endpoints ?? []).map((/** @type {any} */ endpoint) => el("tr", null,
+    patch(endpoints, (answer.endpoints ?? []).map((/** @type {any} */ endpoint) => el("tr", null,
       el("th", { scope: "row" }, endpoint.endpoint, endpoint.sendOnly && el("span", { class: "muted" }, " only sends")),
       [endpoint.attempts, endpoint.accepted, endpoint.landed].map((count) => el("td", { class: "num" }, count)),
       el("td", { class: "num" }, percent(endpoint.landRate)),
@@ -66,13 +67,13 @@ export function mount(container, context) {
       const now = JSON.stringify([overview?.queue, overview?.workers, overview?.nodes]);
       if (!overview || now === drawn) return;
       drawn = now;
-      fill(queue, facts({
+      patch(queue, facts({
         "Waiting for a worker": overview.queue ? grouped(String(overview.queue.length)) : "not known",
         "Oldest of them": overview.queue?.oldestMs ? duration(overview.queue.oldestMs) : "–",
       }));
-      fill(nodes, facts(Object.fromEntries((overview.nodes ?? []).map((node) => [node.name, lag(node)]))));
+      patch(nodes, facts(Object.fromEntries((overview.nodes ?? []).map((node) => [node.name, lag(node)]))));
       workersTable.hidden = !overview.workers;
-      fill(workers, (overview.workers ?? []).map((worker) => el("tr", null,
+      patch(workers, (overview.workers ?? []).map((worker) => el("tr", null,
         el("th", { scope: "row" }, worker.name),
         el("td", null, el("span", { class: "chip", data: { status: worker.alive ? "ok" : "bad" } }, worker.alive ? "alive" : "gone"), worker.trouble && ` ${worker.trouble}`),
         el("td", { class: "num" }, worker.orders), el("td", null, dateTime(worker.startedAt)))));

@@ -1,8 +1,9 @@
 // Composes the page: the key, the stream, the views, and one drawing per frame.
 
+import { listenForCopies } from "./copying.js";
 import * as deliveriesView from "./deliveries_view.js";
 import { byId, fill, setText } from "./dom.js";
-import { clock, shortAddress } from "./format.js";
+import { clock, shortAddress, shortId } from "./format.js";
 import * as haltBanner from "./halt_banner.js";
 import * as keyForm from "./key_form.js";
 import * as orderForm from "./order_form.js";
@@ -131,6 +132,8 @@ async function readOverview() {
   } catch (error) {
     // A process that was killed answers nothing here before the socket's end is noticed.
     if (error instanceof Problem && error.status === 0) stream.suspect();
+    // The answer to a key that has ended, and was forgotten because of it.
+    if (asked !== visit) return;
     if (!admitted) throw error;
   } finally {
     if (admitted) timer = window.setTimeout(() => void readOverview(), OVERVIEW_EVERY_MS);
@@ -164,7 +167,7 @@ function show() {
   fill(main);
   const [name = "", ...parameters] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
   const { title, mount } = VIEWS[name] ?? VIEWS[""] ?? { title: "", mount: tradeView.mount };
-  document.title = `${title}${name === "orders" ? ` ${(parameters[0] ?? "").slice(0, 8)}` : ""} – dexexec`;
+  document.title = `${title}${name === "orders" ? ` ${shortId(parameters[0] ?? "")}` : ""} – dexexec`;
   for (const link of byId("views").querySelectorAll("a")) {
     if (link.hash.replace(/^#\/?/, "") === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -273,4 +276,5 @@ window.addEventListener("online", () => stream.hurry());
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) stream.hurry();
 });
+listenForCopies((text) => setText(byId("announcer"), text));
 void begin();

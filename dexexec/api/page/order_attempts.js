@@ -1,5 +1,6 @@
 // An order's attempts: every signed transaction, what became of it, and the proof.
 
+import { copyButton } from "./copying.js";
 import { el, scrolled } from "./dom.js";
 import { clock, duration, grouped } from "./format.js";
 
@@ -17,7 +18,7 @@ export function attemptsTable(attempts, explorer) {
     el("tbody", null, attempts.map((attempt) => el("tr", null,
       el("td", null, attempt.attempt, " ", el("span", { class: "muted" }, clock(attempt.at, { milliseconds: true }))),
       el("td", null, attempt.venue),
-      el("td", { class: "wrap signature" }, signature(attempt.txHash, explorer)),
+      el("td", { class: "wrap signature" }, signature(attempt, explorer)),
       el("td", null, el("span", { class: "chip", data: { status: OUTCOMES[attempt.outcome] ?? "" } }, attempt.outcome)),
       el("td", { class: "wrap" }, proof(attempt)),
     ))),
@@ -25,15 +26,28 @@ export function attemptsTable(attempts, explorer) {
 }
 
 /**
- * @param {string | null} hash
+ * @param {any} attempt
  * @param {string | null} explorer
  */
-function signature(hash, explorer) {
+function signature(attempt, explorer) {
+  const hash = attempt.txHash;
   if (!hash) return "–";
   const text = el("span", { class: "mono" }, hash);
-  const address = explorer?.replace("{signature}", encodeURIComponent(hash));
-  if (!address?.startsWith("https://")) return text;
-  return el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, text, el("span", { class: "visually-hidden" }, " (in the explorer, a new tab)"));
+  const address = isOnChain(attempt) ? explorer?.replace("{signature}", encodeURIComponent(hash)) : null;
+  const shown = address?.startsWith("https://")
+    ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, text, el("span", { class: "visually-hidden" }, " (in the explorer, a new tab)"))
+    : text;
+  return [shown, " ", copyButton(hash, `the signature of attempt ${attempt.attempt}`)];
+}
+
+/**
+ * Whether an explorer can have the transaction. Of one that was never sent, or that expired, it would only state that it
+ * finds nothing.
+ * @param {any} attempt
+ */
+function isOnChain({ outcome, proof, endpoints }) {
+  if (outcome !== "open") return outcome === "landed" || outcome === "failed";
+  return proof?.slot !== undefined || Boolean(endpoints?.some((/** @type {any} */ endpoint) => endpoint.sends > 0));
 }
 
 /** @param {any} attempt */

@@ -59,11 +59,34 @@ export function quoteParameters(body) {
 }
 
 /**
+ * The units of fields: symbols of the tokens of the pair, or what the field counts.
+ * @param {Record<string, any>} order `type`, `side` and `mode`.
+ * @param {string} input The symbol of the input token.
+ * @param {string} output
+ * @returns {(name: string) => string} The unit of a field by its name.
+ */
+export function fieldUnits({ type, side, mode }, input, output) {
+  const isSniper = type === "sniper";
+  const target = isSniper ? "tokens" : output;
+  const isBuy = isSniper || side !== "sell";
+  const [spent, received] = isBuy ? [input, target] : [target, input];
+  const counted = isSniper || mode !== "exactOut" ? spent : received;
+  /** @type {Record<string, string>} */
+  const units = { price: `${target}/${input}`, counted, spent: input };
+  return (name) => {
+    const unit = FIELDS[name]?.unit ?? "";
+    if (unit === "other") return name === "minOut" ? received : spent;
+    return units[unit] ?? unit;
+  };
+}
+
+/**
+ * A field's value as the API takes it.
  * @param {string} name
  * @param {string} text
  * @returns {unknown} undefined for what is left out.
  */
-function sent(name, text) {
+export function sent(name, text) {
   if (text === "") return undefined;
   switch (FIELDS[name]?.control) {
     case "integer":

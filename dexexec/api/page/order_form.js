@@ -1,12 +1,14 @@
 // The form for a new order: one kind at a time, checked as it is typed, placed once.
 
 import { el, fill, setAttribute, setText } from "./dom.js";
+import { drawProblems } from "./field_problems.js";
 import { shortId } from "./format.js";
 import { formField } from "./form_field.js";
-import { kindProblems, orderBody, quoteParameters } from "./order_body.js";
+import { fieldUnits, kindProblems, orderBody, quoteParameters } from "./order_body.js";
 import { OrderCheck } from "./order_check.js";
 import { FIELDS, KINDS } from "./order_kinds.js";
 import { Placing } from "./placing.js";
+import { mayTrade } from "./scopes.js";
 import { Problem } from "./session.js";
 
 /** @typedef {import("./form_field.js").FormField} FormField */
@@ -40,8 +42,7 @@ export function forget() {
  */
 export function mount(container, context, { onRequest }) {
   container.append(el("h2", { id: "form-title", class: "panel-head" }, "New order"));
-  const scopes = context.overview()?.scopes;
-  if (scopes && !scopes.some((scope) => scope === "trade" || scope === "admin")) {
+  if (!mayTrade(context)) {
     container.append(el("p", { class: "hint" }, "This key may read, and place no orders. A key with the scope trade may."));
     onRequest(null, "Quotes appear beside the form of a key that may place orders.");
     return { update: () => {}, unmount: () => {} };
@@ -158,19 +159,9 @@ class OrderForm {
   }
 
   _drawUnits() {
-    const input = this._context.token(values.get("inputMint")).symbol;
-    const isSniper = this._kind().type === "sniper";
-    const output = isSniper ? "tokens" : this._context.token(values.get("outputMint")).symbol;
-    const isBuy = isSniper || values.get("side") !== "sell";
-    const [spent, received] = isBuy ? [input, output] : [output, input];
-    const exactIn = isSniper || values.get("mode") !== "exactOut";
-    /** @type {Record<string, string>} */
-    const units = { price: `${output}/${input}`, counted: exactIn ? spent : received, spent: input };
-    for (const field of this._fields.values()) {
-      const unit = FIELDS[field.name]?.unit ?? "";
-      if (unit === "other") field.setUnit(field.name === "minOut" ? received : spent);
-      else field.setUnit(units[unit] ?? unit);
-    }
+    const [input, output] = ["inputMint", "outputMint"].map((name) => this._context.token(values.get(name)).symbol);
+    const unit = fieldUnits({ type: this._kind().type, side: values.get("side"), mode: values.get("mode") }, input ?? "", output ?? "");
+    for (const field of this._fields.values()) field.setUnit(unit(field.name));
   }
 
   /**
@@ -193,40 +184,11 @@ class OrderForm {
    * @returns {FormField | null} The first field with a problem.
    */
   _drawProblems(problem, { all = false } = {}) {
-    /** @type {Map<string, string[]>} */
-    const sentences = new Map();
-    /** @type {string[]} */
-    const others = [];
-    for (const { field: name, problem: text, expected } of problem?.fields ?? []) {
-      const field = this._named(name);
-      const sentence = `${field && FIELDS[field.name]?.label} ${text}. Expected: ${expected}`;
-      if (!field) others.push(`${name} ${text}. Expected: ${expected}`.trim());
-      else if (all || this._touched.has(field.name)) sentences.set(field.name, [...(sentences.get(field.name) ?? []), sentence]);
-    }
-    if (problem && problem.fields.length === 0) others.push(problem.message);
-    let first = null;
-    for (const field of this._fields.values()) {
-      field.setProblem(sentences.get(field.name)?.join(" ") ?? "");
-      if (sentences.has(field.name)) first ??= field;
-    }
+    const { first, others } = drawProblems(this._fields, problem, ({ name }) => all || this._touched.has(name));
     if (first && this._kind().more.includes(first.name)) this._details.open = true;
-    if (all || others.length > 0) this._drawResult("bad", others.join(" "));
+    if (all || others) this._drawResult("bad", others);
     else if (this._result.classList.contains("bad")) this._drawResult("", "");
     return first;
-  }
-
-  /**
-   * @param {string} name As the problem names it: also of a whole part, such as `bracket`, or of an entry in a list.
-   * @returns {FormField | undefined}
-   */
-  _named(name) {
-    if (name === "") return undefined;
-    const fields = [...this._fields.values()];
-    return (
-      this._fields.get(name) ??
-      fields.find((field) => name.startsWith(field.name) && /^[.[]/.test(name.slice(field.name.length))) ??
-      fields.find((field) => field.name.startsWith(`${name}.`))
-    );
   }
 
   /**

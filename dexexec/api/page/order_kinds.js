@@ -87,6 +87,14 @@ export const KINDS = [
   }
 ];
 
+/** The fields that can be changed while an order rests, by what it is sent as. @type {Record<string, string[]>} */
+export const CHANGEABLE = {
+  "market": ["triggerPrice", "triggerWhen", "trailBps", "limitPrice", "amount", "expiresAt"],
+  "limit": ["limitPrice", "triggerPrice", "triggerWhen", "trailBps", "amount", "expiresAt"],
+  "recurring": ["minPrice", "maxPrice", "expiresAt"],
+  "sniper": ["amount", "conditions.minLiquidity", "conditions.maxPrice", "conditions.maxPriceImpactBps", "conditions.maxAgeMs", "conditions.maxTransferFeeBps", "conditions.venues", "conditions.mintAuthorityRevoked", "conditions.freezeAuthorityRevoked", "expiresAt"]
+};
+
 /** @type {Record<string, Field>} */
 export const FIELDS = {
   "side": {"label": "Side", "control": "radio", "choices": {"buy": "Buy", "sell": "Sell"}},

@@ -1,9 +1,11 @@
 // One order's story: its stages, quotes, attempts, the fill against the quote, and what happened in sentences.
 
-import { el, fill, scrolled } from "./dom.js";
+import { copyButton } from "./copying.js";
+import { el, scrolled } from "./dom.js";
+import { patch } from "./dom_patch.js";
 import { amount, bps, clock, dateTime, duration, grouped, ofOrder, shortId } from "./format.js";
+import { OrderActions, cancelButton } from "./order_actions.js";
 import { attemptsTable } from "./order_attempts.js";
-import { mayBeCancelled } from "./orders_store.js";
 import { Problem } from "./session.js";
 import { stageBar } from "./stage_bar.js";
 
@@ -14,8 +16,10 @@ const RETRY_MS = 2_000;
 export function mount(container, context) {
   const id = context.parameters[0] ?? "";
   const title = `Order ${shortId(id)}`;
-  const content = el("div", { class: "story" }, el("p", { class: "empty" }, "Reading …"));
-  container.append(el("section", { "aria-label": title }, content));
+  const head = el("div", { class: "story-head" });
+  const body = el("div", { class: "story" }, el("p", { class: "empty" }, "Reading …"));
+  const actions = new OrderActions(context, () => soon(0));
+  container.append(el("section", { class: "story", "aria-label": title }, head, actions.element, body));
   let timer = 0;
   let reading = false;
   let again = false;
@@ -31,19 +35,27 @@ export function mount(container, context) {
       const path = `/api/orders/${encodeURIComponent(id)}`;
       const [order, explained] = await Promise.all([context.api.get(path), context.api.get(`${path}/explain`)]);
       if (ended) return;
-      fill(content, draw(order, explained, context));
+      drawHead(el("span", { class: "chip", data: { status: order.status } }, order.status), cancelButton(order, context));
+      actions.draw(order);
+      // In place: who reads, has marked a line or has scrolled a table is not disturbed by the next event.
+      patch(body, draw(order, explained, context));
       drawn = true;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       if (ended) return;
       // An older story is worth more than the sentence of an error.
-      if (!drawn) fill(content, heading(title), el("p", { class: "empty" }, error.message));
+      if (!drawn) patch(body, el("p", { class: "empty" }, error.message));
       if (isPassing(error)) retry = true;
     } finally {
       reading = false;
       if (again) soon();
       else if (retry) soon(RETRY_MS);
     }
+  }
+
+  /** @param {...(Node | null)} more */
+  function drawHead(...more) {
+    patch(head, el("a", { href: "#/" }, "← Orders"), el("h2", { title: id }, title), more);
   }
 
   /** Reads once for many events: an order may have ten within a second. */
@@ -59,6 +71,7 @@ export function mount(container, context) {
   });
   // Of events that were missed the store has the number, since the list is read anew then.
   let seq = 0;
+  drawHead();
   void read();
   return {
     update: () => {
@@ -83,14 +96,6 @@ function isPassing({ status }) {
 }
 
 /**
- * @param {string} title
- * @param {...(Node | null)} more
- */
-function heading(title, ...more) {
-  return el("div", { class: "story-head" }, el("a", { href: "#/" }, "← Orders"), el("h2", null, title), more);
-}
-
-/**
  * @param {any} order
  * @param {any} explained
  * @param {import("./types.js").Context} context
@@ -98,15 +103,11 @@ function heading(title, ...more) {
 function draw(order, explained, context) {
   const explorer = context.overview()?.network.explorer ?? null;
   const [spent, received] = direction(order, context);
-  const cancel = mayBeCancelled(order)
-    ? el("button", { type: "button", class: "small", on: { click: () => void cancelOrder(order.orderId, context) } }, "Cancel")
-    : null;
   return [
-    heading(`Order ${shortId(order.orderId)}`, el("span", { class: "chip", data: { status: order.status } }, order.status), cancel),
     el("section", { class: "panel" },
       el("p", { class: "summary" }, explained.summary),
       explained.advice && el("p", { class: "notice" }, explained.advice),
-      stageBar(explained.stages),
+      stageBar(explained.stages, context.now()),
     ),
     el("div", { class: "story-columns" },
       el("section", { class: "panel" }, el("h3", null, "Quoted and realised"), comparison(order, spent, received)),
@@ -115,7 +116,7 @@ function draw(order, explained, context) {
     el("section", { class: "panel" }, el("h3", null, "Quotes"), quotes(order, order.mode === "exactOut" ? spent : received)),
     el("section", { class: "panel" }, el("h3", null, "Attempts"),
       order.attempts.length ? attemptsTable(order.attempts, explorer) : el("p", { class: "empty" }, "Nothing was signed.")),
-    order.children?.length ? el("section", { class: "panel" }, el("h3", null, "Orders that it made"), children(order.children)) : null,
+    order.children?.length ? el("section", { class: "panel", data: { part: "children" } }, el("h3", null, "Orders that it made"), children(order.children)) : null,
     el("section", { class: "panel" }, el("h3", null, "What happened"), el("ol", { class: "sentences" },
       explained.sentences.map((/** @type {any} */ sentence) => el("li", null,
         el("span", { class: "mono muted" }, clock(sentence.at, { milliseconds: true })), el("span", null, sentence.text))))),
@@ -164,10 +165,10 @@ function facts(order, spent, received) {
   const cost = order.cost?.lamports === undefined ? null : amount(order.cost.lamports, { mint: "", symbol: "SOL", decimals: 9 });
   /** @type {[string, any][]} */
   const entries = [
-    ["Id", el("span", { class: "mono" }, order.orderId)], ["Kind", order.type], ["Swap", `${order.side} ${size}, ${spent.symbol} to ${received.symbol}`],
+    ["Id", [el("span", { class: "mono" }, order.orderId), " ", copyButton(order.orderId, "the order's id")]], ["Kind", order.type], ["Swap", `${order.side} ${size}, ${spent.symbol} to ${received.symbol}`],
     ["At least", order.minOut && amount(order.minOut, received)], ["At most", order.maxIn && amount(order.maxIn, spent)],
     ["Limit price", order.limitPrice], ["Trigger", order.triggerPrice && `${order.triggerWhen} ${order.triggerPrice}`],
-    ["Trail", order.trailBps && bps(order.trailBps)], ["Network cost", cost], ["Tag", order.tag], ["Wallet", order.wallet], ["Payer", order.payer],
+    ["Trail", order.trailBps && bps(order.trailBps)], ["Network cost", cost], ["Tag", order.tag], ["Wallet", order.wallet], ["Payer", order.payer && [el("span", { class: "mono" }, order.payer), " ", copyButton(order.payer, "the payer's address")]],
     ["Created", dateTime(order.createdAt)], ["Expires", order.expiresAt && dateTime(order.expiresAt)],
     ["Took", order.finishedAt && duration(Date.parse(order.finishedAt) - Date.parse(order.createdAt))],
     ["Part of", order.parentId && el("a", { href: `#/orders/${order.parentId}`, class: "mono" }, shortId(order.parentId))],
@@ -200,18 +201,4 @@ function children(made) {
   return el("ul", { class: "sentences" }, made.map((child) => el("li", null,
     el("a", { href: `#/orders/${child.orderId}`, class: "mono" }, shortId(child.orderId)),
     el("span", { class: "chip", data: { status: child.status } }, child.status), el("span", null, `${child.role ?? child.type} ${child.amount}`))));
-}
-
-/**
- * @param {string} id
- * @param {import("./types.js").Context} context
- */
-async function cancelOrder(id, context) {
-  try {
-    await context.api.delete(`/api/orders/${id}`);
-    context.announce(`Order ${shortId(id)} is cancelled`);
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    context.announce(`Order ${shortId(id)} was not cancelled: ${error.message}`);
-  }
 }

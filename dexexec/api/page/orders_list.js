@@ -3,6 +3,7 @@
 import { el, fill, setAttribute, setText } from "./dom.js";
 import { amount, dateTime, duration, grouped, moment, ofOrder, shortId } from "./format.js";
 import { mayBeCancelled } from "./orders_store.js";
+import { mayTrade } from "./scopes.js";
 import { Problem } from "./session.js";
 
 /** @typedef {import("./types.js").Order} Order */
@@ -20,8 +21,9 @@ export function mount(container, context) {
     "table", { class: "data orders", "aria-labelledby": "orders-title" },
     el("thead", null, el("tr", null,
       ["Order", "At", "What", "Stage", "Fill", "Venue", "Took"].map((name) =>
-        el("th", { scope: "col", class: name === "Fill" || name === "Took" ? "num" : null }, name)),
-      el("th", { scope: "col" }, el("span", { class: "visually-hidden" }, "Cancel")),
+        el("th", { scope: "col", class: name === "Fill" || name === "Took" ? "num" : null }, name,
+          // An order that can be cancelled has taken no time yet, so both share a column.
+          name === "Took" && el("span", { class: "visually-hidden" }, ", or cancel"))),
     )),
     body,
   );
@@ -107,16 +109,16 @@ class OrderRow {
     this._stages = el("span", { class: "stages", "aria-hidden": "true" }, STAGES.map(() => el("i")));
     this._fill = el("td", { class: "num" });
     this._venue = el("td");
-    this._took = el("td", { class: "num" });
+    this._took = el("span");
     this._button = el("button", {
       type: "button", class: "small", "aria-label": `Cancel order ${shortId(id)}`, hidden: true,
       on: { click: () => { setAttribute(this._button, "aria-disabled", "true"); void cancel(id); } },
     }, "Cancel");
-    this._link = el("a", { href: `#/orders/${id}`, class: "mono", title: id }, shortId(id), el("span", { class: "tail" }, `…${id.slice(-4)}`));
+    this._link = el("a", { href: `#/orders/${id}`, class: "mono", title: id }, shortId(id));
     this.element = el("tr", null,
       el("th", { scope: "row" }, this._link),
       this._at, this._what, el("td", null, el("div", { class: "stage" }, this._stages, this._chip)),
-      this._fill, this._venue, this._took, el("td", { class: "num" }, this._button),
+      this._fill, this._venue, el("td", { class: "num" }, this._took, this._button),
     );
   }
 
@@ -153,11 +155,11 @@ class OrderRow {
     setAttribute(this._chip, "title", reason ?? null);
     this._stages.dataset["stage"] = String(STAGES.indexOf(order.status) + 1);
     this._stages.dataset["status"] = order.status;
-    setText(this._fill, order["amountOut"] && isFilled(order) ? amount(order["amountOut"], received) : reason ?? "");
+    setText(this._fill, order["amountOut"] && isFilled(order) ? amount(order["amountOut"], received) : order["waitsFor"] === "signature" ? "your signature" : reason ?? "");
     setText(this._venue, order["venue"] ?? "");
     const took = order["finishedAt"] ? Date.parse(order["finishedAt"]) - Date.parse(order.createdAt ?? "") : null;
     setText(this._took, took === null || Number.isNaN(took) ? "" : duration(took));
-    const mayCancel = mayBeCancelled(order);
+    const mayCancel = mayBeCancelled(order) && mayTrade(this._context);
     if (!mayCancel && document.activeElement === this._button) this._link.focus();
     this._button.hidden = !mayCancel;
   }

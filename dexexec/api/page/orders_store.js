@@ -8,7 +8,7 @@ export const KEPT = 500;
 
 const ENDED = new Set(["failed", "expired", "cancelled", "simulated"]);
 // Of an event, what describes the event and not the order.
-const OF_THE_EVENT = new Set(["at", "final", "quotes", "retryInMs", "detail", "requestId", "cost", "slot"]);
+const OF_THE_EVENT = new Set(["at", "final", "quotes", "retryInMs", "detail", "requestId", "cost", "slot", "amended", "waitsFor", "transaction"]);
 
 export class OrdersStore {
   constructor() {
@@ -40,6 +40,7 @@ export class OrdersStore {
     const order = before ?? this._insert(event.orderId);
     if (!order) return false;
     for (const [name, value] of Object.entries(event)) if (!OF_THE_EVENT.has(name)) order[name] = value;
+    for (const [name, change] of Object.entries(event.amended ?? {})) order[name] = change.to;
     if (event.seq === 1) order.createdAt = event.at;
     order.type ??= event.seq === 1 ? "market" : undefined;
     order.updatedAt = event.at;
@@ -49,6 +50,7 @@ export class OrdersStore {
     if (ENDED.has(event.status)) order.failureReason = event.reason ?? null;
     order.reason = event.reason;
     order.detail = event.detail;
+    order.waitsFor = event.waitsFor;
     this.version += 1;
     return true;
   }

@@ -1,6 +1,7 @@
 // Every venue's quote for the order in the form, side by side, read anew every two seconds.
 
-import { el, fill, setText } from "./dom.js";
+import { el, setText } from "./dom.js";
+import { patch } from "./dom_patch.js";
 import { amount, bps, duration, grouped } from "./format.js";
 import { aheadOf, compared } from "./quote_comparison.js";
 import { Problem } from "./session.js";
@@ -37,8 +38,6 @@ export function mount(container, context) {
   let wanted = null;
   let timer = 0;
   let round = 0;
-  /** @type {{cell: HTMLElement, at: number}[]} */
-  let ages = [];
 
   const ageTimer = window.setInterval(drawAges, AGE_EVERY_MS);
   document.addEventListener("visibilitychange", resumed);
@@ -48,7 +47,7 @@ export function mount(container, context) {
   }
 
   function drawAges() {
-    for (const { cell, at } of ages) setText(cell, duration(Math.max(0, Date.now() - at)));
+    for (const cell of body.querySelectorAll("td[data-at]")) setText(cell, age(Number(/** @type {HTMLElement} */ (cell).dataset["at"])));
   }
 
   async function read() {
@@ -76,13 +75,11 @@ export function mount(container, context) {
     setText(net, exactIn ? "You get, net" : "You pay, net");
     setText(verdict, aheadOf(size));
     const now = Date.now();
-    ages = [];
     const rows = compared(size.venues, exactIn).map(({ quote, behindBps }) => {
       if (quote.net === undefined) {
         return el("tr", null, el("th", { scope: "row" }, quote.venue), el("td", { colspan: 6, class: "wrap muted" }, quote.detail ?? quote.reason));
       }
-      const age = el("td", { class: "num" });
-      ages.push({ cell: age, at: now - quote.elapsedMs });
+      const at = now - quote.elapsedMs;
       const fees = [quote.fee && amount(quote.fee, context.token(quote.feeMint)), quote.networkFee && amount(quote.networkFee, { mint: "", symbol: "SOL", decimals: 9 })];
       const tip = quote.tip && quote.tip !== "0" ? ` and ${amount(quote.tip, { mint: "", symbol: "SOL", decimals: 9 })} tip` : "";
       const lost = !quote.selected && quote.reason !== "worse-price" ? quote.detail ?? quote.reason : null;
@@ -91,12 +88,11 @@ export function mount(container, context) {
         el("td", { class: "num strong" }, amount(quote.net, shown)),
         el("td", { class: "num" }, quote.price ? grouped(quote.price) : "–"),
         el("td", { class: "num" }, fees.filter(Boolean).join(" + ") + tip),
-        el("td", { class: "num" }, bps(quote.priceImpactBps)), age,
+        el("td", { class: "num" }, bps(quote.priceImpactBps)), el("td", { class: "num", data: { at: String(at) } }, age(at)),
         el("td", { class: "num" }, quote.selected ? el("span", { class: "chip", data: { status: "ok" } }, "best") : behindBps === null ? "–" : `−${bps(behindBps)}`),
       );
     });
-    drawAges();
-    fill(body, rows);
+    patch(body, rows);
     frame.hidden = false;
     empty.hidden = true;
   }
@@ -113,7 +109,6 @@ export function mount(container, context) {
         setText(verdict, "");
         empty.hidden = false;
         frame.hidden = true;
-        ages = [];
       }
     },
     update: () => {},
@@ -125,4 +120,12 @@ export function mount(container, context) {
       document.removeEventListener("visibilitychange", resumed);
     },
   };
+}
+
+/**
+ * @param {number} at
+ * @returns {string}
+ */
+function age(at) {
+  return duration(Math.max(0, Date.now() - at));
 }

@@ -36,14 +36,15 @@ export function createSession({ onUnauthorized }) {
   /**
    * @param {string} method
    * @param {string} path
-   * @param {{body?: unknown, idempotencyKey?: string, signal?: AbortSignal}} [options]
+   * @param {{body?: unknown, idempotencyKey?: string, ifMatch?: string, signal?: AbortSignal}} [options]
    * @returns {Promise<any>}
    */
-  async function request(method, path, { body, idempotencyKey, signal } = {}) {
+  async function request(method, path, { body, idempotencyKey, ifMatch, signal } = {}) {
     /** @type {Record<string, string>} */
     const headers = { Accept: "application/json" };
     if (key) headers["Authorization"] = `Bearer ${key}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (ifMatch) headers["If-Match"] = ifMatch;
     if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
     let response;
     let text;
@@ -74,6 +75,7 @@ export function createSession({ onUnauthorized }) {
     api: {
       get: (path, options) => request("GET", path, options),
       post: (path, body, options) => request("POST", path, { body, ...options }),
+      patch: (path, body, seq) => request("PATCH", path, { body, ifMatch: `"${seq}"` }),
       delete: (path) => request("DELETE", path),
     },
     setKey: (value) => {

@@ -1,28 +1,44 @@
-// An order's stages as a bar, each as wide as the time that it took, with the times as text below it.
+// An order's stages as a bar to scale, with their times as text below it.
 
 import { el } from "./dom.js";
-import { clock, duration } from "./format.js";
-
-/** @typedef {{status: string, at: string, ms: number | null}} Stage */
+import { clock, duration, percent } from "./format.js";
+import { rest, sum, timed } from "./stage_times.js";
 
 /**
- * @param {Stage[]} stages
+ * @param {import("./stage_times.js").Stage[]} stages
+ * @param {number} nowMs
  * @returns {HTMLElement}
  */
-export function stageBar(stages) {
-  const bar = el("div", { class: "stage-bar", "aria-hidden": "true" }, stages.map((stage) => {
+export function stageBar(stages, nowMs) {
+  const all = timed(stages, nowMs);
+  const total = sum(all);
+  const others = rest(all);
+  const list = el("ol", { class: "stage-list" }, all.map((stage) => el("li", { data: { status: stage.status } },
+    el("strong", null, stage.status),
+    el("span", { class: "mono" }, clock(stage.at, { milliseconds: true })),
+    el("span", { class: "muted" }, text(stage, total)),
+  )));
+  return el("div", { class: "stage-parts" }, bar(all),
+    others && el("p", { class: "hint" }, `Without ${others.left}: ${duration(others.total)}`),
+    others && bar(others.stages), list);
+}
+
+/** @param {import("./stage_times.js").TimedStage[]} stages */
+function bar(stages) {
+  return el("div", { class: "stage-bar", "aria-hidden": "true" }, stages.map((stage) => {
     const part = el("span", { data: { status: stage.status }, title: `${stage.status}: ${duration(stage.ms)}` });
-    // Through the CSSOM, which the Content-Security-Policy allows. The root keeps short stages visible beside long ones.
-    part.style.setProperty("--share", String(Math.sqrt(Math.max(0, stage.ms ?? 0)) + 1));
+    // Through the CSSOM, which the Content-Security-Policy allows.
+    part.style.setProperty("--share", String(stage.ms));
     return part;
   }));
-  const list = el("ol", { class: "stage-list" }, stages.map((stage, index) => {
-    const isLast = index === stages.length - 1;
-    return el("li", { data: { status: stage.status } },
-      el("strong", null, stage.status),
-      el("span", { class: "mono" }, clock(stage.at, { milliseconds: true })),
-      el("span", { class: "muted" }, isLast ? "" : duration(stage.ms)),
-    );
-  }));
-  return el("div", { class: "stage-parts" }, bar, list);
+}
+
+/**
+ * @param {import("./stage_times.js").TimedStage} stage
+ * @param {number} total
+ */
+function text({ ms, isLast, goesOn }, total) {
+  if (goesOn) return `for ${duration(ms)} until now`;
+  if (isLast) return "";
+  return total === 0 ? duration(ms) : `${duration(ms)}, ${percent(ms / total)}`;
 }

@@ -35,6 +35,7 @@
  * @typedef {object} Api
  * @property {(path: string, options?: {signal?: AbortSignal}) => Promise<any>} get
  * @property {(path: string, body: unknown, options?: {idempotencyKey?: string, signal?: AbortSignal}) => Promise<any>} post
+ * @property {(path: string, body: unknown, seq: number) => Promise<any>} patch `seq`: the version that is changed.
  * @property {(path: string) => Promise<any>} delete
  */
 

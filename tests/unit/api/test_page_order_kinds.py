@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dexexec.api.contract.openapi import openapi
+from dexexec.intake.amending import AMENDABLE
 
 MODULE = (files("dexexec") / "api" / "page" / "order_kinds.js").read_text(encoding="utf-8")
 TEXT_CONTROLS = {"text", "decimal", "choice", "radio", "time", "token", "wallet"}
@@ -72,3 +73,11 @@ def test_every_field_has_a_control_that_fits_its_type() -> None:
         fitting = {"integer": {"integer"}, "boolean": {"flag"}, "array": {"names"}}.get(field.get("type", ""))
         assert control["control"] in (fitting or TEXT_CONTROLS), name
         assert (control["control"] == "time") == (field.get("format") == "date-time"), name
+
+
+def test_all_that_can_be_changed_of_an_order_that_rests_is_in_the_form_for_it() -> None:
+    changeable: dict[str, list[str]] = table("CHANGEABLE")
+    whole = {kind: {name.partition(".")[0] for name in names} for kind, names in changeable.items()}
+    assert whole == {kind.value: set(names) for kind, names in AMENDABLE.items()}
+    conditions = {name for name, _ in fields_of(SCHEMAS["SniperOrder"]) if name.startswith("conditions.")}
+    assert conditions == {name for name in changeable["sniper"] if "." in name}
