@@ -16,6 +16,7 @@ from dexexec.bootstrap.shared import Shared
 from dexexec.domain.uuid7 import RANDOM_BYTES, uuid7
 from dexexec.store import Database, EventReader
 from dexexec.store.webhook_claims import ClaimTable
+from dexexec.store.webhook_outcomes import OutcomeTable
 from dexexec.store.webhook_planning import PlanningTable
 from dexexec.store.webhooks import WebhookTable
 from dexexec.webhooks.deliverer import WRITE_SECONDS, Deliverer, DeliveryLimits
@@ -62,7 +63,8 @@ async def open_webhooks(shared: Shared) -> AsyncIterator[Webhooks]:
     async with open_pool(shared.database, CONNECTIONS) as pool:
         sender = Sender(SystemResolver(), shared.clock, seconds=seconds, private=settings.webhook_private)
         deliverer = Deliverer(
-            ClaimTable(pool),
+            ClaimTable(pool, lambda: secrets.randbelow(2**31)),
+            OutcomeTable(pool),
             sender,
             DeliveryLimits(per_webhook=settings.webhook_inflight, lease_seconds=seconds + WRITE_SECONDS),
             clock=shared.clock,

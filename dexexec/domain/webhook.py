@@ -120,6 +120,11 @@ class ClaimedDelivery:
     lease: str = field(repr=False)
 
     @property
+    def is_test(self) -> bool:
+        """Whether it is about no event: it does not count for the webhook."""
+        return self.type == TEST
+
+    @property
     def message_id(self) -> str:
         """The header `webhook-id`, the same in each try."""
         return message_id(self.webhook, self.order_id, self.seq)

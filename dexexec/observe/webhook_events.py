@@ -35,6 +35,10 @@ class WebhookEvents:
         self.log.warning("webhook deliveries failed: their target was away for a day", count=count)
         self.metrics.deliveries_given_up(count)
 
+    def deliveries_taken_over(self, count: int) -> None:
+        """Deliveries of a process that is gone are due again in some seconds."""
+        self.log.info("webhook deliveries taken over from a process that is gone", count=count)
+
     def webhook_turn_failed(self, doing: str, error: BaseException) -> None:
         """A bug interrupted the work for all webhooks. The next turn repeats it."""
         self.log.error("a turn for webhooks failed", doing=doing, exc_info=error)

@@ -12,6 +12,7 @@ class SessionLock(IntEnum):
     WORKER = 1  # held by each worker on its id: the worker lives
     ARCHIVE = 3  # held by the process that archives orders
     COMPARISON = 4  # held by the process that compares a wallet's transactions with the record
+    DELIVERY = 5  # held by each process that delivers to webhooks on its number: its tries are in flight
 
 
 def lock_class(schema: str, lock: SessionLock) -> int:

@@ -1,14 +1,17 @@
-"""Claims deliveries of webhooks and writes their outcomes: what the deliverer of the room `webhooks` writes.
+"""Claims deliveries of webhooks, under a session lock that ends with the process that tries them.
 
 A claim is a lease. Its token is in every write, so a process that comes back after its lease changes nothing. Times are
 Postgres': the clocks of the processes may differ.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable
 
 from dexexec.domain.webhook import ClaimedDelivery
-from dexexec.store.database import Database
-from dexexec.store.rows import fetch_row, fetch_rows
+from dexexec.store.database import Connection, Database
+from dexexec.store.postgres_errors import translate_postgres_errors
+from dexexec.store.rows import fetch_rows
+from dexexec.store.session_locks import SessionLock, lock_class
 from dexexec.store.webhook_rows import read_claimed, waiting
 
 PROBE_AFTER = 3
@@ -65,118 +68,100 @@ WITH t AS MATERIALIZED (
         (SELECT sum(b.n) FROM busy b WHERE b.owner IS NOT DISTINCT FROM f.owner), 0) AS rank FROM first f
 )
 UPDATE webhook_deliveries d SET lease = %(lease)s, lease_until = clock_timestamp() + %(seconds)s * interval '1 s',
-    tries = d.tries + 1
+    lease_holder = %(holder)s, tries = d.tries + 1
 FROM (SELECT id FROM ranked WHERE rank <= %(per_owner)s ORDER BY rank LIMIT %(limit)s) chosen, t
 WHERE d.id = chosen.id AND t.id = d.webhook AND {waiting("d")} AND coalesce(d.lease_until <= clock_timestamp(), true)
 RETURNING d.id, d.webhook, t.name, t.owner, t.url, t.secret, t.former_secret, d.order_id, d.seq, d.type, d.payload,
           d.tries, t.failures, d.lease
 """  # noqa: S608 - constants
-DELIVERED = """
-WITH d AS (
-    UPDATE webhook_deliveries
-    SET delivered_at = clock_timestamp(), answer = %(answer)s, lease = NULL, lease_until = NULL
-    WHERE id = %(id)s AND lease = %(lease)s RETURNING webhook
-), w AS (
-    -- Only after failures: the rows of webhooks are not written with each delivery.
-    UPDATE webhooks SET failures = 0, failing_since = NULL, paused_until = NULL
-    WHERE id = (SELECT webhook FROM d) AND failures > 0
-)
-SELECT EXISTS (SELECT FROM d) AS written
-"""
-# The later events of the order wait with the failed one: otherwise each claim would look at them in vain.
+# If the lock of a holder can be taken, its session has ended. The lock is freed again at the end of the statement. A
+# process of an older version has no number: its leases end by their time.
 #
-# A failure counts once for the requests that were in flight together, so that the pauses of a target do not grow by how
-# many those were.
-FAILED = f"""
-WITH d AS (
-    UPDATE webhook_deliveries SET lease = NULL, lease_until = NULL, answer = %(answer)s,
-        failed_at = CASE WHEN give_up_at <= clock_timestamp() OR %(give_up)s THEN clock_timestamp() END,
-        next_at = least(give_up_at, clock_timestamp() + %(pause)s * interval '1 s')
-    WHERE id = %(id)s AND lease = %(lease)s RETURNING webhook, order_id, seq, next_at, failed_at
-), later AS (
-    UPDATE webhook_deliveries l SET next_at = d.next_at FROM d
-    WHERE l.webhook = d.webhook AND l.order_id = d.order_id AND l.seq > d.seq AND d.failed_at IS NULL
-      AND {waiting("l")} AND l.next_at < d.next_at
-), w AS (
-    UPDATE webhooks w SET failures = w.failures + 1, failing_since = coalesce(w.failing_since, clock_timestamp()),
-        paused_until = clock_timestamp() + greatest(
-            %(target_pause)s, CASE WHEN w.failures + 1 >= {PROBE_AFTER} THEN %(probe_pause)s ELSE 0 END
-        ) * interval '1 s',
-        disabled_at = CASE WHEN %(disable)s THEN coalesce(w.disabled_at, clock_timestamp()) ELSE w.disabled_at END,
-        disabled_why = CASE WHEN %(disable)s AND w.disabled_at IS NULL THEN %(answer)s ELSE w.disabled_why END
-    FROM d WHERE w.id = d.webhook AND (coalesce(w.paused_until <= clock_timestamp(), true) OR %(disable)s)
+# SKIP LOCKED: a row that is locked is just being written, perhaps by the very process that seems to be gone.
+FREE_LOST = """
+WITH lost AS MATERIALIZED (
+    SELECT h.holder FROM (
+        SELECT DISTINCT d.lease_holder AS holder FROM webhook_deliveries d
+        WHERE d.lease IS NOT NULL AND d.lease_until > clock_timestamp() + %(seconds)s * interval '1 s'
+    ) h WHERE pg_try_advisory_xact_lock(%(locks)s, h.holder)
 )
-SELECT (SELECT failed_at FROM d) IS NOT NULL AS given_up, EXISTS (SELECT FROM d) AS written
-"""  # noqa: S608
-RELEASE = """
-UPDATE webhook_deliveries SET lease = NULL, lease_until = NULL, tries = tries - 1
-WHERE id = ANY(%(ids)s) AND lease = %(lease)s
+UPDATE webhook_deliveries SET lease_until = clock_timestamp() + %(seconds)s * interval '1 s'
+WHERE id = ANY(ARRAY(
+    SELECT d.id FROM webhook_deliveries d JOIN lost l ON l.holder = d.lease_holder
+    WHERE d.lease IS NOT NULL AND d.lease_until > clock_timestamp() + %(seconds)s * interval '1 s'
+    FOR UPDATE OF d SKIP LOCKED))
 """
 
 
-class ClaimTable:
-    """The deliveries as the deliverer of one process claims them. Every method raises `UnavailableError`."""
+class ClaimSession:
+    """A process that delivers, as Postgres sees it: a connection with a session lock, over which it claims. So what is
+    not claimed over a living connection is not in flight."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, connection: Connection, number: int) -> None:
+        self._connection = connection
+        self._number = number
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its lock is gone: other processes take over what was claimed."""
+        return self._connection.closed
 
     async def claim(
         self, lease: str, *, seconds: float, limit: int, per_webhook: int, per_owner: int
     ) -> list[ClaimedDelivery]:
         """Claim up to `limit` deliveries that are due, for `seconds`. At most `per_webhook` of a webhook are in flight,
-        and `per_owner` of the webhooks of an owner, over all processes. `lease` is a token that is used once."""
-        async with self._database.connection() as connection, connection.transaction():
-            webhooks = [row.id for row in await fetch_rows(connection, LOCK.encode())]
-            if not webhooks:
-                return []
-            values = {
-                "webhooks": webhooks,
-                "lease": lease,
-                "seconds": seconds,
-                "limit": limit,
-                "per_webhook": per_webhook,
-                "per_owner": per_owner,
-            }
-            return [read_claimed(row) for row in await fetch_rows(connection, CLAIM.encode(), values)]
+        and `per_owner` of the webhooks of an owner, over all processes. `lease` is a token that is used once. Raises
+        `UnavailableError`."""
+        with translate_postgres_errors():
+            await self._connection.check_if_due()
+            async with self._connection.transaction():
+                webhooks = [row.id for row in await fetch_rows(self._connection, LOCK.encode())]
+                if not webhooks:
+                    return []
+                values = {
+                    "webhooks": webhooks,
+                    "holder": self._number,
+                    "lease": lease,
+                    "seconds": seconds,
+                    "limit": limit,
+                    "per_webhook": per_webhook,
+                    "per_owner": per_owner,
+                }
+                return [read_claimed(row) for row in await fetch_rows(self._connection, CLAIM.encode(), values)]
 
-    async def delivered(self, claimed: ClaimedDelivery, answer: str) -> bool:
-        """Write that the target took it. Returns False if the lease is no longer valid."""
-        values = {"id": claimed.id, "lease": claimed.lease, "answer": answer}
-        async with self._database.connection() as connection:
-            return bool((await fetch_row(connection, DELIVERED.encode(), values)).written)
+    async def end(self) -> None:
+        """Close the connection, which frees the lock."""
+        await self._connection.close()
 
-    async def failed(
-        self,
-        claimed: ClaimedDelivery,
-        answer: str,
-        *,
-        pause: float,
-        probe_pause: float,
-        target_pause: float = 0.0,
-        give_up: bool = False,
-        disable: bool = False,
-    ) -> bool | None:
-        """Write that the try failed. The delivery is due again after `pause` seconds, unless its time is over or
-        `give_up`. The webhook pauses for `target_pause` seconds, and for `probe_pause` if it has failed several times;
-        `disable` ends it. Returns whether the delivery is given up; None if the lease is no longer valid."""
-        values = {
-            "id": claimed.id,
-            "lease": claimed.lease,
-            "answer": answer,
-            "pause": pause,
-            "probe_pause": probe_pause,
-            "target_pause": target_pause,
-            "give_up": give_up,
-            "disable": disable,
-        }
-        async with self._database.connection() as connection:
-            row = await fetch_row(connection, FAILED.encode(), values)
-        return bool(row.given_up) if row.written else None
 
-    async def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
-        """Give back deliveries that were claimed with one lease and not tried."""
-        if not claimed:
-            return
-        values = {"ids": [each.id for each in claimed], "lease": claimed[0].lease}
+class ClaimTable:
+    """Sessions of processes that deliver. `new_number` returns numbers from 0 to 2**31 - 1, as good as unique: two
+    living sessions with one number would wait for each other."""
+
+    def __init__(self, database: Database, new_number: Callable[[], int]) -> None:
+        self._database = database
+        self._new_number = new_number
+
+    async def begin_session(self) -> ClaimSession:
+        """Open a session. Raises `UnavailableError`."""
+        number = self._new_number()
+        connection = await self._database.dedicated()
+        try:
+            with translate_postgres_errors():
+                async with asyncio.timeout(self._database.timeout):
+                    await connection.execute("SELECT pg_advisory_lock(%s, %s)", (self._locks, number))
+        except BaseException:
+            await connection.close()
+            raise
+        return ClaimSession(connection, number)
+
+    async def free_lost(self, seconds: float) -> int:
+        """Let the leases of sessions that are gone end in `seconds`; returns how many. Raises `UnavailableError`."""
+        values = {"seconds": seconds, "locks": self._locks}
+        # Over a connection of the pool: the session itself could take its own lock a second time.
         async with self._database.connection() as connection:
-            await connection.execute(RELEASE.encode(), values)
+            return (await connection.execute(FREE_LOST, values)).rowcount
+
+    @property
+    def _locks(self) -> int:
+        return lock_class(self._database.address.schema, SessionLock.DELIVERY)

@@ -19,7 +19,8 @@ from dexexec.store.webhooks import AGAIN, GIVE_UP_AFTER
 PAGE = 1_000
 """Deliveries that one statement clears up."""
 DISABLE_AFTER_DAYS = 5
-"""A webhook of which every try failed for so long is disabled."""
+"""A webhook of which every try failed for so long is disabled: tries on so many calendar days, the last one so long
+after the first. Days on which nothing was tried prove nothing."""
 
 # A key that was revoked, or has expired, must not go on reading orders.
 DISABLE = f"""
@@ -31,7 +32,9 @@ FROM (
     FROM webhooks w LEFT JOIN api_keys k ON k.id = w.owner
     WHERE w.disabled_at IS NULL
       AND (k.revoked_at IS NOT NULL OR k.expires_at <= clock_timestamp()
-           OR w.failing_since < clock_timestamp() - interval '{DISABLE_AFTER_DAYS} days')
+           OR w.failing_days >= {DISABLE_AFTER_DAYS}
+              AND w.last_failure_at - w.failing_since >= interval '{DISABLE_AFTER_DAYS} days')
+    FOR NO KEY UPDATE OF w SKIP LOCKED
 ) n WHERE w.id = n.id AND w.disabled_at IS NULL RETURNING w.name, w.disabled_why AS why
 """  # noqa: S608 - a constant
 ACTIVE = """
@@ -40,10 +43,15 @@ FROM webhooks w WHERE w.disabled_at IS NULL ORDER BY w.id
 """
 # Only webhooks whose position has not moved meanwhile: of two planners at once, one plans a page.
 PLAN = """
-WITH moved AS (
+WITH locked AS MATERIALIZED (
+    -- In one order, or two planners could wait for each other.
+    SELECT w.id FROM webhooks w
+    WHERE w.id = ANY(%(webhooks)s) AND w.position = %(former)s AND w.disabled_at IS NULL
+    ORDER BY w.id FOR NO KEY UPDATE
+), moved AS (
     UPDATE webhooks w SET position = %(position)s, planned_until = CASE WHEN %(seconds_ago)s::float8 IS NULL
         THEN planned_until ELSE greatest(planned_until, clock_timestamp() - %(seconds_ago)s * interval '1 s') END
-    WHERE w.id = ANY(%(webhooks)s) AND w.position = %(former)s AND w.disabled_at IS NULL RETURNING w.id
+    FROM locked l WHERE w.id = l.id RETURNING w.id
 )
 INSERT INTO webhook_deliveries (webhook, order_id, seq, type, payload, give_up_at)
 SELECT m.id, r.order_id, r.seq, r.type, r.payload, clock_timestamp() + %(give_up_after)s
@@ -71,14 +79,16 @@ ON CONFLICT (webhook, order_id, seq) DO UPDATE SET {AGAIN}, answer = ''
 WHERE coalesce(d.delivered_at, d.failed_at) < (SELECT replay_requested_at FROM moved)
 """  # noqa: S608
 # Deliveries whose day has ended while their target fails end without a try of their own: there may be thousands, and
-# the target is probed by one at a time. Where it does not fail, each has its last try.
+# the target is probed by one at a time. Where it does not fail, each has its last try. The last failure must be recent:
+# after days without any process, a failure of before says nothing.
 EXPIRE = f"""
 UPDATE webhook_deliveries d SET failed_at = clock_timestamp(),
     answer = CASE WHEN d.answer <> '' THEN d.answer ELSE 'not tried: every try of other deliveries failed' END
 WHERE d.id = ANY(ARRAY(
     SELECT d.id FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook
     WHERE {waiting("d")} AND d.give_up_at < clock_timestamp()
-      AND (w.disabled_at IS NOT NULL OR w.failing_since < clock_timestamp() - interval '1 hour')
+      AND (w.disabled_at IS NOT NULL OR w.failing_since < clock_timestamp() - interval '1 hour'
+           AND w.last_failure_at > clock_timestamp() - interval '2 hours')
       AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp())
     LIMIT {PAGE} FOR UPDATE OF d SKIP LOCKED))
 """  # noqa: S608
@@ -95,8 +105,10 @@ DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(
     LIMIT {PAGE} FOR UPDATE OF d SKIP LOCKED))
 """  # noqa: S608
 DROP = """
-DELETE FROM webhooks w
-WHERE w.removed_at IS NOT NULL AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.webhook = w.id)
+DELETE FROM webhooks WHERE id = ANY(ARRAY(
+    SELECT w.id FROM webhooks w
+    WHERE w.removed_at IS NOT NULL AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.webhook = w.id)
+    FOR UPDATE SKIP LOCKED))
 """
 
 

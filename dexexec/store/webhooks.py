@@ -60,6 +60,7 @@ UPDATE webhooks w SET
     planned_until = CASE WHEN %(enabled)s::bool AND disabled_at IS NOT NULL THEN clock_timestamp()
                     ELSE planned_until END,
     failures = CASE WHEN %(begin)s THEN 0 ELSE failures END,
+    failing_days = CASE WHEN %(begin)s THEN 0 ELSE failing_days END,
     failing_since = CASE WHEN %(begin)s THEN NULL ELSE failing_since END,
     paused_until = CASE WHEN %(begin)s THEN NULL ELSE paused_until END
 WHERE w.id = %(id)s AND {OWNED} RETURNING w.id
@@ -288,6 +289,8 @@ class WebhookTable:
             at = datetime.fromtimestamp(self._clock.unix_ms() / 1000, UTC)
             body = body_of_test(webhook.name, at)
             values = {"webhook": webhook_id, "order_id": self._new_id(), "payload": body}
+            # At once, also while the target is left alone: somebody waits for the answer.
+            await connection.execute(RESUME, values)
             return read_delivery(await fetch_row(connection, ADD_TEST.encode(), values))
 
     async def _enabled(self, connection: Connection, webhook_id: UUID, owner: int | None) -> Any:

@@ -41,13 +41,34 @@ class Planning(Protocol):
         """Delete a page of old deliveries."""
 
 
-class Claims(Protocol):
-    """The part of `ClaimTable` that the deliverer uses. Every method raises `UnavailableError`."""
+class Claiming(Protocol):
+    """A session over which the deliverer claims (`ClaimSession`)."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether other processes take over what was claimed over it."""
 
     async def claim(
         self, lease: str, *, seconds: float, limit: int, per_webhook: int, per_owner: int
     ) -> list[ClaimedDelivery]:
-        """Claim deliveries that are due."""
+        """Claim deliveries that are due. Raises `UnavailableError`."""
+
+    async def end(self) -> None:
+        """End it. Never raises."""
+
+
+class Claims(Protocol):
+    """The part of `ClaimTable` that the deliverer uses. Every method raises `UnavailableError`."""
+
+    async def begin_session(self) -> Claiming:
+        """Begin a session."""
+
+    async def free_lost(self, seconds: float) -> int:
+        """Let the leases of sessions that are gone end in `seconds`."""
+
+
+class Outcomes(Protocol):
+    """The part of `OutcomeTable` that the deliverer uses. Every method raises `UnavailableError`."""
 
     async def delivered(self, claimed: ClaimedDelivery, answer: str) -> bool:
         """Write that the target took it."""

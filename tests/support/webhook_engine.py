@@ -20,6 +20,7 @@ from dexexec.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from dexexec.observe.observer import Observer
 from dexexec.store import Address, Database, EventReader
 from dexexec.store.webhook_claims import ClaimTable
+from dexexec.store.webhook_outcomes import OutcomeTable
 from dexexec.store.webhook_planning import PlanningTable
 from dexexec.webhooks.deliverer import Deliverer, DeliveryLimits
 from dexexec.webhooks.planner import Planner
@@ -27,7 +28,8 @@ from dexexec.webhooks.resolver import SystemResolver
 from dexexec.webhooks.sender import Sender
 from tests.support.parts import open_database
 
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = 600.0
+"""Longer than any test: what is taken over in one is not for the end of a lease."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,13 @@ def make_engine(
     failpoints: Failpoints = NO_FAILPOINTS,
     per_webhook: int = 4,
     seconds: float = 5.0,
-    lease_seconds: float = 30.0,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> Engine:
     """The parts on a database. Private addresses are allowed."""
     clock, observer = SystemClock(), Observer(CapturingLogger())
     deliverer = Deliverer(
-        ClaimTable(database),
+        ClaimTable(database, lambda: secrets.randbelow(2**31)),
+        OutcomeTable(database),
         Sender(SystemResolver(), clock, seconds=seconds, private=True),
         DeliveryLimits(per_webhook=per_webhook, lease_seconds=lease_seconds),
         clock=clock,
@@ -108,7 +111,7 @@ async def main(address: Address, at: Failpoint, n: int) -> None:
     """Run one request at a time, until killed."""
     async with open_database(address) as database:
         points = KillingFailpoints(at, n)
-        await make_engine(database, failpoints=points, per_webhook=1, lease_seconds=LEASE_SECONDS).run()
+        await make_engine(database, failpoints=points, per_webhook=1).run()
 
 
 if __name__ == "__main__":

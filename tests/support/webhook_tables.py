@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from secrets import randbelow
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,8 +12,10 @@ from dexexec.clock import Clock, SystemClock
 from dexexec.domain.webhook import ClaimedDelivery, DeliveryState, NewWebhook, PlannedDelivery
 from dexexec.store import Address, EventReader, Store
 from dexexec.store.webhook_claims import ClaimTable
+from dexexec.store.webhook_outcomes import OutcomeTable
 from dexexec.store.webhook_planning import PlanningTable
 from dexexec.store.webhooks import EventStream, WebhookTable
+from dexexec.webhooks.ports import Claiming
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.events import MemoryEventReader
 from tests.support.fakes.store import MemoryStore
@@ -28,11 +31,13 @@ NO_PAUSE: dict[str, Any] = {"pause": 0.0, "probe_pause": 0.0}
 
 @dataclass(frozen=True)
 class Tables:
-    """The three tables, and the store of the orders."""
+    """The tables, a session that claims, and the store of the orders."""
 
     doors: WebhookTable | MemoryWebhooks
     planning: PlanningTable | MemoryWebhooks
     claims: ClaimTable | MemoryWebhooks
+    outcomes: OutcomeTable | MemoryWebhooks
+    session: Claiming
     store: Store
     stream: EventStream
 
@@ -46,9 +51,11 @@ class Tables:
         rows = [delivery(webhook_id, order_id, seq) for order_id, seq in events]
         assert await self.planning.plan([webhook_id], found.position, found.position, rows, seconds_ago=0) == len(rows)
 
-    async def claimed(self, lease: str = "lease", **limits: Any) -> list[ClaimedDelivery]:
+    async def claimed(
+        self, lease: str = "lease", session: Claiming | None = None, **limits: Any
+    ) -> list[ClaimedDelivery]:
         """What can be tried now, for a minute."""
-        return await self.claims.claim(lease, **{"seconds": 60.0, **LIMITS, **limits})
+        return await (session or self.session).claim(lease, **{"seconds": 60.0, **LIMITS, **limits})
 
     async def states(self, webhook_id: UUID) -> list[tuple[int, DeliveryState]]:
         """The `seq` and state of each delivery, by its id."""
@@ -89,7 +96,7 @@ async def open_memory_tables(clock: Clock) -> AsyncIterator[Tables]:
     store = MemoryStore(database, lambda _: None).port
     stream = MemoryEventReader(database)
     memory = MemoryWebhooks(stream, store, clock)
-    yield Tables(memory, memory, memory, store, stream)
+    yield Tables(memory, memory, memory, memory, await memory.begin_session(), store, stream)
 
 
 @asynccontextmanager
@@ -100,5 +107,8 @@ async def open_postgres_tables(address: Address) -> AsyncIterator[Tables]:
         store = Store(database, lambda _: None, clock)
         stream = EventReader(database)
         doors = WebhookTable(database, stream, store, new_id=uuid4, clock=clock)
+        claims = ClaimTable(database, lambda: randbelow(2**31))
+        session = await claims.begin_session()
         async with running(store.run()):
-            yield Tables(doors, PlanningTable(database), ClaimTable(database), store, stream)
+            yield Tables(doors, PlanningTable(database), claims, OutcomeTable(database), session, store, stream)
+        await session.end()

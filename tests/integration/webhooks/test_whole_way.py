@@ -20,7 +20,7 @@ from dexexec.domain.api_token import ID_BYTES, SECRET_BYTES, new_token
 from dexexec.domain.webhook import DeliveryState, WebhookChange
 from dexexec.store import Address, ArchiveSession, Database
 from dexexec.store.api_keys import create_key, revoke_key
-from dexexec.store.webhook_claims import ClaimTable
+from dexexec.store.session_locks import SessionLock, lock_class
 from tests.support.parts import new_order, open_database
 from tests.support.waiting import until
 from tests.support.webhook_engine import make_engine, open_engine
@@ -35,6 +35,12 @@ from tests.support.webhook_receiver import (
     status,
 )
 from tests.support.webhook_tables import NO_PAUSE, Tables, open_postgres_tables, webhook
+
+END_DELIVERERS = """
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = %s
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 async def made(tables: Tables, target: Receiver, *, name: str = "hook", owner: int | None = None) -> UUID:
@@ -97,6 +103,21 @@ async def test_two_processes_deliver_in_order_and_never_the_same_at_once(
             seqs = [seq for seen, seq in target.seen if seen == order]
             assert seqs == [1, 1, 1, 2, 2, 2]
         assert target.most_at_once <= 4
+
+
+async def test_a_process_that_loses_its_session_begins_another(database_address: Address) -> None:
+    async with receiver() as target, open_postgres_tables(database_address) as tables:
+        hook = await made(tables, target)
+        await tables.session.end()
+        async with open_engine(database_address), open_database(database_address) as database:
+            await two_events(tables)
+            await until(partial(all_delivered, tables, hook, 2))
+            async with database.connection() as connection:
+                lock = lock_class(database_address.schema, SessionLock.DELIVERY)
+                cursor = await connection.execute(END_DELIVERERS, (lock,))
+                assert await cursor.fetchall() == [(True,)]
+            await two_events(tables)
+            await until(partial(all_delivered, tables, hook, 4))
 
 
 async def test_a_target_that_never_answers_costs_others_nothing(database_address: Address) -> None:
@@ -229,8 +250,8 @@ async def test_a_revoked_key_ends_its_webhooks_and_what_is_overdue_ends_with_its
         assert found.disabled_why == why
         order = (await tables.store.create(new_order())).order_id
         await tables.planned(failing, (order, 1), (order, 2))
-        [first] = await ClaimTable(database).claim("a", seconds=60, limit=10, per_webhook=4, per_owner=9)
-        assert await tables.claims.failed(first, "HTTP 500", **NO_PAUSE) is False
+        [first] = await tables.claimed()
+        assert await tables.outcomes.failed(first, "HTTP 500", **NO_PAUSE) is False
         assert await tables.planning.expire() == 0
         async with database.connection() as connection:
             await connection.execute("UPDATE webhook_deliveries SET give_up_at = clock_timestamp() - interval '1 s'")
@@ -238,5 +259,8 @@ async def test_a_revoked_key_ends_its_webhooks_and_what_is_overdue_ends_with_its
         assert await tables.planning.expire() == 2
         assert await states(tables, failing) == {DeliveryState.FAILED: 2}
         async with database.connection() as connection:
+            # Six days ago it failed once, and today: that is no five days of failures.
             await connection.execute("UPDATE webhooks SET failing_since = clock_timestamp() - interval '6 days'")
+            assert await tables.planning.disable_invalid() == []
+            await connection.execute("UPDATE webhooks SET failing_days = 5")
         assert [name for name, _ in await tables.planning.disable_invalid()] == ["failing"]

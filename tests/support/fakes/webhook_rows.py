@@ -32,7 +32,16 @@ class WebhookState:
     replay_requested_at: datetime | None = None
     failures: int = 0
     failing_since: datetime | None = None
+    last_failure_at: datetime | None = None
+    failing_days: int = 0
     paused_until: datetime | None = None
+
+    @property
+    def failed_for(self) -> timedelta:
+        """From the first to the last of the failures since the last success."""
+        if self.failing_since is None or self.last_failure_at is None:
+            return timedelta()
+        return self.last_failure_at - self.failing_since
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +61,7 @@ class DeliveryRow:
     answer: str = ""
     lease: str | None = None
     lease_until: datetime | None = None
+    holder: int | None = None
 
     @property
     def state(self) -> DeliveryState:
@@ -80,6 +90,7 @@ class MemoryWebhookRows:
     ended_keys: set[int] = field(default_factory=set)
     hooks: dict[UUID, WebhookState] = field(default_factory=dict)
     rows: dict[tuple[UUID, UUID, int], DeliveryRow] = field(default_factory=dict)
+    sessions: list[Any] = field(default_factory=list)
     _last: datetime = LONG_AGO
     _ids: Any = field(default_factory=lambda: count(1))
 
@@ -125,7 +136,8 @@ class MemoryWebhookRows:
 
     def begin_anew(self, webhook: WebhookState) -> None:
         """Forget the failures."""
-        webhook.failures, webhook.failing_since, webhook.paused_until = 0, None, None
+        webhook.failures, webhook.failing_days = 0, 0
+        webhook.failing_since, webhook.paused_until = None, None
 
     def sees(self, webhook: WebhookState, owner: int | None) -> bool:
         """Whether it exists for this owner."""

@@ -1,6 +1,7 @@
 """Webhooks and their deliveries without Postgres, on a clock that a test moves."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -18,8 +19,9 @@ from dexexec.domain.webhook import (
     body_of_test,
     type_of,
 )
+from dexexec.errors import UnavailableError
 from dexexec.store.webhook_claims import PROBE_AFTER
-from dexexec.store.webhook_planning import PlannedWebhook
+from dexexec.store.webhook_planning import DISABLE_AFTER_DAYS, PlannedWebhook
 from dexexec.webhook_errors import TooManyWebhooksError, WebhookNameTakenError
 from tests.support.fakes.webhook_rows import DeliveryRow, MemoryWebhookRows, WebhookState, shown_delivery
 
@@ -175,17 +177,23 @@ class MemoryWebhooks(MemoryWebhookRows):
             return None
         row = self.add(webhook_id, uuid4(), 0, TEST, body_of_test(found.new.name, self.now))
         row.give_up_at = self.now
+        found.paused_until = None
         return shown_delivery(row)
 
     # As the planner
 
     async def disable_invalid(self) -> list[tuple[str, str]]:
-        """As the real one, for revoked keys."""
+        """As the real one, but for expired keys."""
         disabled = []
         for each in self.hooks.values():
-            if each.disabled_at is None and each.new.owner in self.ended_keys:
-                each.disabled_at, each.disabled_why = self.now, "its API key was revoked"
-                disabled.append((each.new.name, each.disabled_why))
+            why = ""
+            if each.new.owner in self.ended_keys:
+                why = "its API key was revoked"
+            elif each.failing_days >= DISABLE_AFTER_DAYS and each.failed_for >= timedelta(days=DISABLE_AFTER_DAYS):
+                why = f"every try failed for {DISABLE_AFTER_DAYS} days"
+            if why and each.disabled_at is None:
+                each.disabled_at, each.disabled_why = self.now, why
+                disabled.append((each.new.name, why))
         return disabled
 
     async def active(self) -> list[PlannedWebhook]:
@@ -256,6 +264,7 @@ class MemoryWebhooks(MemoryWebhookRows):
         for row in self.rows.values():
             webhook = self.hooks[row.webhook]
             away = webhook.failing_since is not None and webhook.failing_since < self.now - timedelta(hours=1)
+            away = away and (webhook.last_failure_at or self.now) > self.now - timedelta(hours=2)
             if row.waits and row.give_up_at < self.now and (away or webhook.disabled_at) and not self.leased(row):
                 row.failed_at = self.now
                 row.answer = row.answer or "not tried: every try of other deliveries failed"
@@ -276,10 +285,25 @@ class MemoryWebhooks(MemoryWebhookRows):
 
     # As the deliverer
 
-    async def claim(
-        self, lease: str, *, seconds: float, limit: int, per_webhook: int, per_owner: int
-    ) -> list[ClaimedDelivery]:
+    async def begin_session(self) -> "MemorySession":
         """As the real one."""
+        session = MemorySession(self, len(self.sessions))
+        self.sessions.append(session)
+        return session
+
+    async def free_lost(self, seconds: float) -> int:
+        """As the real one."""
+        until = self.now + timedelta(seconds=seconds)
+        lost = [row for row in self.rows.values() if row.lease_until is not None and row.lease_until > until]
+        lost = [row for row in lost if row.holder is not None and self.sessions[row.holder].is_lost]
+        for row in lost:
+            row.lease_until = until
+        return len(lost)
+
+    def claim_for(
+        self, holder: int, lease: str, *, seconds: float, limit: int, per_webhook: int, per_owner: int
+    ) -> list[ClaimedDelivery]:
+        """What a session claims."""
         chosen: list[DeliveryRow] = []
         for webhook in self.hooks.values():
             if webhook.disabled_at is not None or webhook.new.owner in self.ended_keys:
@@ -292,7 +316,7 @@ class MemoryWebhooks(MemoryWebhookRows):
             rows.sort(key=lambda row: (row.tries, -row.id) if probing else (row.next_at, row.id))
             busy = sum(self.leased(row) for row in self.of(webhook.new.id))
             chosen += rows[: max(0, (1 if probing else per_webhook) - busy)]
-        return [self._claim(row, lease, seconds) for row in self._fair(chosen, per_owner)[:limit]]
+        return [self._claim(row, holder, lease, seconds) for row in self._fair(chosen, per_owner)[:limit]]
 
     def _fair(self, rows: list[DeliveryRow], per_owner: int) -> list[DeliveryRow]:
         ranks: dict[int | None, int] = {}
@@ -307,8 +331,9 @@ class MemoryWebhooks(MemoryWebhookRows):
                 ranked.append((ranks[owner], row))
         return [row for _, row in sorted(ranked, key=lambda pair: pair[0])]
 
-    def _claim(self, row: DeliveryRow, lease: str, seconds: float) -> ClaimedDelivery:
+    def _claim(self, row: DeliveryRow, holder: int, lease: str, seconds: float) -> ClaimedDelivery:
         webhook = self.hooks[row.webhook]
+        row.holder = holder
         row.lease, row.lease_until = lease, self.now + timedelta(seconds=seconds)
         row.tries += 1
         former = webhook.former
@@ -334,7 +359,8 @@ class MemoryWebhooks(MemoryWebhookRows):
         if row is None:
             return False
         row.delivered_at, row.answer, row.lease, row.lease_until = self.now, answer, None, None
-        self.begin_anew(self.hooks[row.webhook])
+        if self.hooks[row.webhook].failures:
+            self.begin_anew(self.hooks[row.webhook])
         return True
 
     async def failed(
@@ -360,8 +386,16 @@ class MemoryWebhooks(MemoryWebhookRows):
         for later in self.of(row.webhook):
             if later.order_id == row.order_id and later.seq > row.seq and later.waits and row.waits:
                 later.next_at = max(later.next_at, row.next_at)
+        if claimed.is_test:
+            if target_pause:
+                until = now + timedelta(seconds=target_pause)
+                webhook.paused_until = max(webhook.paused_until or until, until)
+            return row.failed_at is not None
         if (webhook.paused_until or now) <= now or disable:
             webhook.failures += 1
+            if not webhook.failing_days or (webhook.last_failure_at or now).date() != now.date():
+                webhook.failing_days += 1
+            webhook.last_failure_at = now
             webhook.failing_since = webhook.failing_since or now
             probe = probe_pause if webhook.failures >= PROBE_AFTER else 0
             webhook.paused_until = now + timedelta(seconds=max(target_pause, probe))
@@ -369,10 +403,25 @@ class MemoryWebhooks(MemoryWebhookRows):
             webhook.disabled_at, webhook.disabled_why = now, answer
         return row.failed_at is not None
 
-    async def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
+
+@dataclass(slots=True)
+class MemorySession:
+    """`ClaimSession`. A test that sets `is_lost` kills its process."""
+
+    webhooks: MemoryWebhooks
+    number: int
+    is_lost: bool = False
+
+    async def claim(
+        self, lease: str, *, seconds: float, limit: int, per_webhook: int, per_owner: int
+    ) -> list[ClaimedDelivery]:
         """As the real one."""
-        for each in claimed:
-            row = self.held(each)
-            if row is not None:
-                row.lease, row.lease_until = None, None
-                row.tries -= 1
+        if self.is_lost:
+            raise UnavailableError("Postgres does not answer")
+        return self.webhooks.claim_for(
+            self.number, lease, seconds=seconds, limit=limit, per_webhook=per_webhook, per_owner=per_owner
+        )
+
+    async def end(self) -> None:
+        """As the real one."""
+        self.is_lost = True

@@ -14,13 +14,15 @@ from uuid import UUID
 import pytest
 from structlog.testing import CapturingLogger
 
+import dexexec.webhooks.deliverer
 from dexexec.domain.status import Status
 from dexexec.domain.webhook import ClaimedDelivery, DeliveryState
+from dexexec.errors import UnavailableError
 from dexexec.failpoints import Failpoint
 from dexexec.observe.observer import Observer
 from dexexec.testing.clock import ManualClock
 from dexexec.webhooks.answers import Answer, Verdict, failed, read_answer
-from dexexec.webhooks.deliverer import MOST_PER_OWNER, Deliverer, DeliveryLimits
+from dexexec.webhooks.deliverer import HANDOVER_SECONDS, MOST_PER_OWNER, Deliverer, DeliveryLimits
 from dexexec.webhooks.planner import Planner
 from tests.support.failpoints import ScriptedFailpoints
 from tests.support.fakes.webhooks import MemoryWebhooks
@@ -94,6 +96,7 @@ async def engine(failpoints: ScriptedFailpoints | None = None) -> AsyncIterator[
         points = failpoints or ScriptedFailpoints()
         deliverer = Deliverer(
             tables.claims,
+            tables.outcomes,
             sender,
             DeliveryLimits(per_webhook=4, lease_seconds=25),
             clock=clock,
@@ -241,6 +244,73 @@ async def test_a_target_that_wants_a_pause_gets_it_and_one_that_is_gone_is_disab
         assert found is not None
         assert found.disabled_why == "HTTP 410"
         assert await e.states(gone) == {DeliveryState.FAILED: 1}
+
+
+async def test_quiet_days_after_a_failure_disable_nothing() -> None:
+    async with engine() as e:
+        hook = await e.made()
+        await e.order()
+        e.sender.answer = lambda _: failed("HTTP 500")
+        await e.pass_time(DAY + 3_600, step=600)
+        assert await e.states(hook) == {DeliveryState.FAILED: 1}
+        await e.pass_time(9 * DAY, step=3_600)
+        await e.order()
+        await e.pass_time(DAY / 2, step=600)
+        found = await e.tables.doors.webhook(hook, None)
+        assert found is not None
+        assert found.disabled_at is None, "it failed on three or four days"
+        assert e.sender.sent[-1].failures > 10
+
+
+async def test_a_target_that_fails_on_five_days_is_disabled_and_not_sooner() -> None:
+    async with engine() as e:
+        hook = await e.made()
+        e.sender.answer = lambda _: failed("HTTP 500")
+        disabled = []
+        for _ in range(6):
+            await e.order()
+            await e.pass_time(DAY, step=600)
+            found = await e.tables.doors.webhook(hook, None)
+            assert found is not None
+            disabled.append(found.disabled_why)
+        assert disabled == ["", "", "", "", disabled[4], "every try failed for 5 days"]
+
+
+async def test_what_waited_while_no_process_ran_is_tried() -> None:
+    async with engine() as e:
+        hook = await e.made()
+        orders = [await e.order() for _ in range(3)]
+        e.sender.answer = lambda _: failed("HTTP 500")
+        await e.pass_time(3 * 3_600, step=60)
+        e.clock.advance(2 * DAY)
+        e.sender.answer = lambda _: OK
+        e.sender.sent.clear()
+        await e.pass_time(0)
+        assert sorted(each.order_id for each in e.sender.sent) == sorted(orders)
+        assert await e.states(hook) == {DeliveryState.DELIVERED: 3}
+
+
+async def test_a_process_that_loses_its_session_cuts_off_what_another_will_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dexexec.webhooks.deliverer, "GRACE_SECONDS", 0.0)
+    async with engine() as e:
+        hook = await e.made()
+        await e.order()
+        e.sender.hold = lambda _: True
+        await e.planner.turn()
+        assert await e.deliverer.turn() == 1
+        await asyncio.sleep(0)
+        assert isinstance(e.tables.doors, MemoryWebhooks)
+        e.tables.doors.sessions[-1].is_lost = True
+        with pytest.raises(UnavailableError):
+            await e.deliverer.turn()
+        await e.deliverer.settle()  # it would wait forever for a request that was not cut off
+        e.sender.hold = lambda _: False
+        await e.pass_time(1)
+        assert len(e.sender.sent) == 1, "not yet: a process may take a moment to notice"
+        await e.pass_time(HANDOVER_SECONDS + 1)
+        assert [each.tries for each in e.sender.sent] == [1, 2]
+        assert await e.states(hook) == {DeliveryState.DELIVERED: 1}
+        assert "taken over" in repr(e.log.calls)
 
 
 @pytest.mark.parametrize("code", [404, 410])
