@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dexexec.bootstrap.shutdown import END_SECONDS
+from dexexec.cli.main import main
 from dexexec.store import Address, connect
 from tests.conftest import Servers
 from tests.support.service.command_line import needs_curl, paste, read
@@ -19,8 +21,11 @@ from tests.support.service.process import QUICK, Launcher, Process, say, servers
 from tests.support.service.promise_checks import check_promises
 from tests.support.waiting import wait_until
 
-READY_SECONDS = 15.0
-"""From the command to ready: about a second on a warm install, with room for a busy machine."""
+SLOWEST_WARM_START, WARM_STARTS = 2.0, 3
+"""A warm start is compared with the cold one of the same run, which has databases to make and takes twice as long: what
+it waits for, it waits for every time, and a machine that is busy for a moment is not busy three times."""
+
+NOTHING_USABLE = {"DEXEXEC_DATA_DIR": "/nowhere", "DEXEXEC_NO_SUCH_NAME": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,7 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
     launcher: Launcher, data_dir: Path
 ) -> None:
     first = launcher.start()
-    first.ready()
+    cold = first.ready()
     banner = first.banner()
     for line in (
         f"{first.url}/\n",
@@ -66,7 +71,7 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
     stops_everything(first, data_dir, signal.SIGTERM)
 
     second = launcher.start()
-    seconds = second.ready()
+    warm = [second.ready()]
     assert read(f"{second.url}/api/orders/{order_id}") == known
     listed = read(f"{second.url}/api/orders?status=confirmed")["orders"]
     assert isinstance(listed, list)
@@ -78,8 +83,12 @@ def test_an_order_pasted_from_the_banner_is_executed_and_found_again_after_a_res
     assert any(worker["alive"] for worker in state["workers"])
     assert (state["keysRequired"], state["nodes"], state["wallets"]) == (False, [], [])
     stops_everything(second, data_dir, signal.SIGINT)
-    say(f"ready after {seconds:.2f} s")
-    assert seconds < READY_SECONDS, "a warm start takes too long"
+    while warm[-1] > SLOWEST_WARM_START * cold and len(warm) < WARM_STARTS:
+        another = launcher.start()
+        warm.append(another.ready())
+        assert another.stop() == 0
+    say(f"ready after {cold:.2f} s, then after {warm} s")
+    assert warm[-1] <= SLOWEST_WARM_START * cold, "a warm start takes too long"
 
 
 def test_promise_15_a_service_whose_embedded_postgres_commits_nothing_stops_in_time(
@@ -187,8 +196,24 @@ def test_migrate_applies_everything_once_with_concurrent_runs(
     ],
     ids=lambda command: command or "all",
 )
-def test_every_command_explains_itself_without_starting_anything(launcher: Launcher, command: str) -> None:
-    process = launcher.start(*command.split(), "--help", DEXEXEC_DATA_DIR="/nowhere", DEXEXEC_NO_SUCH_NAME="1")
+def test_every_command_explains_itself_without_starting_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """In this process, since each of its own would import the whole command line again."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which a command replaces
+    for name, value in NOTHING_USABLE.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    assert ended.value.code == 0
+    output = capsys.readouterr()
+    assert output.out.startswith("usage: python -m dexexec")
+    assert output.err == ""
+    assert not Path("/nowhere").exists()
+
+
+def test_the_program_explains_itself_where_no_setting_is_usable(launcher: Launcher) -> None:
+    process = launcher.start("--help", **NOTHING_USABLE)
     assert process.wait() == 0
     assert process.out.startswith("usage: python -m dexexec")
     assert process.err == ""

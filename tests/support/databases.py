@@ -80,6 +80,8 @@ class Databases:
     """The databases of one run, on a Postgres whose user may create some."""
 
     postgres: Address
+    kept: bool = False
+    """Whether the server outlives the run, so that its databases are dropped at the end: each costs a checkpoint."""
     _made: list[str] = field(default_factory=list)
     _free: list[tuple[str, int]] = field(default_factory=list)
     _migrated: list[tuple[str, int]] = field(default_factory=list)
@@ -89,6 +91,8 @@ class Databases:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self.kept:
+            return
         with self._connect() as connection:
             for name in self._made:
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -41,7 +41,7 @@ SWAPS = [
 
 
 async def quoted(on: MockVenueSetup, venue: Any, request: SwapRequest) -> Quote:
-    quote: Quote = await venue.quote(request, on.clock.monotonic() + 1)
+    quote: Quote = await venue.quote(request, on.clock.monotonic() + 20)
     return quote
 
 

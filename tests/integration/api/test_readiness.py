@@ -122,7 +122,7 @@ async def test_a_full_disk_is_reported_before_an_order_is_refused(
         async def full() -> bool:
             return await causes(found) == {"postgres": "Postgres has no room left on its disk"}
 
-        await until(full, seconds=5)  # a probe of the last second counts as one that found room
+        await until(full)  # a probe of the last second counts as one that found room
         filler.unlink()
         await until(lambda: ready(found))
 

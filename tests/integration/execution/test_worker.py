@@ -156,7 +156,7 @@ async def test_promise_15_a_stopping_worker_finishes_what_it_can_and_leases_no_m
         worker.stop()
         waiting = await b.post()
         b.chain.statuses = [LANDED]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await task
         assert (await b.events(in_flight))[-1].status is Status.CONFIRMED
         assert statuses_of(await b.events(waiting)) == ["pending"]
@@ -172,7 +172,7 @@ async def test_promise_15_what_does_not_finish_in_time_is_handed_to_the_next_wor
         order_id = await b.post()
         await b.reached(order_id, Status.SUBMITTED)
         worker.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await task
         b.chain.statuses = [LANDED]
         async with running(b.worker().run()):  # no sweeper: it was put back on the queue

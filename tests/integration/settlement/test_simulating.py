@@ -42,7 +42,7 @@ def without_key(at: SettlementSetup) -> Settlement:
 
 
 async def simulate(at: SettlementSetup, request: SwapRequest) -> Fill:
-    quote = await at.venue.quote(request, at.clock.monotonic() + 5)
+    quote = await at.venue.quote(request, at.clock.monotonic() + 20)
     return await without_key(at).simulate(at.venue, quote, math.inf, an_attempt(), bound=Bound.of(quote))
 
 
@@ -85,7 +85,7 @@ async def test_promise_19_a_dry_run_sends_nothing_and_moves_nothing(tmp_path: Pa
 
 async def test_promise_19_the_guard_refuses_in_a_dry_run_what_it_refuses_to_sign(tmp_path: Path) -> None:
     async with settlement_setup(tmp_path) as at:
-        quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 5)
+        quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 20)
         checker = SwapChecker(
             at.chain, at.wallet.address, GuardRules(PRICE - 1), at.clock, rent=chain_rent, price=fixed(PRICE)
         )

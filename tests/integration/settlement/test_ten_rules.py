@@ -331,7 +331,7 @@ async def test_rule_9_a_price_over_the_cap_is_neither_signed_nor_sent(tmp_path: 
         for price, passes in ((MAX_PRICE, True), (MAX_PRICE + 1, False)):
             sealer = solana_sealer(at.chain, at.wallet, GuardRules(MAX_PRICE), at.clock, price=fixed(price))
             settlement = Settlement({Network.LOCALNET: at.chain}, {Network.LOCALNET: sealer}, at.clock, at.observer)
-            quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 5)
+            quote = await at.venue.quote(SELL_SOL, at.clock.monotonic() + 20)
             if passes:
                 sealed = await settlement.prepare(at.venue, quote, math.inf, an_attempt(), bound=Bound.of(quote))
                 assert budget(message_of(sealed.signed.payload)).price == price

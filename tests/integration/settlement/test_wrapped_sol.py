@@ -63,7 +63,7 @@ class Owner:
     async def seal(self, request: SwapRequest, *, spend: bool = True, close_account: bool = False) -> Sealed:
         """The swap, signed."""
         on = self.on
-        quote = await self.venue.quote(request, on.clock.monotonic() + 1)
+        quote = await self.venue.quote(request, on.clock.monotonic() + 20)
         built = await self.venue.build(quote, self.wallet.address, await on.chain.blockhash())
         deadline = on.clock.monotonic() + 60
         sealer = self.sealer(spend=spend)
@@ -110,7 +110,7 @@ async def owner(folder: Path, lamports: int, wrapped: int | None) -> AsyncIterat
                 await on.chain.fund(wallet.address, mint, decimals, amount)
         one = Owner(on, wallet, on.venue(MockRaydium), {})
         on.clock.advance(1)
-        await one.venue.quote(SELL_1, on.clock.monotonic() + 1)  # fills the vaults
+        await one.venue.quote(SELL_1, on.clock.monotonic() + 20)  # fills the vaults
         on.clock.advance(1)
         yield one
 

@@ -248,7 +248,7 @@ async def test_promise_15_registering_is_given_up_where_postgres_does_not_commit
         async with others.connection() as connection, connection.transaction():
             await connection.execute("LOCK TABLE workers IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(UnavailableError):
-                await asyncio.wait_for(WorkerSession.begin(database, "w", 20), 5)
+                await asyncio.wait_for(WorkerSession.begin(database, "w", 20), 20)
 
         async def gone() -> bool:
             """Nothing of it is left."""

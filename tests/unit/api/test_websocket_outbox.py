@@ -139,16 +139,16 @@ async def test_history_waits_until_half_of_the_limit_is_free() -> None:
     stream.stuck = True
     subject = outbox(stream, 1_000)
     subject.send(b"x" * 400)
-    await asyncio.wait_for(subject.room(50), 1)
+    await asyncio.wait_for(subject.room(50), 20)
     waiting = asyncio.create_task(subject.room(100))
     await until(lambda: bool(stream.writes))
     assert not waiting.done()
     stream.release()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 20)
 
 
 async def test_a_large_event_of_a_history_passes_when_nothing_waits() -> None:
-    await asyncio.wait_for(outbox(FakeStream(), 1_000).room(5_000), 1)
+    await asyncio.wait_for(outbox(FakeStream(), 1_000).room(5_000), 20)
 
 
 async def test_a_closed_outbox_drops_what_waits_and_ends_all_waits() -> None:
@@ -161,7 +161,7 @@ async def test_a_closed_outbox_drops_what_waits_and_ends_all_waits() -> None:
     waiting = asyncio.create_task(subject.room(400))
     await asyncio.sleep(0)
     subject.close(last=b"why")
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 20)
     subject.send(b"nor this")
     stream.release()
     await asyncio.sleep(0)
@@ -187,5 +187,5 @@ async def test_a_stream_that_breaks_under_a_write_closes_the_outbox() -> None:
     await until(lambda: bool(stream.writes))
     waiting = asyncio.create_task(subject.room(400))
     stream.waiting[0].set_exception(StreamClosedError())
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 20)
     assert (subject.size, owner.progress) == (0, 0)

@@ -159,4 +159,4 @@ async def test_a_refused_handshake_and_a_close_are_reported() -> None:
     made.data_received(b"HTTP/1.1 101 x\r\n\r\n" + server_frame(8, (4008).to_bytes(2, "big")))
     made.connection_lost(None)
     assert user.ends == ["closed with 4008"]
-    await asyncio.wait_for(made.opened, 1)
+    await asyncio.wait_for(made.opened, 20)

@@ -235,7 +235,7 @@ async def test_a_failing_subscriber_ends_the_feed_and_not_the_commit() -> None:
         await until(lambda: bool(sink.calls))
         it.publisher.announce([await it.record.step(order_id, Status.ROUTING)])
         with pytest.raises(ExceptionGroup) as fault:
-            await asyncio.wait_for(feed, 5)
+            await asyncio.wait_for(feed, 20)
         assert isinstance(fault.value.exceptions[0], ZeroDivisionError)
 
 

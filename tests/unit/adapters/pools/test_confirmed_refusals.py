@@ -38,13 +38,13 @@ class Remembering(RecordedChain):
 
 async def test_a_pool_that_only_memory_shows_as_empty_is_quoted_by_what_a_node_shows() -> None:
     chain = Remembering(EMPTY)
-    quote = await raydium(chain).quote(SELL, 1.0)
+    quote = await raydium(chain).quote(SELL, 60.0)
     assert (quote.route, quote.context_slot, chain.confirmed) == ((POOL,), NODE_SLOT, 1)
 
 
 async def test_what_memory_can_quote_needs_no_node() -> None:
     chain = Remembering(OPEN)
-    assert (await raydium(chain).quote(SELL, 1.0)).context_slot != NODE_SLOT
+    assert (await raydium(chain).quote(SELL, 60.0)).context_slot != NODE_SLOT
     assert chain.confirmed == 0
 
 
@@ -52,7 +52,7 @@ async def test_without_a_node_nothing_is_refused_for_good() -> None:
     chain = Remembering(EMPTY)
     chain.fault = Unreachable("no node", shared=True)
     with pytest.raises(Unreachable):
-        await raydium(chain).quote(SELL, 1.0)
+        await raydium(chain).quote(SELL, 60.0)
 
 
 async def test_a_refusal_that_a_node_confirmed_a_moment_ago_needs_no_other_request() -> None:

@@ -132,10 +132,10 @@ async def test_a_node_that_is_down_is_reported(venue: Any) -> None:
 
 @each_venue
 async def test_a_missing_configured_pool_does_not_hide_the_others(venue: Any) -> None:
-    quote = await venue(deployed(venue), pools=f"{address(9)},{POOL}").quote(SELL, 1.0)
+    quote = await venue(deployed(venue), pools=f"{address(9)},{POOL}").quote(SELL, 60.0)
     assert quote.route == (POOL,)
     with pytest.raises(BadAnswer, match=f"there is no pool {address(9)}"):
-        await venue(deployed(venue), pools=address(9)).quote(SELL, 1.0)
+        await venue(deployed(venue), pools=address(9)).quote(SELL, 60.0)
 
 
 # ---- stale quotes ----------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ async def test_a_missing_configured_pool_does_not_hide_the_others(venue: Any) ->
 @each_venue
 async def test_a_quote_of_too_old_a_slot_is_not_built(venue: Any) -> None:
     opened = venue(deployed(venue), quote_max_slots=32)
-    quote = await opened.quote(SELL, 1.0)
+    quote = await opened.quote(SELL, 60.0)
     assert quote.context_slot > 32
     for ahead in (-100, 0, 32):
         built = await opened.build(quote, WALLET, replace(BLOCKHASH, slot=quote.context_slot + ahead))
@@ -167,7 +167,7 @@ class PacedChain(RecordedChain):
 async def test_a_quote_holds_as_long_as_its_slots_take_on_the_chain(venue: Any) -> None:
     paced = venue(PacedChain(deployed(venue).held), quote_max_slots=32)
     for opened, seconds in ((paced, 6.4), (venue(deployed(venue), quote_max_slots=32, quote_ttl_ms=900), 0.9)):
-        quote = await opened.quote(SELL, 1.0)
+        quote = await opened.quote(SELL, 60.0)
         assert quote.expires_at_ms - opened.context.clock.unix_ms() == round(seconds * 1000)
 
 
@@ -175,7 +175,7 @@ async def test_a_quote_holds_as_long_as_its_slots_take_on_the_chain(venue: Any) 
 @pytest.mark.parametrize(("of_quote", "of_hash"), [(0, 10**9), (10**9, 0), (0, 0)])
 async def test_slots_that_are_not_known_are_not_compared(venue: Any, of_quote: int, of_hash: int) -> None:
     opened = venue(deployed(venue), quote_max_slots=0)
-    quote = replace(await opened.quote(SELL, 1.0), context_slot=of_quote)
+    quote = replace(await opened.quote(SELL, 60.0), context_slot=of_quote)
     assert await opened.build(quote, WALLET, Blockhash(BLOCKHASH.hash, 150, of_hash))
 
 
@@ -183,7 +183,7 @@ async def test_slots_that_are_not_known_are_not_compared(venue: Any, of_quote: i
 @pytest.mark.parametrize("raw", [{}, {"pool": "no keys"}, {"pool": None}])
 async def test_a_quote_that_is_not_its_own_is_not_built(venue: Any, raw: Mapping[str, object]) -> None:
     opened = venue(deployed(venue))
-    quote = await opened.quote(SELL, 1.0)
+    quote = await opened.quote(SELL, 60.0)
     with pytest.raises(Unsupported, match="cannot be built by"):
         await opened.build(replace(quote, raw=raw), WALLET, BLOCKHASH)
 

@@ -200,7 +200,9 @@ async def test_the_guard_finds_nothing_and_it_fits_into_a_transaction(pair: tupl
 
 async def test_a_quote_is_built_until_it_expires_and_not_from_then_on() -> None:
     venue = venue_of(WSOL, USDC)
-    quote = await venue.quote(SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=EXACT_IN, slippage_bps=50), 1)
+    quote = await venue.quote(
+        SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=EXACT_IN, slippage_bps=50), 60
+    )
     clock: Any = venue.context.clock
     clock.advance((quote.expires_at_ms - clock.unix_ms()) / 1000 - 0.001)
     await venue.build(quote, PAYER, BLOCKHASH)
@@ -211,7 +213,9 @@ async def test_a_quote_is_built_until_it_expires_and_not_from_then_on() -> None:
 
 async def test_a_quote_of_another_venue_or_without_its_pool_is_not_built() -> None:
     venue = venue_of(WSOL, USDC)
-    quote = await venue.quote(SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=EXACT_IN, slippage_bps=50), 1)
+    quote = await venue.quote(
+        SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**8, mode=EXACT_IN, slippage_bps=50), 60
+    )
     for other in (replace(quote, venue="meteora"), replace(quote, raw={}), replace(quote, raw={"pool": "x"})):
         with pytest.raises(Unsupported, match="cannot be built"):
             await venue.build(other, PAYER, BLOCKHASH)
