@@ -16,7 +16,6 @@ from dexexec_adapters.pools.options import CONFIGS_SETTING, PoolOptions
 from dexexec_adapters.pools.search import Mints, PoolKeys
 from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.solana.addresses import Addresses
-from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
 from dexexec_adapters.solana.clusters import METEORA_DAMM_V2
 
 FAILURES: Mapping[int, VenueError] = {
@@ -56,8 +55,7 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
         self._swap = instructions
         self._program = instructions.Program.at(self.program_id)
 
-    @property
-    def vault_owner(self) -> str:
+    def vault_owner(self, pool: PoolKeys) -> str:
         """The address that the program derives for the vaults of all its pools."""
         return self._program.pool_authority
 
@@ -80,14 +78,6 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
             raise BadAnswer(f"there is no config {address}")
         if account.owner != self.program_id:
             raise BadAnswer(f"the config {address} belongs to {account.owner}, not to the program {self.program_id}")
-
-    def shared_accounts(self) -> Sequence[str]:
-        """The chain's clock, by which pools open and fees fall."""
-        return [CLOCK]
-
-    def now(self, accounts: Mapping[str, Account | None], slot: int) -> ChainTime:
-        """The chain's time."""
-        return read_clock(accounts[CLOCK])
 
     def accounts_of(self, pool: PoolKeys) -> Sequence[str]:
         """The mints, the pool and its vaults."""

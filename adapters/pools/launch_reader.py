@@ -28,9 +28,8 @@ class PoolProgram(Protocol):
     def chain(self) -> SolanaChain:
         """The chain of the pools."""
 
-    @property
-    def vault_owner(self) -> str:
-        """The address that owns the vaults of all pools."""
+    def vault_owner(self, pool: Any) -> str:
+        """The address that owns the vaults of a pool."""
 
     def read_pool(self, address: str, account: Account | None) -> Any:
         """The pool at an address. Raises `BadAnswer` or `Unsupported`."""
@@ -86,7 +85,7 @@ class LaunchReader:
         state = program.read_pool(keys.address, accounts[keys.address])
         if state.keys != keys:
             raise BadAnswer(f"the pool {keys.address} has other mints, vaults or programs than a moment before")
-        owner = program.vault_owner
+        owner = program.vault_owner(keys)
         held_a, held_b = (
             read_amount(vault, accounts[vault], program=token_program, mint=mint, owner=owner)
             for mint, vault, token_program in zip(keys.mints, keys.vaults, keys.token_programs, strict=True)

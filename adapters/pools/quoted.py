@@ -15,10 +15,14 @@ NETWORK_FEE = 5_000
 
 
 class Offer(NamedTuple):
-    """A pool and the priced swap in it."""
+    """A pool and the swap in it as its curve priced it, with the accounts of `slot`. The wallet pays `amount_in` and
+    receives `amount_out` (base units)."""
 
     pool: PoolKeys
     result: SwapResult[Any]
+    amount_in: int
+    amount_out: int
+    slot: int
 
 
 def ttl_ms(options: PoolOptions, pace: Pace) -> int:
@@ -40,25 +44,28 @@ def check_age(quote: Quote, blockhash: Blockhash, most_slots: int, now_ms: int) 
         )
 
 
-def quote_of(
-    offer: Offer, request: SwapRequest, *, venue: str, fee: tuple[int, str], slot: int, expires_at_ms: int
-) -> Quote:
-    """The quote of an offer that was priced as of `slot`. `fee` is the venue's, with the mint."""
+def quote_of(offer: Offer, request: SwapRequest, *, venue: str, fee: tuple[int, str], expires_at_ms: int) -> Quote:
+    """The quote of an offer. `fee` is the venue's, with the mint."""
     exact_in = request.mode is Mode.EXACT_IN
-    result = offer.result
     return Quote(
         venue=venue,
         request=request,
-        amount_in=result.amount_in,
-        amount_out=result.amount_out,
-        min_out=min_out(result.amount_out, request.slippage_bps) if exact_in else result.amount_out,
-        max_in=result.amount_in if exact_in else max_in(result.amount_in, request.slippage_bps),
+        amount_in=offer.amount_in,
+        amount_out=offer.amount_out,
+        min_out=min_out(offer.amount_out, request.slippage_bps) if exact_in else offer.amount_out,
+        max_in=offer.amount_in if exact_in else max_in(offer.amount_in, request.slippage_bps),
         fee=fee[0],
         fee_mint=fee[1],
         network_fee=NETWORK_FEE,
-        price_impact_ppm=result.price_impact_ppm,
+        price_impact_ppm=offer.result.price_impact_ppm,
         expires_at_ms=expires_at_ms,
-        context_slot=slot,
+        context_slot=offer.slot,
         route=(offer.pool.address,),
-        raw={"pool": offer.pool},
+        raw={"pool": offer.pool, "arrays": offer.result.arrays},
     )
+
+
+def arrays_of(quote: Quote) -> tuple[int, ...]:
+    """The arrays that the quoted swap passes through, by index, in its direction."""
+    arrays = quote.raw["arrays"]
+    return arrays if isinstance(arrays, tuple) else ()

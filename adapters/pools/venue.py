@@ -1,22 +1,21 @@
-"""The venue that quotes from pools on chain. `raydium/venue.py` and `meteora/venue.py` add what is specific to them.
+"""The venue that quotes from pools on chain. `raydium/venue.py` and others add what is specific to them.
 
 A quote finds the pair's pools (`pools/search.py`), reads their accounts in one answer, prices them with the program's
-arithmetic and takes the best one. `build` returns the instructions of that pool's swap.
+arithmetic (`pools/pricing.py`) and takes the best one. `build` returns the instructions of that pool's swap.
 """
 
 import asyncio
-from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import ClassVar, Generic, TypeVar, cast
+from typing import cast
 
 from pydantic import BaseModel
 
 from dexexec.domain import base58
 from dexexec.domain.launch import NewPool
-from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in
+from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.reading_ahead import ReadingAheadChain
-from dexexec.domain.solana import Account, AccountFilters, Instruction, SwapInstructions
+from dexexec.domain.solana import Account, SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure
 from dexexec.venue import (
     BadAnswer,
@@ -32,19 +31,17 @@ from dexexec.venue import (
     VenueError,
     pace_of,
 )
-from dexexec_adapters.curves.integers import U64_MAX
-from dexexec_adapters.curves.swap import ChainTime, CurveError, Refusal, SwapResult, TradeDirection
 from dexexec_adapters.pools.keeper import PoolKeeper
 from dexexec_adapters.pools.launch_reader import LaunchReader
 from dexexec_adapters.pools.launches import PairSearch, follow_pools
 from dexexec_adapters.pools.options import PoolOptions
-from dexexec_adapters.pools.quoted import Offer, check_age, quote_of, ttl_ms
-from dexexec_adapters.pools.refusals import Refusals
+from dexexec_adapters.pools.pricing import PoolPricing
+from dexexec_adapters.pools.program import CurveT, KeysT, PoolProgram, StateT
+from dexexec_adapters.pools.quoted import check_age, quote_of, ttl_ms
 from dexexec_adapters.pools.search import (
     Mints,
     PoolCache,
     PoolKeys,
-    PoolState,
     combined,
     discover,
     mints_of,
@@ -53,30 +50,18 @@ from dexexec_adapters.pools.search import (
 )
 from dexexec_adapters.pools.startup import check_named, check_program, find_deployment
 from dexexec_adapters.solana.addresses import address_bytes
-from dexexec_adapters.solana.clusters import Deployment
-from dexexec_adapters.solana.token_accounts import check_mint, read_amount
 
 MAX_POOLS = 16
 """How many pools are priced for one quote, the deepest ones. Their accounts must fit into one answer of a node."""
 
-KeysT = TypeVar("KeysT", bound=PoolKeys)
-CurveT = TypeVar("CurveT")
-StateT = TypeVar("StateT", bound=PoolState)
 
-
-class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
+class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
     """Quotes and builds swaps, each with one pool. A subclass adds its program's accounts, prices and instructions.
 
     `program_id` and `configs` are set by `__init__`.
     """
 
     capabilities = Capabilities(network=Network.SOLANA)
-    kind: ClassVar[str]
-    """The name of its pools, for messages."""
-    deployments: ClassVar[Mapping[str, Deployment]]
-    """Its program and configs, by cluster."""
-    failures: ClassVar[Mapping[int, VenueError]]
-    """The meaning of the program's error numbers."""
 
     def __init__(self, context: VenueContext[PoolOptions]) -> None:
         super().__init__(context)
@@ -89,80 +74,11 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         self.program_id = deployment.program
         self.configs = deployment.configs
         max_age = self.options.pool_max_age_ms / 1000
-        self._refusals = Refusals(context.chain, context.clock.monotonic)
+        self._pricing: PoolPricing[KeysT, StateT, CurveT] = PoolPricing(self, context.chain, context.clock.monotonic)
         self._keeper = PoolKeeper(context, self.program_id, filters=self.filters, is_new=self._is_new, max_age=max_age)
         self._pools: PoolCache[Mints, KeysT] = PoolCache(
             self._find, context.clock.monotonic, max_age, is_new=self._is_new, followed=self._keeper.follows
         )
-
-    # ---- specific to each program ----
-
-    @property
-    @abstractmethod
-    def vault_owner(self) -> str:
-        """The address that owns the vaults of all pools."""
-
-    @abstractmethod
-    def filters(self, pair: Mints) -> Sequence[AccountFilters]:
-        """The searches for the program's pools of a pair."""
-
-    @abstractmethod
-    def derived_pools(self, pair: Mints) -> Sequence[str]:
-        """Addresses at which pools of a pair are likely to be, for nodes that cannot search."""
-
-    @abstractmethod
-    def read_pool(self, address: str, account: Account | None) -> StateT:
-        """The pool at an address. Raises `BadAnswer` for another account, `Unsupported` for an unknown kind of pool."""
-
-    @abstractmethod
-    def check_config(self, address: str, account: Account | None) -> None:
-        """Raises `BadAnswer` for an account that is not a config of the program."""
-
-    @abstractmethod
-    def accounts_of(self, pool: KeysT) -> Sequence[str]:
-        """All accounts that the price of a pool depends on. Mints among them are checked for extensions."""
-
-    @abstractmethod
-    def curve(self, state: StateT, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> CurveT:
-        """The state that is priced. `held` are the balances of the vaults. Raises `BadAnswer` or `Unsupported`."""
-
-    @abstractmethod
-    def price(
-        self, curve: CurveT, request: SwapRequest, direction: TradeDirection, now: ChainTime
-    ) -> SwapResult[CurveT]:
-        """Price the swap with the program's arithmetic. Raises `CurveError`."""
-
-    @abstractmethod
-    def fee(self, result: SwapResult[CurveT], request: SwapRequest) -> tuple[int, str]:
-        """The venue's whole fee in one token: base units and the mint."""
-
-    @abstractmethod
-    def steps(self, pool: KeysT, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """The instructions that execute a quote of a pool."""
-
-    @abstractmethod
-    def reserves(self, state: StateT, held: tuple[int, int]) -> tuple[int, int]:
-        """What the pool can trade of each token, in base units. `held` are the balances of the vaults."""
-
-    @abstractmethod
-    def launched_at_ms(self, state: StateT, now: ChainTime) -> int:
-        """Since when, or from when on, the pool allows swaps (Unix time)."""
-
-    def swap_accounts(self) -> Sequence[str]:
-        """What swaps read besides, whatever the pool: no programs, and none of the wallet's accounts."""
-        return ()
-
-    def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
-        """The derived addresses of what swaps write to of a pool that may exist at an address."""
-        return ()
-
-    def shared_accounts(self) -> Sequence[str]:
-        """Accounts that the prices of all pools depend on."""
-        return ()
-
-    def now(self, accounts: Mapping[str, Account | None], slot: int) -> ChainTime:
-        """The time that the program uses. Raises `BadAnswer`."""
-        return ChainTime(slot, self.context.clock.unix_ms() // 1000)
 
     # ---- the venue ----
 
@@ -204,13 +120,13 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
                 pools = await self._known_pools(pair)
                 if not pools:
                     raise NoRoute(f"there is no {self.kind} pool for this pair")
-                slot, offer = await self._offer(pair, pools, request)
+                offer = await self._pricing.best(pools, request, outdated=lambda: self._pools.forget(pair))
         except TimeoutError as error:
             # Shared: a slow node delays all venues of the network, so no venue's breaker may count it.
             raise Timeout(f"{self.name} did not receive its accounts in time", shared=True) from error
         expires_at_ms = self.context.clock.unix_ms() + ttl_ms(self.options, pace_of(self.chain))
         fee = self.fee(offer.result, request)
-        return quote_of(offer, request, venue=self.name, fee=fee, slot=slot, expires_at_ms=expires_at_ms)
+        return quote_of(offer, request, venue=self.name, fee=fee, expires_at_ms=expires_at_ms)
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         """The instructions of the quote's swap. Raises `QuoteExpired`, or `Unsupported` for another venue's quote."""
@@ -242,12 +158,12 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         mints = sorted_mints(pair)
         self._keeper.use(mints)
         if pools := await self._pools.get(mints):
-            await self._read(pools)
+            await self._pricing.read(pools)
 
     def pool_accounts(self, pair: tuple[str, str] | None = None) -> Mapping[str, Sequence[str]]:
         """The known pools, with the accounts that their prices depend on."""
         pools = self._pools.known(sorted_mints(pair) if pair else None)
-        return {pool.address: (*self.shared_accounts(), *self.accounts_of(pool)) for pool in pools}
+        return {pool.address: self._pricing.accounts_of(pool) for pool in pools}
 
     def explain(self, failure: ProgramFailure) -> VenueError | None:
         """The meaning of the error number, if the failed instruction is the program's."""
@@ -310,80 +226,6 @@ class PoolVenue(Venue[PoolOptions], Generic[KeysT, StateT, CurveT]):
         if refusals and not matching:
             raise combined(refusals)
         matching.sort(key=lambda state: (-state.depth, state.keys.address))
+        for state in matching[:MAX_POOLS]:
+            self._pricing.found(state)
         return [state.keys for state in matching[:MAX_POOLS]]
-
-    async def _offer(self, pair: Mints, pools: Sequence[KeysT], request: SwapRequest) -> tuple[int, Offer]:
-        slot, accounts = await self._read(pools)
-        try:
-            return slot, self._best(pair, pools, accounts, request, slot)
-        except VenueError:
-            # It may end the order, and what is in memory may be wrong.
-            if (again := await self._refusals.read_again(accounts)) is None:
-                raise
-        return again[0], self._best(pair, pools, again[1], request, again[0])
-
-    async def _read(self, pools: Sequence[KeysT]) -> tuple[int, dict[str, Account | None]]:
-        """All accounts that the prices depend on, read in one slot."""
-        of_pools = (address for pool in pools for address in self.accounts_of(pool))
-        wanted = list(dict.fromkeys((*self.shared_accounts(), *of_pools)))
-        if isinstance(self.chain, ReadingAheadChain):
-            written = [address for pool in pools for address in pool.written]
-            await self.chain.read_ahead(wanted, [*self.swap_accounts(), *written], written)
-        answer = await self.chain.accounts(wanted)
-        return answer.slot, dict(zip(wanted, answer.found, strict=True))
-
-    def _best(
-        self,
-        pair: Mints,
-        pools: Sequence[KeysT],
-        accounts: Mapping[str, Account | None],
-        request: SwapRequest,
-        slot: int,
-    ) -> Offer:
-        now = self.now(accounts, slot)
-        offers: list[Offer] = []
-        refusals: list[VenueError] = []
-        for pool in pools:
-            try:
-                offers.append(Offer(pool, self._priced(pool, accounts, request, now)))
-            except BadAnswer as error:
-                # The cached addresses may be outdated: the next quote searches again.
-                self._pools.forget(pair)
-                refusals.append(error)
-            except (NoRoute, Unsupported) as error:
-                refusals.append(error)
-        if not offers:
-            raise combined(refusals)
-        # One of the two amounts is fixed by the request, so the other one decides.
-        return max(offers, key=lambda offer: (offer.result.amount_out, -offer.result.amount_in))
-
-    def _priced(
-        self, pool: KeysT, accounts: Mapping[str, Account | None], request: SwapRequest, now: ChainTime
-    ) -> SwapResult[CurveT]:
-        """Price the swap in one pool. Raises `BadAnswer`, `Unsupported` or `NoRoute`, which name the account."""
-        state = self.read_pool(pool.address, accounts[pool.address])
-        if state.keys != pool:
-            raise BadAnswer(f"the pool {pool.address} has other mints, vaults or programs than when it was found")
-        held = self._held(pool, accounts)
-        direction = TradeDirection.A_TO_B if request.mint_in == pool.mints[0] else TradeDirection.B_TO_A
-        try:
-            result = self.price(self.curve(state, held, accounts), request, direction, now)
-        except CurveError as error:
-            kind = Unsupported if error.code is Refusal.UNSUPPORTED else NoRoute
-            raise kind(f"the pool {pool.address}: {error}") from error
-        # The curve works on the pool's account; what the vault really holds decides whether the program can pay.
-        balance = held[1] if direction is TradeDirection.A_TO_B else held[0]
-        if result.amount_out > balance:
-            raise NoRoute(f"the pool {pool.address} cannot pay {result.amount_out}: its vault holds {balance}")
-        if request.mode is Mode.EXACT_OUT and max_in(result.amount_in, request.slippage_bps) > U64_MAX:
-            raise NoRoute(f"the pool {pool.address}: the input with its slippage does not fit in 64 bits")
-        return result
-
-    def _held(self, pool: KeysT, accounts: Mapping[str, Account | None]) -> tuple[int, int]:
-        """The balances of the vaults. Raises `BadAnswer`, or `Unsupported` for tokens with unsupported extensions."""
-        amounts = []
-        for mint, vault, program in zip(pool.mints, pool.vaults, pool.token_programs, strict=True):
-            if mint in self.accounts_of(pool):
-                check_mint(mint, accounts[mint], program=program)
-            amounts.append(read_amount(vault, accounts[vault], program=program, mint=mint, owner=self.vault_owner))
-        return amounts[0], amounts[1]

@@ -17,7 +17,7 @@ from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.raydium import layout
 from dexexec_adapters.raydium.layout import PoolKeys, PoolState
 from dexexec_adapters.solana.addresses import Addresses
-from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
+from dexexec_adapters.solana.chain_clock import CLOCK
 from dexexec_adapters.solana.clusters import RAYDIUM_CPMM
 from dexexec_adapters.solana.spl import TOKEN_2022
 
@@ -60,18 +60,15 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
         self._swap = instructions
         self._program = instructions.Program.at(self.program_id)
 
-    @property
-    def vault_owner(self) -> str:
+    def vault_owner(self, pool: PoolKeys) -> str:
         """The address that the program derives for the vaults of all its pools."""
         return self._program.authority
 
-    def shared_accounts(self) -> Sequence[str]:
-        """The chain's clock, by which pools open."""
-        return [CLOCK]
-
     def now(self, accounts: Mapping[str, Account | None], slot: int) -> ChainTime:
         """The chain's time, or this process's if the node does not return the clock."""
-        return read_clock(accounts[CLOCK]) if accounts.get(CLOCK) else super().now(accounts, slot)
+        if accounts.get(CLOCK) is None:
+            return ChainTime(slot, self.context.clock.unix_ms() // 1000)
+        return super().now(accounts, slot)
 
     def filters(self, pair: Mints) -> Sequence[AccountFilters]:
         """One search, because the order of a pool's mints is fixed."""
@@ -98,7 +95,7 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
 
     def swap_accounts(self) -> Sequence[str]:
         """The owner of the vaults, and the usual configs."""
-        return [self.vault_owner, *self.configs]
+        return [self._program.authority, *self.configs]
 
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
         """The vaults and the pool's record of prices."""

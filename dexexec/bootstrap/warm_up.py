@@ -38,7 +38,7 @@ class WarmUp:
     async def run(self) -> None:
         """Warm again and again, until cancelled."""
         for network, watch in self._networks.watches.items():
-            watch.pin(self._wallet_accounts(network))
+            watch.pin("wallets", self._wallet_accounts(network))
         while True:
             # At the same time: each waits for slots and for its nodes, and a slow one delays no other.
             await asyncio.gather(*map(self._warm, self._venues))
@@ -66,7 +66,8 @@ class WarmUp:
         try:
             await venue.warm(self._pair)
             # Of this pair only: pools of orders must leave again, or they would fill the memory for good.
-            watch.pin(address for group in venue.pool_accounts(self._pair).values() for address in group)
+            accounts = [address for group in venue.pool_accounts(self._pair).values() for address in group]
+            watch.pin(f"pools of {venue.name}", accounts)
             await self._rehearsal.rehearse(venue, self._pair)
         except VenueError as error:
             # Once, until it succeeds: a venue without a pool of the pair fails each time.

@@ -21,7 +21,7 @@ LAUNCHED = (WSOL, address(9))
 class Pinned(list[str]):
     """Watched accounts: those that stay."""
 
-    def pin(self, addresses: Iterable[str]) -> None:
+    def pin(self, group: str, addresses: Iterable[str]) -> None:
         self.extend(addresses)
 
 

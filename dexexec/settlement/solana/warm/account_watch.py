@@ -92,7 +92,7 @@ class AccountWatch:
         self._expect_price = expect_price
         self._cache = AccountCache()
         self._watched = WatchedAccounts(limit)
-        self._watched.pin([CLOCK], clock.monotonic())
+        self._watched.pin("clock", [CLOCK], clock.monotonic())
         self._feed = chain.account_feed(self)
         self._recent = RecentReads()
         self._work = asyncio.Event()
@@ -172,9 +172,9 @@ class AccountWatch:
         """The newest slot that was notified; 0 before the first one."""
         return self._cache.stream.newest
 
-    def pin(self, addresses: Iterable[str]) -> None:
-        """Watches accounts for as long as the process runs."""
-        self._begin(self._watched.pin(addresses, self._clock.monotonic()))
+    def pin(self, group: str, addresses: Iterable[str]) -> None:
+        """Watches accounts for as long as the process runs, or until other ones are pinned under the same group."""
+        self._begin(self._watched.pin(group, addresses, self._clock.monotonic()))
 
     # ---- what is shown ----
 

@@ -25,7 +25,7 @@ class WatchedAccounts:
         self._limit = limit
         # In the order of their last use, the oldest first.
         self._used: dict[str, float] = {}
-        self._pinned: set[str] = set()
+        self._pinned: dict[str, frozenset[str]] = {}
 
     def __len__(self) -> int:
         return len(self._used)
@@ -38,8 +38,12 @@ class WatchedAccounts:
         """The most accounts."""
         return self._limit
 
-    def pin(self, addresses: Iterable[str], now: float) -> list[str]:
-        """Watches accounts for good. Returns those that are new; beyond the limit they are left out."""
+    def pin(self, group: str, addresses: Iterable[str], now: float) -> list[str]:
+        """Watches accounts for good, in place of those that were pinned under `group` before. Returns those that are
+        new; beyond the limit they are left out."""
+        # Arrays of a pool change with its price: the ones that it has left must not fill the memory.
+        self._pinned.pop(group, None)
+        pinned = []
         new = []
         for address in dict.fromkeys(addresses):
             if address not in self._used:
@@ -47,7 +51,8 @@ class WatchedAccounts:
                     continue
                 new.append(address)
                 self._used[address] = now
-            self._pinned.add(address)
+            pinned.append(address)
+        self._pinned[group] = frozenset(pinned)
         return new
 
     def use(self, addresses: Iterable[str], now: float) -> None:
@@ -80,19 +85,22 @@ class WatchedAccounts:
 
     def expire(self, now: float) -> list[str]:
         """Removes the accounts that were not used for an hour, and returns them."""
+        pinned = self._all_pinned()
         expired = [
-            address
-            for address, used_at in self._used.items()
-            if address not in self._pinned and now - used_at > KEPT_SECONDS
+            address for address, used_at in self._used.items() if address not in pinned and now - used_at > KEPT_SECONDS
         ]
         for address in expired:
             del self._used[address]
         return expired
 
     def _oldest(self, count: int, now: float) -> list[str]:
+        pinned = self._all_pinned()
         free = (
             address
             for address, used_at in self._used.items()
-            if address not in self._pinned and now - used_at > MIN_KEPT_SECONDS
+            if address not in pinned and now - used_at > MIN_KEPT_SECONDS
         )
         return [address for address, _ in zip(free, range(count), strict=False)]
+
+    def _all_pinned(self) -> frozenset[str]:
+        return frozenset().union(*self._pinned.values())
