@@ -1,4 +1,4 @@
-"""Directions, a moment and a fee that the tests of both curves share."""
+"""Directions, a moment and a fee that the tests of all curves share."""
 
 from dexexec_adapters.curves.damm_v2_fees import DynamicFee
 from dexexec_adapters.curves.swap import ChainTime, TradeDirection
