@@ -41,6 +41,11 @@ ACTIVE = """
 SELECT w.id, w.owner, w.all_orders, w.statuses, w.position, w.planned_until, w.replay_position, w.replay_requested_at
 FROM webhooks w WHERE w.disabled_at IS NULL ORDER BY w.id
 """
+# Only transactions that have a number may have written an event.
+KNOWN_UNTIL = """
+SELECT coalesce(min(xact_start), clock_timestamp()) AS at
+FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL
+"""
 # Only webhooks whose position has not moved meanwhile: of two planners at once, one plans a page.
 PLAN = """
 WITH locked AS MATERIALIZED (
@@ -49,8 +54,8 @@ WITH locked AS MATERIALIZED (
     WHERE w.id = ANY(%(webhooks)s) AND w.position = %(former)s AND w.disabled_at IS NULL
     ORDER BY w.id FOR NO KEY UPDATE
 ), moved AS (
-    UPDATE webhooks w SET position = %(position)s, planned_until = CASE WHEN %(seconds_ago)s::float8 IS NULL
-        THEN planned_until ELSE greatest(planned_until, clock_timestamp() - %(seconds_ago)s * interval '1 s') END
+    UPDATE webhooks w SET position = %(position)s,
+        planned_until = greatest(planned_until, %(known_until)s::timestamptz) -- which leaves out a NULL
     FROM locked l WHERE w.id = l.id RETURNING w.id
 )
 INSERT INTO webhook_deliveries (webhook, order_id, seq, type, payload, give_up_at)
@@ -158,6 +163,13 @@ class PlanningTable:
             for row in rows
         ]
 
+    async def known_until(self) -> datetime:
+        """Return the time from which on events may have been written that cannot be read yet: now, or when the oldest
+        open transaction began that may have written some."""
+        async with self._database.connection() as connection:
+            at: datetime = (await fetch_row(connection, KNOWN_UNTIL)).at
+        return at
+
     async def plan(
         self,
         webhooks: Sequence[UUID],
@@ -165,17 +177,17 @@ class PlanningTable:
         position: str,
         deliveries: Sequence[PlannedDelivery],
         *,
-        seconds_ago: float | None,
+        known_until: datetime | None,
     ) -> int:
         """Add deliveries, and move webhooks from the position `former` to `position`, in one commit; those that are no
-        longer at `former` are left out. `seconds_ago` is when everything committed by then had been read (None: more
-        follows). Returns how many were added."""
+        longer at `former` are left out. All events that were written before `known_until` are planned then (None: more
+        follow). Returns how many were added."""
         values: dict[str, object] = {
             "webhooks": list(webhooks),
             "former": former,
             "position": position,
             "rows": _rows(deliveries),
-            "seconds_ago": seconds_ago,
+            "known_until": known_until,
             "give_up_after": GIVE_UP_AFTER,
         }
         return await self._change(PLAN, values)

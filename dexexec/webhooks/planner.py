@@ -78,16 +78,21 @@ class Planner:
     async def turn(self) -> bool:
         """Plan what is new. Returns whether there is any webhook. Raises `UnavailableError`."""
         webhooks = await self._table.active()
+        if not webhooks:
+            return False
+        # Before anything is read: an event has the time at which it was written, and may be committed much later. So
+        # events of transactions that are open now are not known to be planned.
+        known_until = await self._table.known_until()
         # Webhooks that are at the same position share what is read: usually all, at the end of the stream.
         groups: dict[str, list[PlannedWebhook]] = {}
         for webhook in webhooks:
             groups.setdefault(webhook.position, []).append(webhook)
         for position, group in groups.items():
-            await self._follow(position, group)
+            await self._follow(position, group, known_until)
         for webhook in webhooks:
             if webhook.replay_position is not None:
                 await self._replay(webhook, webhook.replay_position)
-        return bool(webhooks)
+        return True
 
     async def keep_up(self) -> None:
         """Disable, give up and delete what is due, some pages of it. Raises `UnavailableError`."""
@@ -100,10 +105,9 @@ class Planner:
             if not await self._table.forget(self._keep_days):
                 break
 
-    async def _follow(self, position: str, group: Sequence[PlannedWebhook]) -> None:
+    async def _follow(self, position: str, group: Sequence[PlannedWebhook], known_until: datetime) -> None:
         ids = [webhook.id for webhook in group]
         for _ in range(PAGES_PER_TURN):
-            begun = self._clock.monotonic()
             try:
                 page = await self._stream.read(position, PAGE_EVENTS)
             except PositionUnknownError as error:
@@ -111,13 +115,16 @@ class Planner:
                     raise UnavailableError(f"the stream of events cannot be read: {error}") from error
                 # A restored record has other positions. What is planned already is left out by its row or its time.
                 self._observer.webhook_position_lost(len(group), str(error))
-                await self._table.plan(ids, position, START, [], seconds_ago=None)
+                await self._table.plan(ids, position, START, [], known_until=None)
                 return
-            # Only where nothing is waiting to become readable, everything committed until then has been read.
+            # Only where nothing is waiting to become readable, everything of before has been read.
             is_whole = not page.more and page.waiting_seconds is None
-            seconds_ago = self._clock.monotonic() - begun if is_whole else None
             added = await self._table.plan(
-                ids, position, page.position, planned(page.events, group), seconds_ago=seconds_ago
+                ids,
+                position,
+                page.position,
+                planned(page.events, group),
+                known_until=known_until if is_whole else None,
             )
             if added:
                 await self._failpoints.reach(Failpoint.PLANNED)

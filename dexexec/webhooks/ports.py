@@ -1,6 +1,7 @@
 """What the planner and the deliverer need of the store (`dexexec.store.webhook_planning` and `webhook_claims`)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -18,6 +19,9 @@ class Planning(Protocol):
     async def active(self) -> list[PlannedWebhook]:
         """The enabled webhooks."""
 
+    async def known_until(self) -> datetime:
+        """The time from which on events may have been written that cannot be read yet."""
+
     async def plan(
         self,
         webhooks: Sequence[UUID],
@@ -25,7 +29,7 @@ class Planning(Protocol):
         position: str,
         deliveries: Sequence[PlannedDelivery],
         *,
-        seconds_ago: float | None,
+        known_until: datetime | None,
     ) -> int:
         """Add deliveries and move webhooks in one commit."""
 

@@ -306,16 +306,17 @@ async def test_a_page_is_planned_once_however_many_plan_it(tables: Open) -> None
         mine = await t.made()
         [found] = await t.planning.active()
         rows = [delivery(mine, uuid4(), 1)]
+        now = await t.planning.known_until()
         answers = [
-            t.planning.plan([mine], found.position, f"next-{n}", [replace(rows[0], order_id=uuid4())], seconds_ago=0)
+            t.planning.plan([mine], found.position, f"next-{n}", [replace(rows[0], order_id=uuid4())], known_until=now)
             for n in range(5)
         ]
         assert sorted(await asyncio.gather(*answers)) == [0, 0, 0, 0, 1]
         [moved] = await t.planning.active()
         assert moved.position.startswith("next-")
-        assert moved.planned_until >= found.planned_until
-        assert await t.planning.plan([mine], moved.position, moved.position, rows * 1, seconds_ago=None) == 1
-        assert await t.planning.plan([mine], moved.position, moved.position, rows, seconds_ago=None) == 0, "once"
+        assert moved.planned_until == now > found.planned_until
+        assert await t.planning.plan([mine], moved.position, moved.position, rows * 1, known_until=None) == 1
+        assert await t.planning.plan([mine], moved.position, moved.position, rows, known_until=None) == 0, "once"
 
 
 async def test_an_order_is_replayed_from_a_seq(tables: Open) -> None:

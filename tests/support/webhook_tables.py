@@ -49,7 +49,9 @@ class Tables:
         """Deliveries of events to a webhook that is at its first position."""
         [found] = [each for each in await self.planning.active() if each.id == webhook_id]
         rows = [delivery(webhook_id, order_id, seq) for order_id, seq in events]
-        assert await self.planning.plan([webhook_id], found.position, found.position, rows, seconds_ago=0) == len(rows)
+        assert await self.planning.plan([webhook_id], found.position, found.position, rows, known_until=None) == len(
+            rows
+        )
 
     async def claimed(
         self, lease: str = "lease", session: Claiming | None = None, **limits: Any

@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 import dexexec.webhooks.deliverer
+import dexexec.webhooks.planner
 from dexexec.backup.record_copy import back_up, restore
 from dexexec.domain.api_key import Scope
 from dexexec.domain.api_token import ID_BYTES, SECRET_BYTES, new_token
@@ -188,6 +189,35 @@ async def test_a_restored_backup_goes_on_where_it_was(
             await until(partial(all_delivered, tables, hook, 5))
         assert target.seen[:2] == [(delivered, 1), (delivered, 2)]
         assert sorted(target.seen) == sorted([(delivered, 1), (delivered, 2), (waiting, 1), (waiting, 2), (new, 1)])
+
+
+async def test_an_event_of_a_transaction_that_stays_open_is_planned_however_late(
+    database_address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Instead of a transaction that is open for longer than that.
+    monkeypatch.setattr(dexexec.webhooks.planner, "MARGIN", timedelta())
+    async with (
+        receiver() as target,
+        open_postgres_tables(database_address) as tables,
+        open_database(database_address) as database,
+        open_database(database_address) as others,
+    ):
+        hook = await made(tables, target)
+        order = (await tables.store.create(new_order())).order_id
+        planner = make_engine(others).planner
+
+        async def is_planned(count: int) -> bool:
+            await planner.turn()
+            return (await states(tables, hook)).total() == count
+
+        await until(partial(is_planned, 1))
+        async with database.connection() as connection, connection.transaction():
+            await connection.execute(
+                "INSERT INTO order_events (order_id, seq, status, detail) VALUES (%s, 2, 'routing', '{}')", (order,)
+            )
+            for _ in range(3):
+                assert await is_planned(1)
+        await until(partial(is_planned, 2))
 
 
 async def test_the_archive_takes_no_order_whose_events_are_not_planned(database_address: Address) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from dexexec.domain.webhook import (
@@ -212,6 +212,10 @@ class MemoryWebhooks(MemoryWebhookRows):
             if each.disabled_at is None
         ]
 
+    async def known_until(self) -> datetime:
+        """As the real one: here nothing stays open."""
+        return self.now
+
     async def plan(
         self,
         webhooks: Sequence[UUID],
@@ -219,15 +223,14 @@ class MemoryWebhooks(MemoryWebhookRows):
         position: str,
         deliveries: Sequence[PlannedDelivery],
         *,
-        seconds_ago: float | None,
+        known_until: datetime | None,
     ) -> int:
         """As the real one."""
         moved = [self.hooks[i] for i in webhooks if self.hooks[i].position == former]
         moved = [each for each in moved if each.disabled_at is None]
         for each in moved:
             each.position = position
-            if seconds_ago is not None:
-                each.planned_until = max(each.planned_until, self.now - timedelta(seconds=seconds_ago))
+            each.planned_until = max(each.planned_until, known_until or each.planned_until)
         added = 0
         ids = {each.new.id for each in moved}
         for planned in deliveries:

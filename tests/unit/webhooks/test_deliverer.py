@@ -359,7 +359,7 @@ async def test_a_position_that_is_lost_sends_nothing_twice_and_loses_nothing() -
         await e.order()
         await e.pass_time(0)
         [found] = await e.tables.planning.active()
-        assert await e.tables.planning.plan([hook], found.position, "1-0123456789abcdef", [], seconds_ago=None) == 0
+        assert await e.tables.planning.plan([hook], found.position, "1-0123456789abcdef", [], known_until=None) == 0
         new = await e.order()
         await e.pass_time(3)
         assert [each.order_id for each in e.sender.sent][1:] == [new]
