@@ -55,7 +55,9 @@ class Verdict:
     swaps: int
 
 
-def rows(address: Address, statement: str, values: Sequence[object] = ()) -> list[dict[str, object]]:
+def rows(
+    address: Address, statement: str, values: Sequence[object] | Mapping[str, object] = ()
+) -> list[dict[str, object]]:
     """Query Postgres."""
     with psycopg.connect(address.conninfo(), autocommit=True, row_factory=dict_row) as connection:
         return list(connection.execute(statement.encode(), values))
