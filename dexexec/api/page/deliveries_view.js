@@ -14,6 +14,7 @@ export function mount(container, context) {
   const webhooks = el("tbody");
   const failed = el("tbody");
   const note = el("p", { class: "hint", role: "status" });
+  const heading = el("h2", { tabindex: -1 }, "Webhooks");
   const none = el("p", { class: "empty" }, "Reading …");
   const noneFailed = el("p", { class: "empty" }, "No delivery has failed.");
   const list = scrolled("Webhooks", table("Webhooks", ["Name", "Host", "Events", "State", "Waiting", "Failed", ""], webhooks));
@@ -21,7 +22,7 @@ export function mount(container, context) {
   list.hidden = true;
   deliveries.hidden = true;
   container.append(el("div", { class: "stack" },
-    el("section", { class: "panel" }, el("div", { class: "panel-head" }, el("h2", null, "Webhooks"), note), list, none),
+    el("section", { class: "panel" }, el("div", { class: "panel-head" }, heading, note), list, none),
     el("section", { class: "panel" }, el("h2", { class: "panel-head" }, "Failed deliveries"), deliveries, noneFailed),
   ));
   if (!mayTrade(context)) {
@@ -101,6 +102,8 @@ export function mount(container, context) {
       setText(note, `Not sent again: ${error.message}`);
     }
     await read();
+    // The button may have gone with its row.
+    if (!ended && document.activeElement === document.body) heading.focus();
   }
 
   void read();

@@ -87,7 +87,10 @@ export function formField(name, { value, required, choices, default: unset, onIn
       if (control instanceof HTMLInputElement && control.type === "checkbox") control.checked = value === "true";
       else if (control.value !== value) control.value = value;
     },
-    setUnit: (text) => setText(unit, text),
+    setUnit: (text) => {
+      setText(unit, text);
+      setAttribute(unit, "data-size", text === "" ? null : text.length > 5 ? "long" : "short");
+    },
     setProblem: (text) => {
       setText(problem, text);
       setAttribute(control, "aria-invalid", text ? "true" : null);

@@ -17,13 +17,12 @@ export function mount(container, context) {
   const queue = el("dl", { class: "facts" });
   const workers = el("tbody");
   const workersTable = scrolled("Workers", table("Workers", ["Worker", "State", "Orders", "Since"], workers));
-  const nodes = el("dl", { class: "facts" });
   container.append(
     el("section", { class: "panel" }, el("div", { class: "panel-head" }, el("h2", null, "Venues"), note),
       scrolled("Venues", table("Venues", ["Venue", "Network", "State", "Quote, p50", "p99", "Errors", "Wins", "Pools in memory"], venues))),
     sending,
     el("div", { class: "story-columns" },
-      el("section", { class: "panel" }, el("h2", { class: "panel-head" }, "Queue and nodes"), queue, nodes),
+      el("section", { class: "panel" }, el("h2", { class: "panel-head" }, "Queue and nodes"), queue),
       el("section", { class: "panel" }, el("h2", { class: "panel-head" }, "Workers"), workersTable)),
   );
   container.classList.add("stack");
@@ -70,8 +69,8 @@ export function mount(container, context) {
       patch(queue, facts({
         "Waiting for a worker": overview.queue ? grouped(String(overview.queue.length)) : "not known",
         "Oldest of them": overview.queue?.oldestMs ? duration(overview.queue.oldestMs) : "–",
+        ...Object.fromEntries((overview.nodes ?? []).map((node) => [`Node ${node.name}`, lag(node)])),
       }));
-      patch(nodes, facts(Object.fromEntries((overview.nodes ?? []).map((node) => [node.name, lag(node)]))));
       workersTable.hidden = !overview.workers;
       patch(workers, (overview.workers ?? []).map((worker) => el("tr", null,
         el("th", { scope: "row" }, worker.name),

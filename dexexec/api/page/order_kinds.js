@@ -33,7 +33,7 @@ export const KINDS = [
     "type": "market",
     "required": ["side", "amount"],
     "main": ["side", "amount", "inputMint", "outputMint", "mode", "slippageBps"],
-    "more": ["minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "deadlineSeconds", "bracket.takeProfit.price", "bracket.takeProfit.bps", "bracket.stop.price", "bracket.stop.bps", "bracket.stop.limitPrice", "ocoGroup", "wallet", "payer", "tag", "closeAccount", "dryRun"]
+    "more": ["minOut", "maxIn", "limitPrice", "maxPriceImpactBps", "deadlineSeconds", "bracket.takeProfit.price", "bracket.takeProfit.bps", "bracket.stop.price", "bracket.stop.bps", "bracket.stop.limitPrice", "ocoGroup", "wallet", "tag", "payer", "closeAccount", "dryRun"]
   },
   {
     "id": "limit",
