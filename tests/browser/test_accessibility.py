@@ -1,4 +1,4 @@
-"""The page for all people: no violation of the rules that axe checks, usable by keyboard alone, on a phone and enlarged."""
+"""The page for all people: no violation that axe finds, usable by keyboard alone, on a phone, and enlarged."""
 
 import json
 from importlib import resources

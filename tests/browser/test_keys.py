@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from dexexec.client import Client, MarketOrder
+from dexexec.client import Client, LimitOrder, MarketOrder
 from tests.support.chromium import Tabs, needs_chromium
 from tests.support.page import amount, form, go_live, place_button, placed, row, story
 from tests.support.service.process import Launcher, Process
@@ -34,8 +34,8 @@ def guarded(launcher: Launcher, token: str) -> Process:
     return service
 
 
-def made_key(launcher: Launcher, name: str) -> str:
-    made = launcher.start("keys", "create", name, "--scope", "trade", "--json")
+def made_key(launcher: Launcher, name: str, scope: str = "trade") -> str:
+    made = launcher.start("keys", "create", name, "--scope", scope, "--json")
     assert made.wait() == 0
     return str(json.loads(made.out)["token"])
 
@@ -126,3 +126,42 @@ def with_a_halt(route: Route) -> None:
     answer = route.fetch()
     halts = [{"key": None, "reason": "maintenance", "since": "2026-01-01T00:00:00Z"}]
     route.fulfill(response=answer, json={**answer.json(), **({"halts": halts} if answer.ok else {})})
+
+
+def test_a_key_that_may_only_read_sees_no_button_that_would_be_refused(
+    tabs: Tabs, launcher: Launcher, guarded: Process
+) -> None:
+    page = tabs.open(guarded.url)
+    give_key(page, made_key(launcher, "audit", "read"))
+    go_live(page)
+    expect(page.get_by_text("This key may read, and place no orders")).to_be_visible()
+    expect(form(page)).to_have_count(0)
+    for address, text in (
+        ("#/webhooks", "A key with the scope trade sees its webhooks"),
+        ("#/system", "A key with the scope admin sees the wallets"),
+        ("#/", "No orders yet"),
+    ):
+        page.evaluate("(address) => { location.hash = address; }", address)
+        expect(page.get_by_text(text)).to_be_visible()
+
+
+def test_an_order_of_a_key_that_may_only_read_has_no_button_either(tabs: Tabs, guarded: Process, token: str) -> None:
+    with Client(guarded.url, token=token) as client:
+        resting = client.place(LimitOrder("buy", "0.01", limit_price="900")).order_id
+    page = tabs.open("about:blank")
+    page.route("**/api/overview", with_only_reading)  # as of a key that could trade before
+    page.goto(guarded.url)
+    give_key(page, token)
+    go_live(page)
+    expect(row(page, resting)).to_contain_text("waiting")
+    expect(row(page, resting).get_by_role("button")).to_have_count(0)
+    row(page, resting).get_by_role("link").click()
+    expect(story(page, resting)).to_contain_text("it waits for a price of 900")
+    for hidden in ("Cancel", "Change the order"):
+        expect(story(page, resting).get_by_role("button", name=hidden)).to_have_count(0)
+
+
+def with_only_reading(route: Route) -> None:
+    """Answer the overview as a key with the scope `read` gets it."""
+    answer = route.fetch()
+    route.fulfill(response=answer, json={**answer.json(), **({"scopes": ["read"]} if answer.ok else {})})
