@@ -17,8 +17,8 @@ class PoolOptions(BaseModel):
     """The addresses of a venue's program and pools, and how long its data may be used."""
 
     model_config = ConfigDict(frozen=True)
-    configs_field: ClassVar[str]
-    """The name of the field that is `CONFIGS_SETTING`."""
+    configs_field: ClassVar[str] = ""
+    """The name of the field that is `CONFIGS_SETTING`, for a program that has configs."""
 
     cluster: ClusterName = Field(
         "",
@@ -41,5 +41,5 @@ class PoolOptions(BaseModel):
     @property
     def pool_configs(self) -> tuple[str, ...]:
         """The configs whose pools are tried if a node cannot search. Empty: the cluster's."""
-        configs: tuple[str, ...] = getattr(self, self.configs_field)
+        configs: tuple[str, ...] = getattr(self, self.configs_field, ())
         return configs

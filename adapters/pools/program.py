@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Instruction
-from dexexec.venue import VenueError
+from dexexec.venue import BadAnswer, VenueError
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.pools.search import Mints, PoolKeys, PoolState
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
@@ -45,9 +45,9 @@ class PoolProgram(ABC, Generic[KeysT, StateT, CurveT]):
     def read_pool(self, address: str, account: Account | None) -> StateT:
         """The pool at an address. Raises `BadAnswer` for another account, `Unsupported` for an unknown kind of pool."""
 
-    @abstractmethod
     def check_config(self, address: str, account: Account | None) -> None:
         """Raises `BadAnswer` for an account that is not a config of the program."""
+        raise BadAnswer(f"{self.kind} pools have no configs")
 
     @abstractmethod
     def vault_owner(self, pool: KeysT) -> str:

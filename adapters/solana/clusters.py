@@ -27,6 +27,8 @@ _CPMM = Deployment(
 )
 _DAMM_V2 = Deployment("cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG")
 
+_AMM_V4 = Deployment("675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8")
+
 RAYDIUM_CPMM: Mapping[str, Deployment] = MappingProxyType({
     "mainnet-beta": _CPMM,
     "devnet": Deployment(
@@ -34,6 +36,11 @@ RAYDIUM_CPMM: Mapping[str, Deployment] = MappingProxyType({
         ("5MxLgy9oPdTC3YgkiePHqr3EoCRD9uLVYRQS2ANAs7wy",),
     ),
     "localnet": _CPMM,
+})  # fmt: skip
+RAYDIUM_AMM: Mapping[str, Deployment] = MappingProxyType({
+    "mainnet-beta": _AMM_V4,
+    "devnet": Deployment("DRaya7Kj3aMWQSy19kSjvmuwq9docCHofyP9kanQGaav"),
+    "localnet": _AMM_V4,
 })  # fmt: skip
 METEORA_DAMM_V2: Mapping[str, Deployment] = MappingProxyType({
     "mainnet-beta": _DAMM_V2,

@@ -40,8 +40,13 @@ def token_account(owner: str, mint: str, program: str = TOKEN) -> TokenAccount:
 def derived(program: str, *seeds: bytes) -> str:
     """The address that a program derives from seeds of at most 32 bytes each. Raises `ValueError` for an invalid
     address."""
-    address, _ = Pubkey.find_program_address(seeds, Pubkey.from_string(program))
-    return str(address)
+    return derived_with_bump(program, *seeds)[0]
+
+
+def derived_with_bump(program: str, *seeds: bytes) -> tuple[str, int]:
+    """The same, with the number that the program stores beside it."""
+    address, bump = Pubkey.find_program_address(seeds, Pubkey.from_string(program))
+    return str(address), bump
 
 
 def read_message(message: bytes) -> tuple[str, tuple[Instruction, ...]]:

@@ -1,4 +1,4 @@
-"""An older program that meets the tables of a newer one: whatever is started, it refuses, and changes nothing."""
+"""An older program that meets the tables of a newer one: each role and command refuses, and changes nothing."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Promise 26 in the store: for an owner who is halted no attempt is recorded, whatever a worker does."""
+"""Promise 26 in the store: for an owner who is halted no attempt is recorded, at any step of a worker."""
 
 from dataclasses import replace
 from typing import Any

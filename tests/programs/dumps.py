@@ -8,14 +8,19 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from solders.pubkey import Pubkey
 
-from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, RAYDIUM_CPMM
+from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, RAYDIUM_AMM, RAYDIUM_CPMM
 from tests.conftest import PROGRAM_DUMPS
 
 VARIABLE = "DEXEXEC_PROGRAM_DUMPS"
-RAYDIUM, METEORA = (deployed["localnet"].program for deployed in (RAYDIUM_CPMM, METEORA_DAMM_V2))
-PROGRAMS = {"raydium": RAYDIUM, "meteora": METEORA}
+PROGRAMS = {
+    "raydium": RAYDIUM_CPMM["localnet"].program,
+    "meteora": METEORA_DAMM_V2["localnet"].program,
+    "raydium-amm": RAYDIUM_AMM["localnet"].program,
+}
+RAYDIUM, METEORA = (PROGRAMS[name] for name in ("raydium", "meteora"))
+MARKET = ("raydium", "meteora")
+"""The venues of `market.py`."""
 
 
 def path_of(program: str) -> Path:
@@ -23,16 +28,21 @@ def path_of(program: str) -> Path:
     return Path(PROGRAM_DUMPS).absolute() / f"{program}.so"
 
 
-def missing() -> str:
-    """Why there is nothing to try, or nothing."""
+def missing(*venues: str) -> str:
+    """Why the programs of venues cannot be run, or nothing."""
     if not PROGRAM_DUMPS:
         return f"{VARIABLE} names no folder with program dumps (tests/programs/README.md)"
-    absent = [f"{program}.so ({venue})" for venue, program in PROGRAMS.items() if not path_of(program).is_file()]
+    absent = [f"{PROGRAMS[name]}.so ({name})" for name in venues if not path_of(PROGRAMS[name]).is_file()]
     return f"{VARIABLE} has no {' and no '.join(absent)}" if absent else ""
 
 
-needed = pytest.mark.skipif(bool(missing()), reason=missing())
-"""For modules of tests that run the real programs."""
+def needs(*venues: str) -> pytest.MarkDecorator:
+    """For modules of tests that run the real programs of these venues."""
+    return pytest.mark.skipif(bool(missing(*venues)), reason=missing(*venues))
+
+
+needed = needs(*MARKET)
+"""For tests on the market of `market.py`."""
 
 
 @lru_cache
@@ -41,11 +51,12 @@ def elf(program: str) -> bytes:
     return path_of(program).read_bytes()
 
 
-def programs() -> list[tuple[Pubkey, bytes]]:
-    """All of them, as a ledger takes them."""
-    return [(Pubkey.from_string(program), elf(program)) for program in PROGRAMS.values()]
+def programs(*venues: str) -> dict[str, bytes]:
+    """The programs of these venues by address, by default the market's."""
+    return {PROGRAMS[name]: elf(PROGRAMS[name]) for name in venues or MARKET}
 
 
 def options() -> list[str]:
-    """All of them, as `python -m dexexec localnet` takes them."""
-    return [part for program in PROGRAMS.values() for part in ("--program", f"{program}={path_of(program)}")]
+    """Those of the market, as `python -m dexexec localnet` takes them."""
+    market = [PROGRAMS[name] for name in MARKET]
+    return [part for program in market for part in ("--program", f"{program}={path_of(program)}")]

@@ -107,8 +107,8 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.25, help="seconds between two launches")
     parser.add_argument("--slot-ms", type=int, default=SLOT_MS)
     options = parser.parse_args()
-    if dumps.missing():
-        parser.error(dumps.missing())
+    if dumps.missing(*dumps.MARKET):
+        parser.error(dumps.missing(*dumps.MARKET))
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(measure(options.launches, options.venue, options.pause, options.slot_ms, Path(folder)))
     say("\n".join([f"{options.venue}, slots of {options.slot_ms} ms", *found.lines()]))

@@ -184,7 +184,7 @@ async def flowing(
 async def _market(
     net: InProcessLocalnet, chain: Localnet, clock: ManualClock, seed: int, only: Sequence[str]
 ) -> ProgramsLocalnet:
-    net.ledger.add_programs(dumps.programs())
+    net.ledger.add_programs([(Pubkey.from_string(one), elf) for one, elf in dumps.programs().items()])
     market = Market(seed, clock.unix_ms() // 1000, only)
     assert not net.ledger.add_accounts(market.accounts)
     await market.open_on(net.url)

@@ -383,7 +383,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(hand=hands)
     def sign_a_dry_run(self, hand: Hand) -> None:
-        """Promise 19: whatever a worker does, no attempt of a dry run is recorded."""
+        """Promise 19: no attempt of a dry run is ever recorded."""
         if self.truth[hand.id].dry and hand.attempt is None and hand.status is Status.BUILDING:
             self.record(hand)
             assert hand.attempt is None

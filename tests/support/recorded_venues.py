@@ -14,8 +14,10 @@ from dexexec.testing.harness import ChainSetup, Condition, Harness
 from dexexec.venue import Venue
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.raydium.venue import Raydium
+from dexexec_adapters.raydium_amm.venue import RaydiumAmm
 from dexexec_adapters.solana.chain_clock import CLOCK
 from tests.support import meteora_accounts as at
+from tests.support import raydium_amm_accounts as amm
 from tests.support.raydium_accounts import (
     CONFIG_DATA,
     MINTS_AT,
@@ -54,6 +56,12 @@ RECORDED: Mapping[type[Venue[Any]], Mapping[str, Callable[[], RecordedChain]]] =
         "before-creators": _cpmm(OLD),
         "creator-fee": _cpmm(WITH_CREATOR, config=patched(CONFIG_DATA, (108, 500))),
         "several": _cpmm(OLD, pool_of((WSOL, USDC), 2, (373, 1))),
+    },
+    RaydiumAmm: {
+        "swap-only": lambda: amm.chain_of(amm.pool_accounts(address(1), taken=(10**9, 10**6))),
+        "several": lambda: amm.chain_of(
+            amm.pool_accounts(address(1)), amm.pool_accounts(address(2), (10**12, 10**13), (USDC, WSOL), status=7)
+        ),
     },
     Meteora: {
         "both-fees": _damm(at.pool_of(data=at.BOTH_FEES)),

@@ -1,4 +1,4 @@
-"""What a process knows about halts: read every second, kept while Postgres is away, and passed on when it changes."""
+"""The halts in a process: read every second, kept while Postgres is away, and passed on when it changes."""
 
 import asyncio
 from dataclasses import replace
