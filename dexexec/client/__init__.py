@@ -36,12 +36,15 @@ from dexexec.client.orders import (
 )
 from dexexec.client.problems import PositionUnknownError, ProblemError
 from dexexec.client.resume import Notice
+from dexexec.client.service_answers import Checked, Overview, Stats, StatsBucket
+from dexexec.client.webhooks import AsyncWebhooks, Delivery, DeliveryPage, Webhook, Webhooks
 from dexexec.domain.status import Status
 
 __all__ = [
-    "AllEventStream", "AllEvents", "Amended", "AnyOrder", "AsyncClient", "Bracket", "Cancelled", "CancelledAll",
-    "Client", "ClientError", "Conditions", "Costs", "Event", "EventStream", "Events", "Exit", "Explanation",
-    "Filters", "LimitOrder", "MalformedAnswerError", "MarketOrder", "NoAnswerError", "Notice", "Order",
-    "OrderEndedError", "Page", "Placed", "PositionUnknownError", "ProblemError", "Quote", "RecurringOrder",
-    "Signed", "SniperOrder", "Status", "StreamError", "Venue", "VenueQuote",
+    "AllEventStream", "AllEvents", "Amended", "AnyOrder", "AsyncClient", "AsyncWebhooks", "Bracket", "Cancelled",
+    "CancelledAll", "Checked", "Client", "ClientError", "Conditions", "Costs", "Delivery", "DeliveryPage", "Event",
+    "EventStream", "Events", "Exit", "Explanation", "Filters", "LimitOrder", "MalformedAnswerError", "MarketOrder",
+    "NoAnswerError", "Notice", "Order", "OrderEndedError", "Overview", "Page", "Placed", "PositionUnknownError",
+    "ProblemError", "Quote", "RecurringOrder", "Signed", "SniperOrder", "Stats", "StatsBucket", "Status",
+    "StreamError", "Venue", "VenueQuote", "Webhook", "Webhooks",
 ]  # fmt: skip

@@ -5,14 +5,23 @@ newer service adds is there too.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from dexexec.client.errors import MalformedAnswerError
-
-Json = Mapping[str, object]
+from dexexec.client.fields import (
+    Json,
+    decimal_of,
+    integer_of,
+    objects_of,
+    optional_text,
+    optional_time,
+    text_of,
+    time_of,
+    units_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +48,12 @@ class Event:
     @property
     def reason(self) -> str | None:
         """Why the order waits, is tried again, or ended without a fill."""
-        return _optional(self.data, "reason")
+        return optional_text(self.data, "reason")
 
     @property
     def detail(self) -> str | None:
         """The same as a sentence for people."""
-        return _optional(self.data, "detail")
+        return optional_text(self.data, "detail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,14 +215,14 @@ def read_event(body: Json) -> Event | None:
 
 def event_of(body: Json) -> Event:
     """The event in an object."""
-    seq = _integer(body, "seq")
+    seq = integer_of(body, "seq")
     if seq < 1 or type(body.get("final")) is not bool:
         raise MalformedAnswerError("the event has no seq over 0, or no final")
     return Event(
-        order_id=_text(body, "orderId"),
+        order_id=text_of(body, "orderId"),
         seq=seq,
-        status=_text(body, "status"),
-        at=_time(body, "at"),
+        status=text_of(body, "status"),
+        at=time_of(body, "at"),
         final=body["final"] is True,
         data=body,
     )
@@ -221,73 +230,75 @@ def event_of(body: Json) -> Event:
 
 def placed_of(body: Json, idempotency_key: str, *, replayed: bool) -> Placed:
     """The answer to a POST."""
-    return Placed(order_id=_text(body, "orderId"), idempotency_key=idempotency_key, replayed=replayed, data=body)
+    return Placed(order_id=text_of(body, "orderId"), idempotency_key=idempotency_key, replayed=replayed, data=body)
 
 
 def order_of(body: Json) -> Order:
     """An order, alone or in a list."""
     return Order(
-        order_id=_text(body, "orderId"),
-        type=_text(body, "type"),
-        status=_text(body, "status"),
-        side=_text(body, "side"),
-        amount=_text(body, "amount"),
-        mode=_text(body, "mode"),
-        input_mint=_text(body, "inputMint"),
-        output_mint=_text(body, "outputMint"),
-        seq=_integer(body, "seq"),
-        created_at=_time(body, "createdAt"),
-        finished_at=None if body.get("finishedAt") is None else _time(body, "finishedAt"),
-        venue=_optional(body, "venue"),
-        tx_hash=_optional(body, "txHash"),
-        failure_reason=_optional(body, "failureReason"),
-        amount_in=_units(body, "amountIn"),
-        amount_out=_units(body, "amountOut"),
-        tag=_optional(body, "tag"),
+        order_id=text_of(body, "orderId"),
+        type=text_of(body, "type"),
+        status=text_of(body, "status"),
+        side=text_of(body, "side"),
+        amount=text_of(body, "amount"),
+        mode=text_of(body, "mode"),
+        input_mint=text_of(body, "inputMint"),
+        output_mint=text_of(body, "outputMint"),
+        seq=integer_of(body, "seq"),
+        created_at=time_of(body, "createdAt"),
+        finished_at=optional_time(body, "finishedAt"),
+        venue=optional_text(body, "venue"),
+        tx_hash=optional_text(body, "txHash"),
+        failure_reason=optional_text(body, "failureReason"),
+        amount_in=units_of(body, "amountIn"),
+        amount_out=units_of(body, "amountOut"),
+        tag=optional_text(body, "tag"),
         dry_run=body.get("dryRun") is True,
-        events=[event_of(event) for event in _objects(body, "events")],
+        events=[event_of(event) for event in objects_of(body, "events")],
         data=body,
     )
 
 
 def page_of(body: Json) -> Page:
     """A page of a list."""
-    return Page(orders=[order_of(order) for order in _objects(body, "orders")], next=_optional(body, "next"), data=body)
+    return Page(
+        orders=[order_of(order) for order in objects_of(body, "orders")], next=optional_text(body, "next"), data=body
+    )
 
 
 def amended_of(body: Json, *, replayed: bool) -> Amended:
     """The answer to a change."""
     changed = given if isinstance(given := body.get("changed"), dict) else {}
-    return Amended(order_id=_text(body, "orderId"), seq=_integer(body, "seq"), changed=changed, replayed=replayed)
+    return Amended(order_id=text_of(body, "orderId"), seq=integer_of(body, "seq"), changed=changed, replayed=replayed)
 
 
 def cancelled_of(body: Json, *, replayed: bool) -> Cancelled:
     """The answer to a cancel."""
-    return Cancelled(order_id=_text(body, "orderId"), seq=_integer(body, "seq"), replayed=replayed)
+    return Cancelled(order_id=text_of(body, "orderId"), seq=integer_of(body, "seq"), replayed=replayed)
 
 
 def signed_of(body: Json, *, replayed: bool) -> Signed:
     """The answer to a signed transaction."""
-    return Signed(order_id=_text(body, "orderId"), attempt=_integer(body, "attempt"), replayed=replayed)
+    return Signed(order_id=text_of(body, "orderId"), attempt=integer_of(body, "attempt"), replayed=replayed)
 
 
 def cancelled_all_of(body: Json, before: int) -> CancelledAll:
     """The answer to a cancel of many orders; `before` were cancelled by tries that were interrupted."""
-    return CancelledAll(cancelled=before + _integer(body, "cancelled"), too_late=_integer(body, "tooLate"))
+    return CancelledAll(cancelled=before + integer_of(body, "cancelled"), too_late=integer_of(body, "tooLate"))
 
 
 def quotes_of(body: Json) -> list[Quote]:
     """The quotes of all sizes."""
     return [
         Quote(
-            amount=_decimal(quote, "amount") or Decimal(0),
-            amount_base=_units(quote, "amountBase") or 0,
-            best=_optional(quote, "best"),
-            ahead_bps=_decimal(quote, "aheadBps"),
-            venues=[_venue_quote(venue) for venue in _objects(quote, "venues")],
+            amount=decimal_of(quote, "amount") or Decimal(0),
+            amount_base=units_of(quote, "amountBase") or 0,
+            best=optional_text(quote, "best"),
+            ahead_bps=decimal_of(quote, "aheadBps"),
+            venues=[_venue_quote(venue) for venue in objects_of(quote, "venues")],
             data=quote,
         )
-        for quote in _objects(body, "quotes")
+        for quote in objects_of(body, "quotes")
     ]
 
 
@@ -295,13 +306,13 @@ def venues_of(body: Json) -> Venues:
     """The state of all venues."""
     venues = Venues(
         Venue(
-            venue=_text(venue, "venue"),
-            network=_text(venue, "network"),
-            breaker=_text(venue, "breaker"),
-            last_error=_optional(venue, "lastError"),
+            venue=text_of(venue, "venue"),
+            network=text_of(venue, "network"),
+            breaker=text_of(venue, "breaker"),
+            last_error=optional_text(venue, "lastError"),
             data=venue,
         )
-        for venue in _objects(body, "venues")
+        for venue in objects_of(body, "venues")
     )
     # A list with the rest of the answer beside it: programs that read only the venues need no change.
     venues.data = body
@@ -312,11 +323,11 @@ def costs_of(body: Json) -> Costs:
     """Sums of costs."""
     total = body.get("total")
     return Costs(
-        since=_text(body, "since"),
-        until=_text(body, "until"),
-        next=_optional(body, "next"),
+        since=text_of(body, "since"),
+        until=text_of(body, "until"),
+        next=optional_text(body, "next"),
         total=total if isinstance(total, dict) else {},
-        groups=_objects(body, "groups"),
+        groups=objects_of(body, "groups"),
         data=body,
     )
 
@@ -324,77 +335,22 @@ def costs_of(body: Json) -> Costs:
 def explanation_of(body: Json) -> Explanation:
     """An order's explanation."""
     return Explanation(
-        order_id=_text(body, "orderId"),
-        summary=_text(body, "summary"),
-        advice=_optional(body, "advice"),
-        sentences=[_text(sentence, "text") for sentence in _objects(body, "sentences")],
+        order_id=text_of(body, "orderId"),
+        summary=text_of(body, "summary"),
+        advice=optional_text(body, "advice"),
+        sentences=[text_of(sentence, "text") for sentence in objects_of(body, "sentences")],
         data=body,
     )
 
 
 def _venue_quote(body: Json) -> VenueQuote:
     return VenueQuote(
-        venue=_text(body, "venue"),
-        price=_decimal(body, "price"),
-        amount_in=_units(body, "amountIn"),
-        amount_out=_units(body, "amountOut"),
-        net=_units(body, "net"),
-        reason=_optional(body, "reason"),
-        detail=_optional(body, "detail"),
+        venue=text_of(body, "venue"),
+        price=decimal_of(body, "price"),
+        amount_in=units_of(body, "amountIn"),
+        amount_out=units_of(body, "amountOut"),
+        net=units_of(body, "net"),
+        reason=optional_text(body, "reason"),
+        detail=optional_text(body, "detail"),
         data=body,
     )
-
-
-def _text(body: Json, name: str) -> str:
-    value = body.get(name)
-    if isinstance(value, str):
-        return value
-    raise MalformedAnswerError(f"{name} is missing, or not a string")
-
-
-def _optional(body: Json, name: str) -> str | None:
-    return None if body.get(name) is None else _text(body, name)
-
-
-def _integer(body: Json, name: str) -> int:
-    value = body.get(name)
-    if type(value) is int:  # True would pass as the number 1
-        return value
-    raise MalformedAnswerError(f"{name} is missing, or not an integer")
-
-
-def _units(body: Json, name: str) -> int | None:
-    """Base units, which are strings in JSON, since many languages read its numbers as floats."""
-    value = _decimal(body, name)
-    # Checked, not rounded: half a base unit cannot exist, so the answer means something else.
-    if value is not None and value != value.to_integral_value():
-        raise MalformedAnswerError(f"{name} is not a whole number")
-    return None if value is None else int(value)
-
-
-def _decimal(body: Json, name: str) -> Decimal | None:
-    text = _optional(body, name)
-    if text is None:
-        return None
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise MalformedAnswerError(f"{name} is not a number") from None
-    if value.is_finite() and abs(value.adjusted()) <= 100:  # written out, a larger one would fill the memory
-        return value
-    raise MalformedAnswerError(f"{name} is out of range")
-
-
-def _time(body: Json, name: str) -> datetime:
-    try:
-        return datetime.fromisoformat(_text(body, name))
-    except ValueError:
-        raise MalformedAnswerError(f"{name} is not a time") from None
-
-
-def _objects(body: Json, name: str) -> list[Json]:
-    """The objects of a list; none if it is missing."""
-    value = body.get(name, [])
-    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
-        return value
-    raise MalformedAnswerError(f"{name} is not a list of objects")

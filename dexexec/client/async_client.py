@@ -3,13 +3,13 @@
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Literal, Self
 from uuid import uuid4
 
-from dexexec.client import answers
+from dexexec.client import answers, service_answers
 from dexexec.client.all_events import AllEventStream
 from dexexec.client.answers import (
     Cancelled,
@@ -18,19 +18,21 @@ from dexexec.client.answers import (
     Order,
     Page,
     Placed,
-    Quote,
 )
 from dexexec.client.errors import NoAnswerError, OrderEndedError
 from dexexec.client.event_stream import EventStream
+from dexexec.client.fields import Json
 from dexexec.client.filters import Filters
 from dexexec.client.http_transport import HttpTransport
 from dexexec.client.order_body import UNSET, Unset, camel, encode, idempotency_header, json_value, query_text
-from dexexec.client.orders import Amount, AnyOrder, Conditions, ModeName, Price, SideName, TriggerName
+from dexexec.client.orders import Amount, AnyOrder, Conditions, Price, TriggerName
 from dexexec.client.problems import PartlyCancelledError, ProblemError
 from dexexec.client.requests import OnRetry, Requests, order_path, was_replayed
 from dexexec.client.resume import Notice, Resumption
+from dexexec.client.service_reads import ServiceReads
 from dexexec.client.service_url import DEFAULT_URL, ApiKey, ServiceUrl, read_key
 from dexexec.client.socket import STREAM, Socket, open_socket
+from dexexec.client.webhooks import AsyncWebhooks
 from dexexec.domain.status import Status
 
 SECONDS = 30.0
@@ -42,7 +44,7 @@ JSON = {"Content-Type": "application/json"}
 FINAL: Literal["final"] = "final"
 
 
-class AsyncClient:
+class AsyncClient(ServiceReads):
     """A client of one service. Usable from any number of tasks of one event loop, and an asynchronous context manager.
 
     Without `token` the API key is that of DEXEXEC_API_KEY, if it is set; an empty one means none. `tls` is for a
@@ -72,6 +74,7 @@ class AsyncClient:
         self._handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._streams: set[EventStream | AllEventStream] = set()
         self._closed = False
+        self.webhooks = AsyncWebhooks(self._send)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url.base!r})"
@@ -121,6 +124,14 @@ class AsyncClient:
             on_retry=on_retry,
         )
         return answers.placed_of(answer, idempotency_key, replayed=was_replayed(headers))
+
+    async def check(
+        self, order: AnyOrder | Mapping[str, object], *, timeout: float | None = None
+    ) -> service_answers.Checked:
+        """Whether the service would accept an order at this moment. Nothing is stored, reserved or counted."""
+        body = encode(order if isinstance(order, Mapping) else order.body())
+        answer, _ = await self._send("POST", "/api/orders/check", headers=JSON, body=body, timeout=timeout)
+        return service_answers.checked_of(answer)
 
     async def get(self, order_id: str, *, timeout: float | None = None) -> Order:
         """An order with its events; `data` also has its quotes and attempts."""
@@ -315,51 +326,7 @@ class AsyncClient:
         state = "" if last is None else f": it is {last.status}"
         raise OrderEndedError(f"the order has ended{state}", event=last)
 
-    # Markets
-
-    async def quote(
-        self,
-        amount: Amount | Sequence[Amount],
-        *,
-        side: SideName | None = None,
-        mode: ModeName | None = None,
-        input_mint: str | None = None,
-        output_mint: str | None = None,
-        slippage_bps: int | None = None,
-        max_price_impact_bps: int | None = None,
-        timeout: float | None = None,
-    ) -> Sequence[Quote]:
-        """Every venue's quote for each size, without an order."""
-        # One size is the common case, and needs no list.
-        sizes = [amount] if isinstance(amount, str) or not isinstance(amount, Sequence) else amount
-        query = query_text(
-            {
-                "amount": ",".join(str(json_value("amount", size)) for size in sizes),
-                "side": side,
-                "mode": mode,
-                "inputMint": input_mint,
-                "outputMint": output_mint,
-                "slippageBps": slippage_bps,
-                "maxPriceImpactBps": max_price_impact_bps,
-            }
-        )
-        return answers.quotes_of((await self._send("GET", "/api/quote", timeout=timeout, query=query))[0])
-
-    async def costs(
-        self,
-        *,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        group_by: Collection[Literal["venue", "day", "tag"]] = (),
-        timeout: float | None = None,
-    ) -> answers.Costs:
-        """What orders cost in a time, by venue, day or tag."""
-        query = query_text({"since": since, "until": until, "groupBy": ",".join(group_by) or None})
-        return answers.costs_of((await self._send("GET", "/api/costs", timeout=timeout, query=query))[0])
-
-    async def venues(self, *, timeout: float | None = None) -> answers.Venues:
-        """The state of every venue; `data` also has the endpoints and the watched chains."""
-        return answers.venues_of((await self._send("GET", "/api/venues", timeout=timeout))[0])
+    # The service
 
     async def ready(self, *, timeout: float | None = None) -> Mapping[str, object]:
         """The answer of `/readyz`, also when it is not ready: `missing` has what it lacks. It is requested once."""
@@ -377,7 +344,8 @@ class AsyncClient:
         body: bytes | None = None,
         on_refusal: Callable[[ProblemError], None] | None = None,
         on_retry: OnRetry | None = None,
-    ) -> tuple[answers.Json, Mapping[str, str]]:
+        once: bool = False,
+    ) -> tuple[Json, Mapping[str, str]]:
         self._check_open()
         return await self._requests.send(
             method,
@@ -388,6 +356,7 @@ class AsyncClient:
             body=body,
             on_refusal=on_refusal,
             on_retry=on_retry,
+            once=once,
         )
 
     async def _open_socket(self) -> Socket:

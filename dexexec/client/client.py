@@ -31,7 +31,9 @@ from dexexec.client.order_body import UNSET, Unset
 from dexexec.client.orders import Amount, AnyOrder, Conditions, ModeName, Price, SideName, TriggerName
 from dexexec.client.requests import OnRetry
 from dexexec.client.resume import Notice
+from dexexec.client.service_answers import Checked, Overview, Stats
 from dexexec.client.service_url import DEFAULT_URL
+from dexexec.client.webhooks import Webhooks
 from dexexec.domain.status import Status
 
 T = TypeVar("T")
@@ -57,6 +59,7 @@ class Client:
         self._client = AsyncClient(
             url, token=token, tls=tls, timeout=timeout, outage_timeout=outage_timeout, on_retry=on_retry
         )
+        self.webhooks = Webhooks(self._client.webhooks, self.run)
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -99,6 +102,10 @@ class Client:
     ) -> Placed:
         """As `AsyncClient.place`."""
         return self.run(self._client.place(order, key=key, timeout=timeout, on_retry=on_retry))
+
+    def check(self, order: AnyOrder | Mapping[str, object], *, timeout: float | None = None) -> Checked:
+        """As `AsyncClient.check`."""
+        return self.run(self._client.check(order, timeout=timeout))
 
     def get(self, order_id: str, *, timeout: float | None = None) -> Order:
         """As `AsyncClient.get`."""
@@ -276,6 +283,14 @@ class Client:
     def venues(self, *, timeout: float | None = None) -> Venues:
         """As `AsyncClient.venues`."""
         return self.run(self._client.venues(timeout=timeout))
+
+    def overview(self, *, timeout: float | None = None) -> Overview:
+        """As `AsyncClient.overview`."""
+        return self.run(self._client.overview(timeout=timeout))
+
+    def stats(self, *, minutes: int | None = None, timeout: float | None = None) -> Stats:
+        """As `AsyncClient.stats`."""
+        return self.run(self._client.stats(minutes=minutes, timeout=timeout))
 
     def ready(self, *, timeout: float | None = None) -> Mapping[str, object]:
         """As `AsyncClient.ready`."""

@@ -18,7 +18,16 @@ _STANDARD = frozenset({"type", "title", "status", "detail", "instance", "errors"
 
 def read_problem(status: int, headers: Mapping[str, str], body: bytes) -> ProblemError:
     """The error for an answer of `status`. A body that is no problem document, as a proxy sends it, is left out."""
-    document = json_object(body)
+    return _problem(status, headers, json_object(body))
+
+
+def problem_of(document: Mapping[str, object]) -> ProblemError:
+    """The error of a problem document that is a part of an answer."""
+    status = document.get("status")
+    return _problem(status if isinstance(status, int) else 0, {}, document)
+
+
+def _problem(status: int, headers: Mapping[str, str], document: Mapping[str, object]) -> ProblemError:
     code = str(document.get("type", "")).removeprefix(PREFIX)
     # The type before the status: a proxy may change a status, and programs are written against the type.
     error = BY_CODE.get(code) or class_of(status)

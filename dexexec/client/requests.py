@@ -1,11 +1,13 @@
 """Requests that are repeated until they are answered: after a lost answer, and when the service or its limits have no
-room. Every request here may be repeated: posts have an Idempotency-Key, changes a version."""
+room. Requests without `once` may be repeated: orders have an Idempotency-Key, changes a version."""
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from dexexec.client.answers import Json, read_json
+from dexexec.client.answers import read_json
 from dexexec.client.errors import ClientError, NoAnswerError
+from dexexec.client.fields import Json
 from dexexec.client.http_transport import Answer, HttpTransport
 from dexexec.client.problem_document import json_object, read_problem
 from dexexec.client.problems import (
@@ -20,6 +22,27 @@ from dexexec.client.retry import Random, Tries
 from dexexec.client.service_url import path_part
 
 OnRetry = Callable[[str, float], None]
+
+
+class Sending(Protocol):
+    """Sends a request of the client, as `Requests.send` does; `timeout` None means the client's own limit (seconds)."""
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: float | None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        on_refusal: Callable[[ProblemError], None] | None = None,
+        on_retry: OnRetry | None = None,
+        once: bool = False,
+    ) -> tuple[Json, Mapping[str, str]]:
+        """The JSON object and the headers of a successful answer."""
+
+
 TRY_SECONDS = 10.0
 """The longest time that one try of a request may take."""
 LEAST_TRY_SECONDS = 1.0
@@ -55,11 +78,13 @@ class Requests:
         body: bytes | None = None,
         on_refusal: Callable[[ProblemError], None] | None = None,
         on_retry: OnRetry | None = None,
+        once: bool = False,
     ) -> tuple[Json, Mapping[str, str]]:
         """The JSON object and the headers of a successful answer, within so many seconds.
 
         Raises `ProblemError` for a refusal and `NoAnswerError` without an answer; `uncertain` is true if a try may
-        have had its effect. `on_refusal` sees every refusal, also those after which the request is repeated.
+        have had its effect. `on_refusal` sees every refusal, also those after which the request is repeated. With
+        `once` nothing is sent again after a try that may have had its effect.
         """
         loop = asyncio.get_running_loop()
         least = min(LEAST_TRY_SECONDS, seconds / 2)
@@ -92,7 +117,7 @@ class Requests:
             # Also on a refusal: an earlier try, whose answer was lost, may have been accepted.
             error.uncertain = tries.uncertain
             error.idempotency_key = key
-            if next_at is None:
+            if next_at is None or (once and tries.uncertain):
                 raise error
             pause = max(0.0, next_at - loop.time())
             if (report := on_retry or self._on_retry) is not None:

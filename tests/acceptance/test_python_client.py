@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -32,8 +33,15 @@ from dexexec.client.problems import (
     InvalidOrderError,
     NotRestingError,
     OrderNotFoundError,
+    PositionUnknownError,
     TooLateError,
     VersionMismatchError,
+)
+from dexexec.client.webhook_problems import (
+    InvalidWebhookError,
+    WebhookDisabledError,
+    WebhookNameTakenError,
+    WebhookNotFoundError,
 )
 from dexexec.store import Address
 from tests.conftest import Servers
@@ -157,6 +165,82 @@ async def test_quotes_costs_and_venues_are_exact(service: Process) -> None:
             "mock-meteora": "closed",
         }
         assert (await client.ready())["missing"] == []
+
+
+async def test_an_order_is_checked_and_the_service_shows_its_state(service: Process) -> None:
+    async with AsyncClient(service.url) as client:
+        before = (await client.list(limit=1)).orders
+        good = await client.check(MarketOrder("buy", "0.01"))
+        assert (good.ok, good.refusal) == (True, None)
+        assert good.order is not None
+        bad = await client.check({"side": "hold", "amount": "-1"})
+        assert isinstance(bad.refusal, InvalidOrderError)
+        assert [field.field for field in bad.refusal.fields] == ["side", "amount"]
+        assert (await client.list(limit=1)).orders == before, "nothing is stored"
+        await client.wait((await client.place(MarketOrder("buy", "0.01"))).order_id)
+        overview = await client.overview()
+        assert (overview.network["kind"], overview.keys_required) == ("simulated", False)
+        assert overview.queue is not None
+        assert [worker["alive"] for worker in overview.workers] == [True]
+        stats = await client.stats(minutes=60)
+        assert not stats.truncated
+        assert sum(bucket.confirmed for bucket in stats.buckets) >= 1
+        with pytest.raises(ProblemError, match="minutes"):
+            await client.stats(minutes=61)
+
+
+async def test_a_webhook_is_made_tested_changed_and_removed(service: Process) -> None:
+    async with AsyncClient(service.url) as client:
+        # A name that never resolves: what is sent fails.
+        made = await client.webhooks.add("books", "https://hooks.invalid/secret", statuses=[Status.CONFIRMED])
+        assert made.secret is not None
+        assert "secret" not in repr(made)
+        with pytest.raises(WebhookNameTakenError):
+            await client.webhooks.add("books", "https://hooks.invalid/")
+        with pytest.raises(InvalidWebhookError) as caught:
+            await client.webhooks.add("Books", "ftp://hooks.invalid/")
+        assert [field.field for field in caught.value.fields] == ["name", "url"]
+        rotated = await client.webhooks.rotate(made.id, keep=timedelta(minutes=1))
+        assert rotated.secret not in {None, made.secret}
+        test = await client.webhooks.test(made.id)
+        assert (test.type, test.order_id) == ("webhook.test", None)
+        order_id = (await client.place(MarketOrder("buy", "0.01"))).order_id
+        final = await client.wait(order_id)
+        assert await client.webhooks.replay_order(made.id, order_id, from_seq=final.seq) <= 1
+        page = await client.webhooks.deliveries(made.id, limit=1)
+        assert (len(page.deliveries), page.next is not None) == (1, True)
+        [older] = (await client.webhooks.deliveries(made.id, limit=1, before=page.next)).deliveries
+        assert older.id < page.deliveries[0].id
+        assert await client.webhooks.resend(made.id, [10**9]) == 0
+        with pytest.raises(PositionUnknownError):
+            await client.webhooks.replay_after(made.id, "1-0123456789abcdef")
+        disabled = await client.webhooks.change(made.id, enabled=False)
+        assert (disabled.enabled, disabled.disabled_why) == (False, "its owner disabled it")
+        with pytest.raises(WebhookDisabledError):
+            await client.webhooks.test(made.id)
+        assert [each.id for each in await client.webhooks.list()] == [made.id]
+        assert (await client.webhooks.get(made.id)).statuses == ["confirmed"]
+        await client.webhooks.remove(made.id)
+        with pytest.raises(WebhookNotFoundError):
+            await client.webhooks.get(made.id)
+
+
+def test_the_blocking_client_has_webhooks_too(service: Process) -> None:
+    with Client(service.url) as client:
+        made = client.webhooks.add("blocking", "https://hooks.invalid/", statuses=["failed"])
+        assert client.webhooks.rotate(made.id).secret != made.secret
+        client.webhooks.test(made.id)
+        assert client.webhooks.deliveries(made.id).deliveries[0].type == "webhook.test"
+        order_id = client.place(MarketOrder("buy", "0.01")).order_id
+        assert client.webhooks.replay_order(made.id, order_id) >= 1
+        client.webhooks.replay_after(made.id, "start")
+        assert client.webhooks.resend(made.id, [10**9]) == 0
+        assert not client.webhooks.change(made.id, enabled=False).enabled
+        assert client.webhooks.list() == [client.webhooks.get(made.id)]
+        client.webhooks.remove(made.id)
+        assert client.check(MarketOrder("buy", "0.01")).ok
+        assert client.overview().version
+        assert client.stats().bucket_seconds > 0
 
 
 async def test_refusals_name_every_field(service: Process) -> None:

@@ -72,6 +72,14 @@ async def test_a_refusal_is_not_sent_again() -> None:
     assert (caught.value.uncertain, caught.value.idempotency_key) == (False, "my key")
 
 
+async def test_a_webhook_whose_secret_was_lost_with_the_answer_is_not_made_again() -> None:
+    async with scripted(BUSY, cuts, accepts()) as server, AsyncClient(server.url) as client:
+        with pytest.raises(NoAnswerError) as caught:
+            await client.webhooks.add("books", "https://hooks.example/")
+    assert caught.value.uncertain
+    assert len(server.received) == 2, "again after a refusal, and not after a lost answer"
+
+
 async def test_a_refusal_after_a_lost_answer_is_uncertain() -> None:
     async with (
         scripted(cuts, answers(422, refuses(422, "idempotency-key-reused"))) as server,

@@ -2,11 +2,13 @@
 
 import json
 from decimal import Decimal
+from inspect import signature
 
 import pytest
 
-from dexexec.client import answers
+from dexexec.client import AsyncWebhooks, Webhooks, answers, service_answers
 from dexexec.client.errors import MalformedAnswerError
+from dexexec.client.problems import InvalidOrderError
 
 EVENT = {"orderId": "i", "seq": 1, "status": "pending", "at": "2026-01-31T12:00:00.123Z", "final": False}
 
@@ -49,6 +51,29 @@ def test_base_units_are_whole_numbers_of_a_size_that_exists(units: object) -> No
     quote = {"amount": "1", "amountBase": units, "venues": []}
     with pytest.raises(MalformedAnswerError, match="amountBase"):
         answers.quotes_of({"quotes": [quote]})
+
+
+PROBLEM = {"type": "/problems/invalid-order", "status": 422, "title": "t", "detail": "d"}
+
+
+def test_a_refusal_within_a_check_is_the_error_of_its_type() -> None:
+    checked = service_answers.checked_of({"ok": False, "problem": PROBLEM})
+    assert isinstance(checked.refusal, InvalidOrderError)
+    assert (checked.refusal.http_status, checked.order) == (422, None)
+
+
+@pytest.mark.parametrize("body", [{}, {"ok": 1}, {"ok": False}, {"ok": True, "problem": PROBLEM}])
+def test_a_check_that_contradicts_itself_is_an_error(body: dict[str, object]) -> None:
+    with pytest.raises(MalformedAnswerError):
+        service_answers.checked_of(body)
+
+
+def test_both_clients_have_the_same_methods_for_webhooks() -> None:
+    names = {name for name in vars(AsyncWebhooks) if not name.startswith("_")}
+    assert names == {name for name in vars(Webhooks) if not name.startswith("_")}
+    for name in names:
+        expected = list(signature(getattr(AsyncWebhooks, name)).parameters.values())
+        assert list(signature(getattr(Webhooks, name)).parameters.values()) == expected, name
 
 
 def test_a_list_of_other_things_is_an_error() -> None:
