@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Generic, NamedTuple
 
 from dexexec.domain.quote import Mode, SwapRequest, max_in
@@ -9,13 +10,15 @@ from dexexec.domain.reading_ahead import ConfirmingChain, ReadingAheadChain
 from dexexec.domain.solana import Account
 from dexexec.venue import BadAnswer, NoRoute, SolanaChain, Unsupported, VenueError
 from dexexec_adapters.curves.integers import U64_MAX
-from dexexec_adapters.curves.swap import ChainTime, CurveError, MissingArray, Refusal, TradeDirection
+from dexexec_adapters.curves.swap import ChainTime, CurveError, MissingArray, Refusal, SwapResult, TradeDirection
 from dexexec_adapters.pools.needed import KnownArrays, MoreNeeded
 from dexexec_adapters.pools.program import CurveT, KeysT, PoolProgram, StateT
 from dexexec_adapters.pools.quoted import Offer
 from dexexec_adapters.pools.refusals import Refusals
 from dexexec_adapters.pools.search import MAX_ADDRESSES, combined
+from dexexec_adapters.solana.chain_clock import CLOCK, read_epoch
 from dexexec_adapters.solana.token_accounts import check_mint, read_amount
+from dexexec_adapters.solana.transfer_fees import NO_FEE, TransferFee
 
 MAX_ROUNDS = 4
 """How often more accounts are read for one quote, because a price turned out to depend on them."""
@@ -146,21 +149,48 @@ class PoolPricing(Generic[KeysT, StateT, CurveT]):
         if state.keys != pool:
             raise BadAnswer(f"the pool {pool.address} has other mints, vaults or programs than when it was found")
         held = self._held(pool, accounts)
+        way = 1 if request.mint_in == pool.mints[0] else -1
+        fee_in, fee_out = self._transfer_fees(pool, accounts)[::way]
+        # Transfer fees are outside of the curve: the pool gets less than the wallet pays, and pays more than it gets.
+        exact_in = request.mode is Mode.EXACT_IN
+        amount = request.amount - fee_in.of(request.amount) if exact_in else fee_out.before(request.amount)
+        result = self._swap(state, held, accounts, replace(request, amount=amount), now)
+        # The curve works on the pool's account; what the vault really holds decides whether the program can pay.
+        balance = held[::way][1]
+        if result.amount_out > balance:
+            raise NoRoute(f"the pool {pool.address} cannot pay {result.amount_out}: its vault holds {balance}")
+        paid = request.amount if exact_in else fee_in.before(result.amount_in)
+        received = result.amount_out - fee_out.of(result.amount_out) if exact_in else request.amount
+        if received <= 0:
+            raise NoRoute(f"the pool {pool.address}: the transfer fee of the output leaves nothing of it")
+        if max(paid, 0 if exact_in else max_in(paid, request.slippage_bps)) > U64_MAX:
+            raise NoRoute(f"the pool {pool.address}: the input with its slippage does not fit in 64 bits")
+        return Offer(pool, result, paid, received, slot)
+
+    def _swap(
+        self, state: StateT, held: tuple[int, int], accounts: Shown, request: SwapRequest, now: ChainTime
+    ) -> SwapResult[CurveT]:
+        """The swap between the vaults, as the program computes it."""
+        pool: KeysT = state.keys
         direction = TradeDirection.A_TO_B if request.mint_in == pool.mints[0] else TradeDirection.B_TO_A
         try:
-            result = self._program.price(self._program.curve(state, held, accounts), request, direction, now)
+            return self._program.price(self._program.curve(state, held, accounts), request, direction, now)
         except MissingArray as error:
             raise MoreNeeded(self._program.array_at(pool, index) for index in error.indexes) from error
         except CurveError as error:
             kind = Unsupported if error.code is Refusal.UNSUPPORTED else NoRoute
             raise kind(f"the pool {pool.address}: {error}") from error
-        # The curve works on the pool's account; what the vault really holds decides whether the program can pay.
-        balance = held[1] if direction is TradeDirection.A_TO_B else held[0]
-        if result.amount_out > balance:
-            raise NoRoute(f"the pool {pool.address} cannot pay {result.amount_out}: its vault holds {balance}")
-        if request.mode is Mode.EXACT_OUT and max_in(result.amount_in, request.slippage_bps) > U64_MAX:
-            raise NoRoute(f"the pool {pool.address}: the input with its slippage does not fit in 64 bits")
-        return Offer(pool, result, result.amount_in, result.amount_out, slot)
+
+    def _transfer_fees(self, pool: KeysT, accounts: Shown) -> tuple[TransferFee, TransferFee]:
+        """What a transfer of each of the pool's tokens costs in this epoch. Raises `BadAnswer`, or `Unsupported` for a
+        mint with an extension that changes more."""
+        named = self._program.accounts_of(pool)
+        found = []
+        for mint, program in zip(pool.mints, pool.token_programs, strict=True):
+            # A mint of the older token program, which has no extensions, need not be among the accounts.
+            fees = check_mint(mint, accounts[mint], program=program) if mint in named else None
+            found.append(fees.at(read_epoch(accounts.get(CLOCK))) if fees else NO_FEE)
+        return found[0], found[1]
 
     def _state(self, address: str, account: Account | None) -> StateT:
         """The pool, parsed again only if its account has changed. Raises `BadAnswer` or `Unsupported`."""
@@ -177,11 +207,9 @@ class PoolPricing(Generic[KeysT, StateT, CurveT]):
         return state
 
     def _held(self, pool: KeysT, accounts: Shown) -> tuple[int, int]:
-        """The balances of the vaults. Raises `BadAnswer`, or `Unsupported` for tokens with unsupported extensions."""
+        """The balances of the vaults. Raises `BadAnswer`, or `Unsupported` for a frozen one."""
         amounts = []
         owner = self._program.vault_owner(pool)
         for mint, vault, program in zip(pool.mints, pool.vaults, pool.token_programs, strict=True):
-            if mint in self._program.accounts_of(pool):
-                check_mint(mint, accounts[mint], program=program)
             amounts.append(read_amount(vault, accounts[vault], program=program, mint=mint, owner=owner))
         return amounts[0], amounts[1]

@@ -30,3 +30,8 @@ def read_clock(account: Account | None) -> ChainTime:
     if clock.unix_timestamp < 0:
         raise BadAnswer(f"the chain's clock is at {clock.unix_timestamp} s, which is before 1970")
     return ChainTime(clock.slot, clock.unix_timestamp)
+
+
+def read_epoch(account: Account | None) -> int:
+    """The chain's epoch, from the sysvar `CLOCK`. Raises `BadAnswer`."""
+    return _CLOCK.read(CLOCK, account, owner=SYSVAR).epoch

@@ -73,7 +73,7 @@ Pubkey = Annotated[str, Wire("32s", _address)]
 Bytes32 = Annotated[bytes, Wire("32s")]
 
 
-class _Table(Generic[RecordT]):
+class Table(Generic[RecordT]):
     """The fields of a record, packed, from the offset `begin` on. It takes `size` bytes, or as many as its fields."""
 
     def __init__(self, record: type[RecordT], begin: int = 0, size: int = 0) -> None:
@@ -111,7 +111,7 @@ class Rows(Generic[RowT]):
 
     __slots__ = ("_count", "_data", "_table")
 
-    def __init__(self, data: bytes, table: _Table[RowT], count: int) -> None:
+    def __init__(self, data: bytes, table: Table[RowT], count: int) -> None:
         self._data = data
         self._table = table
         self._count = count
@@ -138,7 +138,7 @@ class Rows(Generic[RowT]):
 def rows(record: type[RowT], count: int, *, size: int = 0) -> Wire:
     """`count` records one behind the other: `Annotated[Rows[Bin], rows(Bin, 70, size=144)]`. Each takes `size` bytes,
     of which those after its last field are not read; 0: as many as its fields."""
-    table = _Table(record, size=size)
+    table = Table(record, size=size)
     return Wire(f"{table.size * count}s", lambda data: Rows(data, table, count))
 
 
@@ -155,7 +155,7 @@ class Layout(Generic[RecordT]):
         self.size = size
         self.discriminator = bytes.fromhex(discriminator)
         self._or_more = or_more
-        table = _Table(record, len(self.discriminator), size)
+        table = Table(record, len(self.discriminator), size)
         self._spans = table.spans
         # By content, so it does not matter which object of the same bytes arrives. Errors are not kept.
         self._decode = lru_cache(maxsize=MOST_DECODED)(table.decode)
@@ -205,7 +205,7 @@ def _stored(name: str, hint: object) -> tuple[int, Wire]:
     wires = [mark for mark in marks if isinstance(mark, Wire)]
     # A record in a record is a part of the table: `fee: FeeInfo`.
     if not wires and isinstance(origin, type) and issubclass(origin, tuple):
-        table: _Table[Any] = _Table(origin)
+        table: Table[Any] = Table(origin)
         wires = [Wire(f"{table.size}s", table.decode)]
     if len(wires) != 1:
         raise TypeError(f"{name} has no type of a layout, but {hint!r}")

@@ -4,17 +4,16 @@ The layouts are those of SPL Token's `state.rs`. Token-2022 appends extensions a
 for each extension its type and length (16 bits each) and its data. A mint is padded with zeros to 165 bytes first.
 """
 
-from struct import Struct, unpack_from
+from struct import unpack_from
 from typing import NamedTuple
 
 from dexexec.domain import base58
 from dexexec.domain.solana import Account
 from dexexec.venue import BadAnswer, Unsupported
 from dexexec_adapters.solana.spl import ACCOUNT_SIZE, TOKEN, TOKEN_2022
+from dexexec_adapters.solana.transfer_fees import CONFIG_SIZE, TransferFees, read_config
 
 MINT_SIZE = 82
-_FEE_CONFIG = Struct("<72x16xH16xH")
-"""TransferFeeConfig: two authorities and the withheld amount, then twice an epoch, a most in base units and the bps."""
 
 # Kinds of extended accounts (byte 165).
 MINT_KIND = 1
@@ -31,7 +30,6 @@ SUPPORTED_EXTENSIONS = frozenset({3, 10, 18, 19, 20, 21, 22, 23, 25})
 """Extensions of a mint that do not change what a transfer moves: the close authority, interest and scale for display,
 metadata and groups."""
 UNSUPPORTED_NAMES = {
-    1: "TransferFeeConfig",
     4: "ConfidentialTransferMint",
     6: "DefaultAccountState",
     9: "NonTransferable",
@@ -71,28 +69,34 @@ def read_amount(address: str, account: Account | None, *, program: str, mint: st
     return int.from_bytes(data[64:72], "little")
 
 
-def check_mint(address: str, account: Account | None, *, program: str) -> None:
-    """Check that transfers of a mint move exactly their amount.
+def check_mint(address: str, account: Account | None, *, program: str) -> TransferFees | None:
+    """Check that transfers of a mint move exactly their amount, less the transfer fee that is returned, or None.
 
     Raises `Unsupported` with the name of an extension that prevents this, and `BadAnswer` for an account that is not a
     mint of the token program `program`.
     """
-    for kind, _ in _extensions(address, _mint_data(address, account, program)[ACCOUNT_SIZE + 1 :]):
+    fees = None
+    for kind, body in _extensions(address, _mint_data(address, account, program)[ACCOUNT_SIZE + 1 :]):
         # An allow-list: an extension that is added to the token program later must not pass unseen.
-        if kind not in SUPPORTED_EXTENSIONS:
+        if kind == TRANSFER_FEE:
+            fees = _transfer_fees(address, body)
+        elif kind not in SUPPORTED_EXTENSIONS:
             name = UNSUPPORTED_NAMES.get(kind, f"number {kind}")
             raise Unsupported(f"the mint {address} has the Token-2022 extension {name}, which is not supported")
+    return fees
 
 
 def read_mint(address: str, account: Account | None, *, program: str) -> MintRules:
     """The rules of a mint of the token program `program`. Raises `BadAnswer` for an account that is not one."""
     data = _mint_data(address, account, program)
-    fees = [body for kind, body in _extensions(address, data[ACCOUNT_SIZE + 1 :]) if kind == TRANSFER_FEE]
+    extensions = _extensions(address, data[ACCOUNT_SIZE + 1 :])
+    fees = [_transfer_fees(address, body) for kind, body in extensions if kind == TRANSFER_FEE]
     return MintRules(
         decimals=data[44],
         mint_authority=_authority(data[:36]),
         freeze_authority=_authority(data[46:82]),
-        transfer_fee_bps=max((_highest_fee(address, body) for body in fees), default=0),
+        # The newer fee may apply only from a later epoch on, but a swap may land in it: so the higher one counts.
+        transfer_fee_bps=max((max(fee.older.bps, fee.newer.bps) for fee in fees), default=0),
     )
 
 
@@ -109,13 +113,13 @@ def _authority(data: bytes) -> str | None:
     return base58.encode(data[4:36]) if int.from_bytes(data[:4], "little") else None
 
 
-def _highest_fee(address: str, config: bytes) -> int:
-    """The higher of the two fees of a TransferFeeConfig, in bps: that of past epochs, and the one that follows it."""
-    if len(config) != _FEE_CONFIG.size:
-        raise BadAnswer(f"the transfer fee of the mint {address} has {len(config)} bytes instead of {_FEE_CONFIG.size}")
-    # The newer fee may apply only from a later epoch on, but a swap may land in that epoch: so the higher one counts.
-    highest: int = max(_FEE_CONFIG.unpack(config))
-    return highest
+def _transfer_fees(address: str, config: bytes) -> TransferFees:
+    if len(config) != CONFIG_SIZE:
+        raise BadAnswer(f"the transfer fee of the mint {address} has {len(config)} bytes instead of {CONFIG_SIZE}")
+    try:
+        return read_config(config)
+    except ValueError as error:
+        raise BadAnswer(f"the mint {address}: {error}") from error
 
 
 def _of_program(address: str, account: Account | None, program: str) -> bytes:

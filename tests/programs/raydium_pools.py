@@ -14,6 +14,7 @@ from solders.pubkey import Pubkey
 
 from dexexec.domain.token import WSOL
 from dexexec_adapters.raydium.instructions import Program
+from dexexec_adapters.solana.keys import associated
 from dexexec_adapters.solana.spl import ASSOCIATED_TOKEN, SYSTEM, TOKEN
 from tests.programs.dumps import RAYDIUM
 from tests.programs.tokens import ata, key, token_account
@@ -77,14 +78,21 @@ def usual_address(rates: Rates, mints: Sequence[str]) -> Pubkey:
 
 
 def initialize(
-    creator: Pubkey, pool: Pubkey, rates: Rates, mints: Sequence[str], amounts: Sequence[int]
+    creator: Pubkey,
+    pool: Pubkey,
+    rates: Rates,
+    mints: Sequence[str],
+    amounts: Sequence[int],
+    programs: Sequence[str] = (TOKEN, TOKEN),
 ) -> Instruction:
-    """Make a pool, which opens in the next second. At another than the usual address, the pool has to sign."""
+    """Make a pool, which opens in the next second. At another than the usual address, the pool has to sign. `programs`
+    are the token programs of the mints."""
     shares = derived(b"pool_lp_mint", bytes(pool))
     held = [AccountMeta(key(vault), is_signer=False, is_writable=True) for vault in vaults(pool, mints)]
-    own = [AccountMeta(ata(creator, mint), is_signer=False, is_writable=True) for mint in (*mints, str(shares))]
+    accounts = [key(associated(str(creator), mint, program)) for mint, program in zip(mints, programs, strict=True)]
+    own = [AccountMeta(one, is_signer=False, is_writable=True) for one in (*accounts, ata(creator, str(shares)))]
     there = [AccountMeta(key(mint), is_signer=False, is_writable=False) for mint in mints]
-    programs = (TOKEN, TOKEN, TOKEN, ASSOCIATED_TOKEN, SYSTEM)
+    called = (TOKEN, *programs, ASSOCIATED_TOKEN, SYSTEM)
     metas = [
         AccountMeta(creator, is_signer=True, is_writable=True),
         AccountMeta(rates.address, is_signer=False, is_writable=False),
@@ -96,7 +104,7 @@ def initialize(
         *held,
         AccountMeta(CREATE_POOL_FEE, is_signer=False, is_writable=True),
         AccountMeta(derived(b"observation", bytes(pool)), is_signer=False, is_writable=True),
-        *(AccountMeta(key(program), is_signer=False, is_writable=False) for program in programs),
+        *(AccountMeta(key(program), is_signer=False, is_writable=False) for program in called),
         AccountMeta(RENT, is_signer=False, is_writable=False),
     ]
     return Instruction(PROGRAM, INITIALIZE + pack("<3Q", *amounts, 0), metas)

@@ -50,6 +50,9 @@ def _why_kept(token: TokenAccount, wallet: str, spent: int, reserved: int) -> st
     # An attempt that counts on this account would fail once it is gone.
     if reserved:
         return f"other orders may still spend {reserved} base units from the account"
+    # Token-2022 closes no account that still holds fees for the mint's authority.
+    if token.withheld:
+        return f"the account holds {token.withheld} base units of withheld transfer fees"
     if token.amount != spent:
         return f"the account would keep {token.amount - spent} base units"
     return ""

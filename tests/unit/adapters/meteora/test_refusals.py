@@ -86,7 +86,7 @@ async def test_an_output_beyond_the_vaults_balance_is_no_route() -> None:
     assert (await ask(chain, BUY)).amount_out == BUY.amount, "what is paid in has no bound"
 
 
-@pytest.mark.parametrize("extension", [(1, "TransferFeeConfig"), (14, "TransferHook"), (99, "number 99")])
+@pytest.mark.parametrize("extension", [(16, "ConfidentialTransferFeeConfig"), (14, "TransferHook"), (99, "number 99")])
 async def test_a_token_2022_mint_whose_amounts_may_change_is_unsupported(extension: tuple[int, str]) -> None:
     number, name = extension
     data = patched(pool_of(), (at.FLAGS_AT[1], b"\1"))

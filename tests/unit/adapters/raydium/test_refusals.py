@@ -57,9 +57,9 @@ WITH_2022 = patched(POOL_DATA, (264, TOKEN_2022))
         (pool_accounts(POOL, amounts=(0, 0)), NoRoute, "reserves are -"),
         (pool_accounts(POOL, patched(POOL_DATA, (389, b"\x03\x01"))), Unsupported, "creator_fee_on is 3"),
         (
-            pool_accounts(POOL, WITH_2022) | {MINT_1: mint_account(TOKEN_2022, (1, bytes(108)))},
+            pool_accounts(POOL, WITH_2022) | {MINT_1: mint_account(TOKEN_2022, (14, bytes(64)))},
             Unsupported,
-            "TransferFeeConfig",
+            "TransferHook",
         ),
         (pool_accounts(POOL, WITH_2022), BadAnswer, f"there is no account {MINT_1}"),
         (

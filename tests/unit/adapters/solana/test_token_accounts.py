@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from struct import pack
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from dexexec.domain.solana import Account
 from dexexec.venue import BadAnswer, Unsupported
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 from dexexec_adapters.solana.token_accounts import MintRules, check_mint, read_amount, read_mint
+from dexexec_adapters.solana.transfer_fees import TransferFee, TransferFees
 from tests.support.raydium_accounts import address, mint_account, patched, token_account
 
 AT = address(1)
@@ -75,7 +77,7 @@ def test_mints_without_harmful_extensions_pass() -> None:
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        (1, "TransferFeeConfig"),
+        (4, "ConfidentialTransferMint"),
         (6, "DefaultAccountState"),
         (9, "NonTransferable"),
         (12, "PermanentDelegate"),
@@ -108,6 +110,19 @@ def test_the_higher_of_a_mints_transfer_fees_counts() -> None:
         assert read_mint(MINT, account, program=TOKEN_2022).transfer_fee_bps == max(older, newer)
     with pytest.raises(BadAnswer, match="has 8 bytes instead of 108"):
         read_mint(MINT, mint_account(TOKEN_2022, (1, bytes(8))), program=TOKEN_2022)
+
+
+def test_the_transfer_fee_of_a_mint_is_read() -> None:
+    fees = b"".join(pack("<QQH", epoch, most, bps) for epoch, most, bps in ((3, 10, 250), (7, 20, 30)))
+    account = mint_account(TOKEN_2022, (18, bytes(64)), (1, bytes(72) + fees))
+    assert check_mint(MINT, account, program=TOKEN_2022) == TransferFees(TransferFee(250, 10), TransferFee(30, 20), 7)
+    assert check_mint(MINT, mint_account(TOKEN_2022), program=TOKEN_2022) is None
+    impossible = mint_account(TOKEN_2022, (1, bytes(72) + pack("<QQHQQH", 3, 10, 250, 7, 20, 10_001)))
+    for read in (check_mint, read_mint):
+        with pytest.raises(BadAnswer, match=f"the mint {MINT}: a transfer fee of 10001 bps is impossible"):
+            read(MINT, impossible, program=TOKEN_2022)
+        with pytest.raises(BadAnswer, match="has 107 bytes instead of 108"):
+            read(MINT, mint_account(TOKEN_2022, (1, bytes(107))), program=TOKEN_2022)
 
 
 METADATA = mint_account(TOKEN_2022, (18, bytes(64)))

@@ -1,6 +1,7 @@
 """Which token account a swap may close: its own, which it empties, and which nobody else counts on."""
 
 from dataclasses import replace
+from struct import pack
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,15 @@ def test_an_account_that_only_another_may_close_stays_open() -> None:
     account = token_account(MINT_IN, MAX_IN, close_authority=ATTACKER)
     assert closing(account=account).kept == f"only {ATTACKER} may close the account"
     assert closing(account=token_account(MINT_IN, MAX_IN, close_authority=WALLET)).address == OURS_IN
+
+
+def test_an_account_with_withheld_transfer_fees_stays_open() -> None:
+    """Token-2022 refuses to close it, and the swap would fail with it."""
+    for withheld, kept in ((7, "the account holds 7 base units of withheld transfer fees"), (0, "")):
+        plain = token_account(MINT_IN, MAX_IN)
+        extensions = pack("<HHHHQ", 7, 0, 2, 8, withheld)
+        account = Account(Program.TOKEN_2022, RENT, plain.data + b"\2" + extensions)
+        assert closing(account=account).kept == kept
 
 
 def test_of_several_accounts_none_is_closed() -> None:
