@@ -4,7 +4,7 @@ It follows raydium-clmm at commit 03b44b7. File names in comments are below `pro
 dynamic fee, a fee on the output or limit orders are refused: they are newer than the program it was compared with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -36,6 +36,9 @@ SWAP_DISABLED = 16
 """The bit of `ClmmPool.status` that disables swaps (`states/pool.rs`, `PoolStatusBitIndex::Swap`)."""
 FEE_ON_INPUT = 0
 """The value of `ClmmPool.fee_on` with which the fee is taken from the input."""
+MOST_RANGES = 72
+"""Ranges between ticks that a swap may go through. Each took 17,000 compute units when this was measured, and a
+transaction has 1,400,000 at most."""
 U128_MAX = 2**128 - 1
 
 
@@ -110,6 +113,19 @@ def arrays_ahead(pool: ClmmPool, count: int, *, a_to_b: bool) -> list[int]:
     return TickWalk(pool.bitmap, pool.tick_spacing, {}).ahead(pool.tick_current, count, a_to_b=a_to_b)
 
 
+def with_neighbours(pool: ClmmPool, arrays: Sequence[int], most: int, *, a_to_b: bool) -> tuple[int, ...]:
+    """The arrays of a swap with the next one, and with the one behind the price, as far as `most` allows.
+
+    The price may move both ways until the swap. The program skips arrays before the first one that it needs, and does
+    not look at those after the last one.
+    """
+    found = list(arrays)
+    beyond = TickWalk(pool.bitmap, pool.tick_spacing, {}).ahead(arrays[-1], 2, a_to_b=a_to_b)
+    found += [start for start in beyond if start not in found][: most - len(found)]
+    behind = [start for start in arrays_ahead(pool, 2, a_to_b=not a_to_b) if start not in found]
+    return (*behind[: min(1, most - len(found))], *found)
+
+
 def _check(pool: ClmmPool, a_to_b: bool, now: ChainTime) -> None:
     """Raises `CurveError` for a pool that does not swap in this direction now, or that cannot be priced."""
     if pool.status & SWAP_DISABLED:
@@ -150,6 +166,11 @@ def _swap(
         if price == limit:
             # Without a price limit of its own, the program refuses a swap that is filled in part.
             raise CurveError(Refusal.PRICE_RANGE, "the swap would move the price to the end of the program's range")
+        if ranges == MOST_RANGES:
+            raise CurveError(
+                Refusal.INSUFFICIENT_LIQUIDITY,
+                f"the swap crosses more than {MOST_RANGES - 1} ticks: too many to compute",
+            )
         tick = next(ticks)
         if tick.has_orders:
             raise CurveError(Refusal.UNSUPPORTED, f"tick {tick.at} has limit orders, which are not supported")

@@ -31,6 +31,9 @@ class PoolProgram(Protocol):
     def vault_owner(self, pool: Any) -> str:
         """The address that owns the vaults of a pool."""
 
+    async def learn(self, pair: Mints) -> None:
+        """Read what the pools of a pair do not show themselves."""
+
     def read_pool(self, address: str, account: Account | None) -> Any:
         """The pool at an address. Raises `BadAnswer` or `Unsupported`."""
 
@@ -54,6 +57,9 @@ class LaunchReader:
         allowed = self._program.options.pools
         wanted = [address for address in sorted(addresses) if not allowed or address in allowed]
         existing = await read_existing(self._program.chain, wanted)
+        if existing:
+            # The mints of a pair exist before its first pool, and perhaps not earlier.
+            await self._program.learn(self._pair)
         found = [keys for address, account in existing.items() if (keys := self._keys(address, account)) is not None]
         launches: list[NewPool] = []
         for begin in range(0, len(found), POOLS_AT_ONCE):

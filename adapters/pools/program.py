@@ -41,6 +41,10 @@ class PoolProgram(ABC, Generic[KeysT, StateT, CurveT]):
     def derived_pools(self, pair: Mints) -> Sequence[str]:
         """Addresses at which pools of a pair are likely to be, for nodes that cannot search."""
 
+    async def learn(self, pair: Mints) -> None:
+        """Read what pools of a pair do not show themselves, before they are parsed. Raises `VenueError`."""
+        return
+
     @abstractmethod
     def read_pool(self, address: str, account: Account | None) -> StateT:
         """The pool at an address. Raises `BadAnswer` for another account, `Unsupported` for an unknown kind of pool."""

@@ -206,13 +206,7 @@ class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
 
     async def _find(self, pair: Mints) -> Sequence[KeysT]:
         """The pair's deepest pools. Unreadable pools are skipped; if there are no others, their errors are raised."""
-        candidates: Mapping[str, Account | None]
-        if self.options.pools:
-            existing = await read_existing(self.chain, self.options.pools)
-            candidates = {address: existing.get(address) for address in self.options.pools}
-        else:
-            likely = [*self.derived_pools(pair), *self._keeper.reported(pair)]
-            candidates = {**await discover(self.chain, self.program_id, self.filters(pair), likely)}
+        candidates, _ = await asyncio.gather(self._candidates(pair), self.learn(pair))
         self._keeper.searched(pair, candidates)
         states: list[StateT] = []
         refusals: list[VenueError] = []
@@ -229,3 +223,11 @@ class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
         for state in matching[:MAX_POOLS]:
             self._pricing.found(state)
         return [state.keys for state in matching[:MAX_POOLS]]
+
+    async def _candidates(self, pair: Mints) -> Mapping[str, Account | None]:
+        """The accounts that may be pools of the pair. Raises the node's errors."""
+        if self.options.pools:
+            existing = await read_existing(self.chain, self.options.pools)
+            return {address: existing.get(address) for address in self.options.pools}
+        likely = [*self.derived_pools(pair), *self._keeper.reported(pair)]
+        return {**await discover(self.chain, self.program_id, self.filters(pair), likely)}

@@ -25,6 +25,17 @@ _CPMM = Deployment(
     "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
     ("D4FPEruKEHrG5TenZ2mpDGEfu1iUvTiqBxvpU8HLBvC2",),
 )
+# Configs by their index: 1, 2, 3, 4 and 8, with a trade fee of 0.25, 0.05, 1, 0.01 and 0.04 %.
+_CLMM = Deployment(
+    "CAMMCzo5YL8w4VFF8KVHrK22GGUsp5VTaW7grrKgrWqK",
+    (
+        "E64NGkDLLCdQ2yFNPcavaKptrEgmiQaNykUuLC1Qgwyp",
+        "HfERMT5DRA6C1TAqecrJQFpmkf3wsWTMncqnj3RDg5aw",
+        "A1BBtTYJd4i3xU8D6Tc2FzU6ZN4oXZWXKZnCxwbHXr8x",
+        "9iFER3bpjf1PTTCQCfTRu17EJgvsxo9pVyA9QWwEuX4x",
+        "3h2e43PunVA5K34vwKCLHWhZF4aZpyaC9RmxvshGAQpL",
+    ),
+)
 _DAMM_V2 = Deployment("cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG")
 
 _AMM_V4 = Deployment("675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8")
@@ -41,6 +52,14 @@ RAYDIUM_AMM: Mapping[str, Deployment] = MappingProxyType({
     "mainnet-beta": _AMM_V4,
     "devnet": Deployment("DRaya7Kj3aMWQSy19kSjvmuwq9docCHofyP9kanQGaav"),
     "localnet": _AMM_V4,
+})  # fmt: skip
+RAYDIUM_CLMM: Mapping[str, Deployment] = MappingProxyType({
+    "mainnet-beta": _CLMM,
+    "devnet": Deployment(
+        "DRayAUgENGQBKVaX8owNhgzkEDyoHTGVEGHVJT1E9pfH",
+        ("CD4aJtX11cqTCAc83nxSPkkh5JW2yjD6uwHeovjqQ1qu", "FZdkW5jiYsjTnCVqFqPrxrQisQkCYrohd7ArZhoKnM8q"),
+    ),
+    "localnet": _CLMM,
 })  # fmt: skip
 METEORA_DAMM_V2: Mapping[str, Deployment] = MappingProxyType({
     "mainnet-beta": _DAMM_V2,

@@ -15,9 +15,11 @@ from dexexec.venue import Venue
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.raydium.venue import Raydium
 from dexexec_adapters.raydium_amm.venue import RaydiumAmm
+from dexexec_adapters.raydium_clmm.venue import RaydiumClmm
 from dexexec_adapters.solana.chain_clock import CLOCK
 from tests.support import meteora_accounts as at
 from tests.support import raydium_amm_accounts as amm
+from tests.support import raydium_clmm_accounts as clmm
 from tests.support.raydium_accounts import (
     CONFIG_DATA,
     MINTS_AT,
@@ -62,6 +64,11 @@ RECORDED: Mapping[type[Venue[Any]], Mapping[str, Callable[[], RecordedChain]]] =
         "several": lambda: amm.chain_of(
             amm.pool_accounts(address(1)), amm.pool_accounts(address(2), (10**12, 10**13), (USDC, WSOL), status=7)
         ),
+    },
+    RaydiumClmm: {
+        "deep": lambda: clmm.chain_of(clmm.ClmmAccounts()),
+        "close-ticks": lambda: clmm.chain_of(clmm.ClmmAccounts(pool=clmm.CLOSE)),
+        "several": lambda: clmm.chain_of(clmm.ClmmAccounts(), clmm.ClmmAccounts(at=address(2), pool=clmm.CLOSE)),
     },
     Meteora: {
         "both-fees": _damm(at.pool_of(data=at.BOTH_FEES)),

@@ -22,15 +22,18 @@ from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
 from tests.support.localnet.scripted_node import scripted_node
 from tests.support.meteora_accounts import chain_of
 from tests.support.raydium_accounts import address, mint_account, pool_accounts
+from tests.support.raydium_clmm_accounts import ClmmAccounts
 from tests.support.recorded_venues import OLD
 
 LOADER = "BPFLoaderUpgradeab1e11111111111111111111111"
 PROGRAMS = {
     "raydium": "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
+    "raydium-clmm": "CAMMCzo5YL8w4VFF8KVHrK22GGUsp5VTaW7grrKgrWqK",
     "meteora": "cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG",
 }
 POOLS: dict[str, Mapping[str, Account]] = {
     "raydium": {**pool_accounts(address(1), OLD), USDC: mint_account(TOKEN)},
+    "raydium-clmm": ClmmAccounts().accounts(),
     "meteora": {place: one for place, one in chain_of(at.pool_of()).held.items() if place != CLOCK},
 }
 
@@ -45,7 +48,7 @@ def put(net: InProcessLocalnet, held: Mapping[str, Account]) -> None:
 
 def environ(name: str, cluster: str = "mainnet-beta") -> dict[str, str]:
     """A localnet's genesis hash is unknown: a setting decides which cluster it counts as."""
-    return {f"DEXEXEC_{name.upper()}_CLUSTER": cluster}
+    return {f"DEXEXEC_{name.upper().replace('-', '_')}_CLUSTER": cluster}
 
 
 async def checked(url: str, name: str, given: Mapping[str, str]) -> tuple[int, list[str]]:

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from dexexec_adapters.curves.clmm import ClmmConfig, ClmmPool, arrays_ahead, quote_exact_in, quote_exact_out
+from dexexec_adapters.curves.clmm import (
+    MOST_RANGES,
+    ClmmConfig,
+    ClmmPool,
+    arrays_ahead,
+    quote_exact_in,
+    quote_exact_out,
+    with_neighbours,
+)
 from dexexec_adapters.curves.clmm_ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Tick, TickArray, sqrt_price_at
 from dexexec_adapters.curves.integers import U64_MAX
 from dexexec_adapters.curves.swap import ChainTime, CurveError, MissingArray, Refusal, SwapResult, TradeDirection
@@ -99,6 +107,15 @@ def test_a_price_in_a_gap_needs_no_array_of_its_own() -> None:
     assert refused.value.code is Refusal.INSUFFICIENT_LIQUIDITY
 
 
+def test_a_swap_names_an_array_more_at_each_end_as_far_as_there_is_room() -> None:
+    assert with_neighbours(POOL, (0,), 8, a_to_b=False) == (-SPAN, 0, SPAN)
+    assert with_neighbours(POOL, (0, -SPAN), 8, a_to_b=True) == (SPAN, 0, -SPAN, -2 * SPAN)
+    assert with_neighbours(POOL, (0, -SPAN), 3, a_to_b=True) == (0, -SPAN, -2 * SPAN)
+    assert with_neighbours(POOL, (0, -SPAN), 2, a_to_b=True) == (0, -SPAN)
+    to_the_end = (0, SPAN, 16 * SPAN)
+    assert with_neighbours(POOL, to_the_end, 8, a_to_b=False) == (-SPAN, *to_the_end), "no array follows the last one"
+
+
 # ---- what is refused -----------------------------------------------------------------------------------------------
 
 
@@ -146,6 +163,15 @@ def test_limit_orders_are_refused_only_where_the_swap_reaches_their_tick() -> No
         quote_exact_in(pool, 6 * 10**10, A_TO_B, NOW)
     assert refused.value.code is Refusal.UNSUPPORTED
     assert quote_exact_in(pool, 10**9, B_TO_A, NOW).amount_out > 0
+
+
+def test_a_swap_through_more_ticks_than_a_transaction_can_compute_is_refused() -> None:
+    pool = pool_of_positions([Position(-step, step, 10**9) for step in range(1, MOST_RANGES + 2)], tick=0, spacing=1)
+    for quote in (quote_exact_in, quote_exact_out):
+        most = quote(pool, 120_000_000, A_TO_B, NOW)
+        assert most.pool_after.tick_current < -40
+        with pytest.raises(CurveError, match="crosses more than 71 ticks"):
+            quote(pool, 10**9, A_TO_B, NOW)
 
 
 @pytest.mark.parametrize("amount", [0, -1, U64_MAX + 1])
