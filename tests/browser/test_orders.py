@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Route, WebSocketRoute, expect
+from playwright.sync_api import Locator, Route, WebSocketRoute, expect
 
 from dexexec.client import Client, MarketOrder
 from dexexec.client.problems import InvalidOrderError
@@ -76,6 +76,28 @@ def test_the_quotes_of_all_venues_are_shown_side_by_side_and_name_the_winner(tab
     expect(quotes).to_contain_text(re.compile(r"bps"))
     with page.expect_response(lambda answer: "/api/quote" in answer.url and answer.ok):
         pass  # it goes on without a hand
+
+
+def test_the_charts_have_what_happened_before_the_page_was_opened(tabs: Tabs, service: Process) -> None:
+    with Client(service.url) as client:
+        for _ in range(3):
+            client.wait(client.place(MarketOrder("buy", "0.01")).order_id, timeout=20)
+    page = tabs.open("about:blank")
+    tabs.expect_complaints(r"503 \(Service Unavailable")
+    page.route("**/api/quote?**", lambda route: route.fulfill(status=503, json={"status": 503}))  # of now
+    page.goto(f"{service.url}/#/system")
+
+    def newest(chart: str, value: str) -> Locator:
+        """The text of a chart for who does not see it."""
+        values = page.get_by_role("table", name=f"{chart}, the newest values")
+        return values.get_by_role("row").filter(has_text=value)
+
+    expect(newest("Latency", "p99")).to_contain_text(re.compile(r"\d m?s"))
+    expect(newest("Land rate", "landed")).to_contain_text("100 %")
+    for venue in ("mock-meteora", "mock-raydium"):
+        expect(newest("Price per venue", venue)).to_contain_text("bps")
+    page.get_by_role("combobox", name="The last").select_option("60 minutes")
+    expect(newest("Throughput", "accepted")).to_contain_text("/s")
 
 
 def test_a_wrong_field_shows_the_sentence_that_the_order_would_answer(tabs: Tabs, service: Process) -> None:

@@ -28,3 +28,8 @@ test("stages that can all be seen have one bar, and so have those beside which t
   assert.equal(rest(timed(stages(["pending", 0], ["waiting", 500]), NOON)), null);
   assert.equal(rest(timed(stages(["pending", 0]), NOON)), null);
 });
+
+test("events of one status after one another are one stage", () => {
+  const all = timed(stages(["pending", 5], ["waiting", 10], ["waiting", 20], ["waiting", null]), NOON + 30);
+  assert.deepEqual(all.map(({ status, ms, events, isLast, goesOn }) => [status, ms, events, isLast, goesOn]), [["pending", 5, 1, false, false], ["waiting", 60, 3, true, true]]);
+});

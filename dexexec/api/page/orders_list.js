@@ -1,6 +1,7 @@
 // The newest orders, as they move through their stages. A row changes in place, and only when its order has.
 
-import { el, fill, setAttribute, setText } from "./dom.js";
+import { el, setAttribute, setText } from "./dom.js";
+import { patch } from "./dom_patch.js";
 import { amount, dateTime, duration, grouped, moment, ofOrder, shortId } from "./format.js";
 import { mayBeCancelled } from "./orders_store.js";
 import { mayTrade } from "./scopes.js";
@@ -68,6 +69,9 @@ export function mount(container, context) {
       const held = body.querySelector("button:hover, button:focus-visible") !== null;
       const ids = held ? [...rows.keys()] : context.orders.newest().slice(0, shown);
       if (!held) drawn = context.orders.version * 1000 + shown;
+      // A row with the focus stays, also when newer ones have taken its place.
+      const focused = [...rows].find(([, { element }]) => element.contains(document.activeElement))?.[0];
+      if (focused && !ids.includes(focused)) ids.push(focused);
       const wanted = new Set(ids);
       for (const [id, row] of rows) {
         if (wanted.has(id)) continue;
@@ -141,7 +145,7 @@ class OrderRow {
       const counted = order["mode"] === "exactOut" ? received : spent;
       const size = /^[\d.]+$/.test(order["amount"]) ? grouped(order["amount"]) : order["amount"];
       const kind = order["trailBps"] ? "trailing" : order["triggerPrice"] && order["type"] !== "limit" ? "stop" : order["type"];
-      fill(this._what,
+      patch(this._what,
         // What is bought or sold is the output token: the amount is of it, or of what is paid for it.
         el("span", { class: isBuy ? "buy" : "sell" }, isBuy ? "Buy" : "Sell"),
         counted === output ? ` ${size} ${output.symbol} for ${input.symbol}` : ` ${output.symbol} for ${size} ${input.symbol}`,

@@ -1,23 +1,29 @@
 // How long an order was in each stage, and what is shown enlarged. Pure.
 
 /** A stage as `GET /api/orders/{id}/explain` has it: `ms` is null while it lasts. @typedef {{status: string, at: string, ms: number | null}} Stage */
-/** @typedef {{status: string, at: string, ms: number, isLast: boolean, goesOn: boolean}} TimedStage */
+/** @typedef {{status: string, at: string, ms: number, events: number, isLast: boolean, goesOn: boolean}} TimedStage */
 
 /** A status that took this share of the time leaves no room for the others. */
 const TOO_LONG = 0.9;
 
 /**
+ * The stages with their times. Events of the same status after one another, as of an order that is changed while it
+ * rests, are one.
  * @param {Stage[]} stages
  * @param {number} nowMs
  * @returns {TimedStage[]}
  */
 export function timed(stages, nowMs) {
-  return stages.map(({ status, at, ms }, index) => ({
-    status, at,
-    ms: Math.max(0, ms ?? nowMs - Date.parse(at)),
-    isLast: index === stages.length - 1,
-    goesOn: ms === null,
-  }));
+  /** @type {TimedStage[]} */
+  const found = [];
+  stages.forEach(({ status, at, ms }, index) => {
+    const took = Math.max(0, ms ?? nowMs - Date.parse(at));
+    const isLast = index === stages.length - 1;
+    const before = found.at(-1);
+    if (before?.status !== status) found.push({ status, at, ms: took, events: 1, isLast, goesOn: ms === null });
+    else Object.assign(before, { ms: before.ms + took, events: before.events + 1, isLast, goesOn: ms === null });
+  });
+  return found;
 }
 
 /**
