@@ -99,7 +99,7 @@ export class Chart {
     const [ink, line] = this._resolved(["var(--muted)", "var(--line)"]);
     const axis = { stroke: ink ?? "", grid: { stroke: line ?? "", width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const { write, names } = this._about;
-    const times = (/** @type {any} */ _plot, /** @type {number[]} */ ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, step(ticks) < 60 ? 8 : 5));
+    const times = (/** @type {any} */ _plot, /** @type {number[]} */ ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, step(ticks) % 60 === 0 ? 5 : 8));
     const options = {
       width: this._place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
       scales: {
@@ -148,7 +148,7 @@ function swatch(colour, pattern) {
 }
 
 /**
- * Seconds between two ticks.
+ * Seconds between two ticks; 0 for a single one.
  * @param {number[]} ticks
  */
 function step(ticks) {

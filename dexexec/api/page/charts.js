@@ -8,6 +8,8 @@ import { Problem } from "./session.js";
 import { statsColumns } from "./stats_columns.js";
 
 const EVERY_MS = 5_000;
+/** After a read that was refused. */
+const RETRY_MS = 2_000;
 /** Spans to choose from (minutes). */
 const SPANS = [5, 15, 60];
 /** Of so many of the newest orders the quotes are read once, to begin the chart of prices with. */
@@ -39,13 +41,15 @@ export function mount(container, context) {
   async function read() {
     clearTimeout(timer);
     const asked = ++reads;
+    let pauseMs = EVERY_MS;
     try {
       if (!document.hidden) await readAll(asked);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      pauseMs = RETRY_MS;
       if (asked === reads) setText(note, `Not read: ${error.message}`);
     }
-    if (!ended && asked === reads) timer = window.setTimeout(() => void read(), EVERY_MS);
+    if (!ended && asked === reads) timer = window.setTimeout(() => void read(), pauseMs);
   }
 
   /** @param {number} asked */
@@ -69,9 +73,15 @@ export function mount(container, context) {
     charts["throughput"]?.draw([at, accepted, confirmed], from, to);
     charts["latency"]?.draw([at, p50, p90, p99], from, to);
     charts["landed"]?.draw([at, landed], from, to);
-    const { venues, at: times, behind } = prices.columns(from * 1000);
+    drawPrices();
+  }
+
+  function drawPrices() {
+    const to = context.now() / 1000;
+    const from = to - minutes * 60;
+    const { venues, at, behind } = prices.columns(from * 1000);
     charts["prices"]?.rename(venues);
-    charts["prices"]?.draw([times, ...behind], from, to);
+    charts["prices"]?.draw([at, ...behind], from, to);
   }
 
   /** What the venues quoted for the newest orders, before this page heard of any. */
@@ -81,6 +91,7 @@ export function mount(container, context) {
       const order = await context.api.get(`/api/orders/${id}`);
       for (const event of order.events) prices.addEvent(event, order.mode);
     }
+    if (!ended) drawPrices();
   }
 
   const resized = () => Object.values(charts).forEach((chart) => chart.resize());

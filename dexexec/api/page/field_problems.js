@@ -25,10 +25,10 @@ export function drawProblems(fields, problem, isShown = () => true) {
   if (problem && problem.fields.length === 0) others.push(problem.message);
   let first = null;
   for (const field of fields.values()) {
-    field.setProblem(sentences.get(field)?.join(" ") ?? "");
+    field.setProblem(sentences.get(field)?.join(". ") ?? "");
     if (sentences.has(field)) first ??= field;
   }
-  return { first, others: others.join(" ") };
+  return { first, others: others.join(". ") };
 }
 
 /**

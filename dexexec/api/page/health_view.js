@@ -6,6 +6,8 @@ import { dateTime, duration, grouped, percent } from "./format.js";
 import { Problem } from "./session.js";
 
 const EVERY_MS = 5_000;
+/** After a read that was refused. */
+const RETRY_MS = 2_000;
 
 /** @type {import("./types.js").Mount} */
 export function mount(container, context) {
@@ -32,14 +34,16 @@ export function mount(container, context) {
 
   async function read() {
     clearTimeout(timer);
+    let pauseMs = EVERY_MS;
     try {
       if (!document.hidden) draw(await context.api.get("/api/venues"));
       setText(note, "");
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      pauseMs = RETRY_MS;
       setText(note, `Not read: ${error.message}`);
     } finally {
-      if (!ended) timer = window.setTimeout(() => void read(), EVERY_MS);
+      if (!ended) timer = window.setTimeout(() => void read(), pauseMs);
     }
   }
 

@@ -52,8 +52,8 @@ export const KINDS = [
     "schema": "StopOrder",
     "type": "market",
     "required": ["side", "amount", "triggerPrice", "triggerWhen"],
-    "main": ["side", "amount", "inputMint", "outputMint", "mode", "triggerPrice", "triggerWhen", "expiresAt"],
-    "more": ["slippageBps", "maxPriceImpactBps", "bracket.takeProfit.price", "bracket.takeProfit.bps", "bracket.stop.price", "bracket.stop.bps", "bracket.stop.limitPrice", "ocoGroup", "wallet", "tag", "closeAccount", "dryRun"]
+    "main": ["side", "amount", "inputMint", "outputMint", "triggerPrice", "triggerWhen", "mode", "slippageBps", "expiresAt"],
+    "more": ["maxPriceImpactBps", "bracket.takeProfit.price", "bracket.takeProfit.bps", "bracket.stop.price", "bracket.stop.bps", "bracket.stop.limitPrice", "ocoGroup", "wallet", "tag", "closeAccount", "dryRun"]
   },
   {
     "id": "trailing",
@@ -82,8 +82,8 @@ export const KINDS = [
     "schema": "SniperOrder",
     "type": "sniper",
     "required": ["mint", "amount"],
-    "main": ["mint", "amount", "inputMint", "conditions.minLiquidity", "conditions.maxPrice", "conditions.mintAuthorityRevoked", "conditions.freezeAuthorityRevoked", "expiresAt"],
-    "more": ["conditions.maxPriceImpactBps", "conditions.maxAgeMs", "conditions.maxTransferFeeBps", "conditions.venues", "slippageBps", "ocoGroup", "wallet", "tag", "closeAccount", "dryRun"]
+    "main": ["mint", "amount", "inputMint", "conditions.minLiquidity", "conditions.maxPrice", "conditions.maxPriceImpactBps", "conditions.mintAuthorityRevoked", "conditions.freezeAuthorityRevoked", "expiresAt"],
+    "more": ["conditions.maxAgeMs", "conditions.maxTransferFeeBps", "conditions.venues", "slippageBps", "ocoGroup", "wallet", "tag", "closeAccount", "dryRun"]
   }
 ];
 
@@ -105,11 +105,11 @@ export const FIELDS = {
   "slippageBps": {"label": "Slippage", "control": "integer", "unit": "bps", "example": "50"},
   "minOut": {"label": "Receive at least", "control": "decimal", "unit": "other"},
   "maxIn": {"label": "Spend at most", "control": "decimal", "unit": "other"},
-  "limitPrice": {"label": "Limit price", "control": "decimal", "unit": "price", "example": "151.25"},
+  "limitPrice": {"label": "Limit price", "control": "decimal", "unit": "price"},
   "timeInForce": {"label": "Time in force", "control": "choice", "choices": {"": "by default", "GTC": "GTC: until it is filled or cancelled", "GTT": "GTT: until it expires", "IOC": "IOC: one try, now", "FOK": "FOK: all in one try, now"}},
   "expiresAt": {"label": "Expires", "control": "time", "hint": "Empty: not before it is filled or cancelled."},
-  "triggerPrice": {"label": "Trigger price", "control": "decimal", "unit": "price", "example": "140"},
-  "triggerWhen": {"label": "Trigger side", "control": "choice", "choices": {"": "choose", "above": "at or above the price", "below": "at or below the price"}},
+  "triggerPrice": {"label": "Trigger price", "control": "decimal", "unit": "price"},
+  "triggerWhen": {"label": "Trigger side", "control": "choice", "choices": {"": "choose", "above": "at or above it", "below": "at or below it"}},
   "trailBps": {"label": "Trail", "control": "integer", "unit": "bps", "example": "300"},
   "slices": {"label": "Parts", "control": "integer", "example": "12"},
   "every": {"label": "One every", "control": "text", "hint": "An ISO 8601 duration: PT5M is 5 minutes.", "example": "PT5M"},
