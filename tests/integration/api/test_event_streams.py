@@ -1,22 +1,28 @@
 """Server-sent events over real connections: what the WebSocket sends, for clients that have only HTTP."""
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+import dexexec.feed.all_events
+import dexexec.feed.event_tail
+from dexexec.api.event_stream_connection import EventStreamConnection
 from dexexec.api.key_limits import KeyLimits
 from dexexec.clock import SystemClock
 from dexexec.domain.api_key import Scope
 from dexexec.domain.halt import Halt
 from dexexec.domain.policy import Policy
 from dexexec.domain.status import Status
-from dexexec.store import Address
+from dexexec.store import Address, ArchiveSession, Database
 from tests.support.event_source import EventSource, event_source
 from tests.support.fakes.keys import MemoryKeys
+from tests.support.parts import open_database
 from tests.support.streaming import LIFE, Api, PostgresRecord, StreamSetup, open_stream_setup, postgres_record
 from tests.support.waiting import until
 
@@ -284,6 +290,68 @@ async def test_a_client_that_does_not_read_is_cut_and_holds_up_nobody(
                 await setup.step(order_id, Status.ROUTING, detail=large)
                 sent += 1
                 assert await client.events(1) == of(order_id, sent)
+
+
+async def archived(database: Database) -> int:
+    """Move all orders into the archive, as if they had ended long ago; returns how many."""
+    async with database.connection() as connection:
+        await connection.execute("UPDATE orders SET status = 'failed', finished_at = clock_timestamp()")
+    async with ArchiveSession.begin(database, 30) as session:
+        assert session is not None
+        return len(await session.archive(rest=timedelta()))
+
+
+async def test_the_archive_ends_a_stream_that_it_has_overtaken_and_no_other(
+    database_address: Address, redis_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dexexec.feed.all_events, "PAGE", 10)
+    monkeypatch.setattr(dexexec.feed.event_tail, "MOST_BYTES", 1 << 20)
+    async with (
+        streaming(database_address, redis_url, redis_prefix) as (record, setup),
+        open_database(database_address) as database,
+        source(setup.api, "/api/events?after=start") as client,
+        source(setup.api, "/api/events?after=start") as behind,
+    ):
+        order_id = await record.create()
+        assert await client.events(1) == of(order_id, 1)
+        assert await behind.events(1) == of(order_id, 1)
+        behind.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        # More than the buffers of both sides and the memory of the process take, so it has not got near the end.
+        for _ in range(12):
+            for _ in range(10):
+                await record.step(order_id, Status.ROUTING, detail="x" * 100_000)
+            setup.api.publisher.announce([await record.step(order_id, Status.ROUTING)])
+        sent = 1 + 12 * 11
+        assert await client.events(sent - 1) == of(order_id, *range(2, sent + 1))
+        assert await archived(database) == 1
+        fresh = await record.create()
+        assert await client.events(1) == of(fresh, 1), "it has everything that was moved"
+        behind.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        heard = [("", 1)]
+        while (one := await behind.next()) is not None and not one.event:
+            heard.append(("", int(one.message["seq"])))
+        assert one is not None
+        assert (one.event, one.message["error"]["code"]) == ("problem", "position-unknown")
+        assert [seq for _, seq in heard] == list(range(1, len(heard) + 1)), "nothing is left out before that"
+        assert len(heard) < sent
+        await behind.end()
+        async with source(setup.api, "/api/events", Last_Event_ID=behind.last_id) as again:
+            assert (again.status, (await problem(again))["type"]) == (410, "/problems/position-unknown")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has this option")
+async def test_the_kernel_gives_up_a_peer_that_has_vanished_after_two_pings(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    async with (
+        streaming(database_address, redis_url, redis_prefix, ping_seconds=7) as (_, setup),
+        source(setup.api, "/api/events") as client,
+    ):
+        assert client.status == 200
+        [connection] = setup.api.registry._open
+        assert isinstance(connection, EventStreamConnection)
+        option = connection._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert option == 14_000
 
 
 # Keys
