@@ -57,7 +57,8 @@ async def overview_json(api: Api, caller: Caller) -> dict[str, object]:
         ],
         "defaults": api.reader.within(caller.policy).defaults(),
         "walletNames": api.reader.wallets.of(caller.name, caller.policy.wallets),
-        "queue": queue_json(await overviews.open_orders.get()),
+        # Of the caller's orders: how busy the others are is theirs alone.
+        "queue": queue_json(await overviews.open_orders(caller.sees)),
     }
     # For those who may list webhooks.
     if any(own.allows(Scope.TRADE) for own in caller.scopes):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from dexexec.clock import Clock
@@ -17,6 +18,8 @@ T = TypeVar("T")
 READ_SECONDS = 2.0
 """The time limit of one part."""
 FRESH_SECONDS = 1.0
+MOST_OWNERS = 1_000
+"""Keys whose figures are kept."""
 BALANCES_FRESH_SECONDS = 10.0
 """A balance is a request to a node, whose budget is for orders."""
 
@@ -56,8 +59,8 @@ class ServiceState(Protocol):
     def nodes(self) -> Mapping[str, int] | None:
         """How many slots each node is behind, by its name; None in a process without a worker."""
 
-    async def open_orders(self) -> OpenOrders:
-        """Orders that have not ended."""
+    async def open_orders(self, owner: int | None) -> OpenOrders:
+        """Orders of `owner` (None: of all) that have not ended."""
 
     async def workers(self) -> Sequence[ListedWorker]:
         """All workers."""
@@ -97,6 +100,16 @@ class Overviews:
 
     def __init__(self, state: ServiceState, clock: Clock) -> None:
         self.state = state
-        self.open_orders = Kept(state.open_orders, FRESH_SECONDS, clock)
+        self._clock = clock
+        self._open_orders: dict[int | None, Kept[OpenOrders]] = {}
         self.workers = Kept(state.workers, FRESH_SECONDS, clock)
         self.wallets = Kept(state.wallets, BALANCES_FRESH_SECONDS, clock)
+
+    async def open_orders(self, owner: int | None) -> OpenOrders | None:
+        """Orders of `owner` (None: of all) that have not ended."""
+        if owner not in self._open_orders:
+            # Keys come and go. What is dropped is read again.
+            if len(self._open_orders) >= MOST_OWNERS:
+                self._open_orders.clear()
+            self._open_orders[owner] = Kept(partial(self.state.open_orders, owner), FRESH_SECONDS, self._clock)
+        return await self._open_orders[owner].get()

@@ -54,9 +54,9 @@ class SharedState:
             name: lag for chain in chains if isinstance(chain, MeasuredChain) for name, lag in chain.node_lags().items()
         }
 
-    async def open_orders(self) -> OpenOrders:
-        """Orders that have not ended."""
-        return await read_open_orders(self._database)
+    async def open_orders(self, owner: int | None) -> OpenOrders:
+        """Orders of `owner` (None: of all) that have not ended."""
+        return await read_open_orders(self._database, owner)
 
     async def workers(self) -> Sequence[ListedWorker]:
         """All workers."""

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 
+from dexexec.store.cancellations import OWNED
 from dexexec.store.database import Database
 from dexexec.store.rows import fetch_row, fetch_rows
 
 # Both parts read an index of open orders only, however many orders have ended.
-OPEN_ORDERS = "SELECT status, type, count(*) AS orders FROM orders WHERE finished_at IS NULL GROUP BY status, type"
-OLDEST = """
+OPEN_ORDERS = f"""
+SELECT status, type, count(*) AS orders FROM orders o WHERE finished_at IS NULL AND {OWNED} GROUP BY status, type
+"""  # noqa: S608 - a constant
+OLDEST = f"""
 SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS seconds,
        extract(epoch FROM clock_timestamp()
                - min(created_at) FILTER (WHERE status = 'pending' AND worker IS NULL))::float8 AS waiting_seconds,
        count(*) FILTER (WHERE status = 'pending' AND worker IS NULL) AS waiting
-FROM orders WHERE finished_at IS NULL AND NOT resting AND created_at > '-infinity'
-"""
+FROM orders o WHERE finished_at IS NULL AND NOT resting AND created_at > '-infinity' AND {OWNED}
+"""  # noqa: S608 - a constant
 RESERVED = """
 SELECT a.network, a.wallet, coalesce(nullif(s.key, ''), 'lamports') AS mint, sum(s.value::numeric) AS amount
 FROM attempts a CROSS JOIN LATERAL jsonb_each_text(a.spends) s
@@ -32,12 +35,13 @@ class OpenOrders:
     waiting: int
 
 
-async def read_open_orders(database: Database) -> OpenOrders:
-    """Count the orders that have not ended."""
+async def read_open_orders(database: Database, owner: int | None = None) -> OpenOrders:
+    """Count the orders of `owner` (None: of all) that have not ended."""
+    values = {"owner": owner}
     async with database.connection() as connection:
-        rows = await fetch_rows(connection, OPEN_ORDERS)
+        rows = await fetch_rows(connection, OPEN_ORDERS, values)
         # The same predicate as that of the index of orders that move, so that resting ones are not read.
-        oldest = await fetch_row(connection, OLDEST)
+        oldest = await fetch_row(connection, OLDEST, values)
     counts: dict[tuple[str, ...], int] = {(str(row.status), str(row.type)): int(row.orders) for row in rows}
     return OpenOrders(counts, max(0.0, oldest.seconds or 0.0), max(0.0, oldest.waiting_seconds or 0.0), oldest.waiting)
 

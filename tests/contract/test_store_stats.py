@@ -30,13 +30,15 @@ async def test_orders_are_counted_with_their_ends_and_the_outcomes_of_their_tran
         for signature in ("a", "b"):
             await ended(store, signature, Outcome.LANDED)
         await ended(store, "c", Outcome.EXPIRED)
+        await ended(store, "d", Outcome.FAILED)
         # The orders may be in two buckets: only their sums are certain.
         found = await store.order_stats(15, 10)
         buckets = found.buckets
-        assert sum(bucket.accepted for bucket in buckets) == 3
+        assert sum(bucket.accepted for bucket in buckets) == 4
         assert sum(bucket.confirmed for bucket in buckets) == 2
-        assert sum(bucket.other for bucket in buckets) == 1
-        assert [sum(b.landed for b in buckets), sum(b.expired for b in buckets)] == [2, 1]
+        assert sum(bucket.other for bucket in buckets) == 2
+        outcomes = [(bucket.landed, bucket.expired, bucket.failed_on_chain) for bucket in buckets]
+        assert [sum(counts) for counts in zip(*outcomes, strict=True)] == [2, 1, 1]
         for bucket in buckets:
             assert bucket.at.timestamp() % 10 == 0
             assert found.since <= bucket.at <= found.until

@@ -36,7 +36,7 @@ class TokenState(Answer):
 
 
 class QueueState(Answer):
-    """Orders that have not ended."""
+    """Orders of the caller that have not ended; with the scope `admin`, of all."""
 
     length: Count
     """Those that no worker has claimed yet."""

@@ -75,7 +75,11 @@ async def test_a_key_sees_its_own_halts_and_limits_and_nothing_of_others() -> No
     trader = keys.create("trader", policy=Policy(max_slippage_bps=10))
     admin = keys.create("boss", Scope.ADMIN)
     reader = keys.create("reader", Scope.READ)
-    state = MemoryState(all_halts=[Halt(1, AT, "own"), Halt(2, AT, "another"), Halt(EVERYBODY, AT)])
+    state = MemoryState(
+        all_halts=[Halt(1, AT, "own"), Halt(2, AT, "another"), Halt(EVERYBODY, AT)],
+        orders=OpenOrders({("pending", "market"): 7}, 3.0, 2.0, 7),
+        orders_of={1: OpenOrders({("pending", "market"): 2}, 1.0, 0.5, 1)},
+    )
     async with running_service(state=state, keys=keys) as service:
         found = await overview(service, trader)
         assert not ADMIN_ONLY & found.keys()
@@ -83,9 +87,13 @@ async def test_a_key_sees_its_own_halts_and_limits_and_nothing_of_others() -> No
         assert [halt["key"] for halt in found["halts"]] == [1, None]
         assert found["defaults"]["slippageBps"] == 10
         assert found["webhooks"] == {"failed": 0}
+        assert found["queue"] == {"length": 1, "oldestMs": 500, "open": 2}
         seen_by_reader = await overview(service, reader)
         assert (seen_by_reader["scopes"], "webhooks" in seen_by_reader) == (["read"], False)
-        assert (await overview(service, admin)).keys() >= ADMIN_ONLY
+        assert seen_by_reader["queue"] == {"length": 0, "oldestMs": None, "open": 0}
+        seen_by_admin = await overview(service, admin)
+        assert seen_by_admin.keys() >= ADMIN_ONLY
+        assert seen_by_admin["queue"]["open"] == 7
         document(await service.ask("GET", "/api/overview"), 401, "unauthorized")
 
 

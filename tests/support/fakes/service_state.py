@@ -18,6 +18,7 @@ class MemoryState:
     all_halts: Sequence[Halt] = ()
     node_lags: Mapping[str, int] | None = None
     orders: OpenOrders = field(default_factory=lambda: OpenOrders({}, 0.0, 0.0, 0))
+    orders_of: Mapping[int, OpenOrders] = field(default_factory=dict)
     listed: Sequence[ListedWorker] = ()
     wallet_states: Sequence[WalletState] = ()
     down: bool = False
@@ -29,9 +30,9 @@ class MemoryState:
     def nodes(self) -> Mapping[str, int] | None:
         return self.node_lags
 
-    async def open_orders(self) -> OpenOrders:
+    async def open_orders(self, owner: int | None) -> OpenOrders:
         self._read()
-        return self.orders
+        return self.orders if owner is None else self.orders_of.get(owner, OpenOrders({}, 0.0, 0.0, 0))
 
     async def workers(self) -> Sequence[ListedWorker]:
         self._read()
