@@ -66,3 +66,7 @@ METEORA_DAMM_V2: Mapping[str, Deployment] = MappingProxyType({
     "devnet": _DAMM_V2,
     "localnet": _DAMM_V2,
 })  # fmt: skip
+JUPITER_V6: Mapping[str, Deployment] = MappingProxyType({
+    "mainnet-beta": Deployment("JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4"),
+    "localnet": Deployment("JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4"),
+})  # fmt: skip

@@ -14,10 +14,12 @@ from dexexec.testing.contract import CHECKS, Check, Verdict, report
 from dexexec.testing.harness import Harness, NotApplicable
 from dexexec.venue import Capabilities, Network, Venue
 from dexexec.venues.registry import installed, load
+from dexexec_adapters.jupiter.venue import Jupiter
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.mock.meteora import MockMeteora
 from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.raydium.venue import Raydium
+from tests.support.jupiter_venues import JupiterHarness
 from tests.support.recorded_venues import RECORDED, RecordedHarness
 
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 6)
@@ -26,6 +28,8 @@ PAIRS = [(WSOL, USDC), (USDC, WSOL), (PEPE.mint, WSOL)]
 KINDS = [(venue, kind) for venue, kinds in RECORDED.items() for kind in kinds]
 SENDING = {"fill-equals-quote", "bounds-hold-on-chain"}
 """The rules that send swaps."""
+NOT_OF_JUPITER = {"modes-agree", "reported-pools-are-true"}
+"""It has one mode, and reports no pools."""
 
 each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
 each_venue = pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: venue.name)
@@ -56,9 +60,17 @@ async def test_on_recorded_pools_only_rules_that_send_swaps_are_skipped(
     assert {one.rule for one in results if one.verdict is Verdict.FAIL} == set()
 
 
+@pytest.mark.parametrize(
+    "check", [one for one in CHECKS if one.rule not in SENDING | NOT_OF_JUPITER], ids=lambda check: check.rule
+)
+@pytest.mark.parametrize("pair", PAIRS[:2], ids=["sell", "buy"])
+async def test_jupiter_keeps_the_rule_with_a_server_over_recorded_pools(check: Check, pair: tuple[str, str]) -> None:
+    await check(JupiterHarness(Jupiter, pair=pair))
+
+
 def test_no_adapter_of_this_repository_is_left_out() -> None:
     own = {point.name for point in installed().values() if point.value.startswith("dexexec_adapters.")}
-    assert {venue.name for venue in (*VENUES, *RECORDED)} == own
+    assert {Jupiter.name, *(venue.name for venue in (*VENUES, *RECORDED))} == own
 
 
 @each_venue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, RAYDIUM_AMM, RAYDIUM_CPMM
+from dexexec_adapters.solana.clusters import JUPITER_V6, METEORA_DAMM_V2, RAYDIUM_AMM, RAYDIUM_CPMM
 from tests.conftest import PROGRAM_DUMPS
 
 VARIABLE = "DEXEXEC_PROGRAM_DUMPS"
@@ -17,6 +17,7 @@ PROGRAMS = {
     "raydium": RAYDIUM_CPMM["localnet"].program,
     "meteora": METEORA_DAMM_V2["localnet"].program,
     "raydium-amm": RAYDIUM_AMM["localnet"].program,
+    "jupiter": JUPITER_V6["localnet"].program,
 }
 RAYDIUM, METEORA = (PROGRAMS[name] for name in ("raydium", "meteora"))
 MARKET = ("raydium", "meteora")
