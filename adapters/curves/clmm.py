@@ -10,15 +10,13 @@ from typing import NamedTuple
 
 from dexexec_adapters.curves.clmm_ticks import (
     MAX_SQRT_PRICE,
-    MAX_TICK,
     MIN_SQRT_PRICE,
-    MIN_TICK,
     TickArray,
     TickWalk,
     sqrt_price_at,
     tick_at,
 )
-from dexexec_adapters.curves.integers import PPM, ceil_div
+from dexexec_adapters.curves.integers import ceil_div
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
@@ -29,7 +27,15 @@ from dexexec_adapters.curves.swap import (
     check_fits,
     check_output,
 )
-from dexexec_adapters.curves.ticks import amount_a, amount_b, price_after_input, price_after_output
+from dexexec_adapters.curves.ticks import (
+    MAX_TICK,
+    MIN_TICK,
+    amount_a,
+    amount_b,
+    impact_ppm,
+    price_after_input,
+    price_after_output,
+)
 
 FEE_RATE_DENOMINATOR = 1_000_000
 SWAP_DISABLED = 16
@@ -209,7 +215,7 @@ def _swap(
         fee_in=fee,
         fee_out=0,
         protocol_fee=protocol_fee,
-        price_impact_ppm=_impact(pool.sqrt_price, net_in, out, ranges, a_to_b),
+        price_impact_ppm=impact_ppm(pool.sqrt_price, net_in, out, ranges, a_to_b=a_to_b),
         pool_after=replace(
             pool,
             sqrt_price=price,
@@ -261,15 +267,3 @@ def _tick_after(pool: ClmmPool, price: int, crossed: int | None, a_to_b: bool) -
         return crossed - 1 if a_to_b else crossed
     # A swap that is too small to move the price leaves the tick, which is one below a price at a crossed tick.
     return pool.tick_current if price == pool.sqrt_price else tick_at(price)
-
-
-def _impact(price: int, net_in: int, out: int, ranges: int, a_to_b: bool) -> int:
-    """How much less than at the spot price comes out, in parts per million rounded up."""
-    # Each range rounds both amounts against the wallet by less than one unit, which is not an effect of the size.
-    paid = max(net_in - ranges, 0)
-    received = out + ranges
-    if a_to_b:
-        paid, received = paid * price**2, received << 128
-    else:
-        paid, received = paid << 128, received * price**2
-    return ceil_div((paid - received) * PPM, paid) if paid > received else 0

@@ -6,12 +6,11 @@ It follows raydium-clmm at commit 03b44b7. File names in comments are below `pro
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log
 from typing import NamedTuple
 
 from dexexec_adapters.curves.swap import CurveError, MissingArray, Refusal
+from dexexec_adapters.curves.ticks import MAX_TICK, MIN_TICK, find_tick
 
-MIN_TICK, MAX_TICK = -443_636, 443_636
 MIN_SQRT_PRICE = 4_295_048_016
 MAX_SQRT_PRICE = 79_226_673_521_066_979_257_578_248_091
 TICKS_IN_ARRAY = 60
@@ -42,7 +41,6 @@ _FACTORS = (
     0x005D6AF8DEDC582C,
     0x00002216E584F5FA,
 )
-_LOG_OF_STEP = log(1.0001) / 2
 
 
 class Tick(NamedTuple):
@@ -76,13 +74,7 @@ def sqrt_price_at(tick: int) -> int:
 
 def tick_at(sqrt_price: int) -> int:
     """The greatest tick whose price is at most `sqrt_price`, which is in the program's range."""
-    tick = min(max(round(log(sqrt_price / 2**64) / _LOG_OF_STEP), MIN_TICK), MAX_TICK)
-    # The logarithm of floats is off by less than one tick: the exact prices decide.
-    while tick < MAX_TICK and sqrt_price_at(tick + 1) <= sqrt_price:
-        tick += 1
-    while tick > MIN_TICK and sqrt_price_at(tick) > sqrt_price:
-        tick -= 1
-    return tick
+    return find_tick(sqrt_price, sqrt_price_at)
 
 
 def bitmap_of(own: bytes, positive: bytes = b"", negative: bytes = b"") -> int:

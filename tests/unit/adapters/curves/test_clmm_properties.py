@@ -9,15 +9,14 @@ from hypothesis import strategies as st
 from dexexec_adapters.curves.clmm import FEE_RATE_DENOMINATOR, ClmmConfig, ClmmPool, quote_exact_in, quote_exact_out
 from dexexec_adapters.curves.clmm_ticks import (
     MAX_SQRT_PRICE,
-    MAX_TICK,
     MIN_SQRT_PRICE,
-    MIN_TICK,
     Tick,
     TickArray,
     sqrt_price_at,
 )
 from dexexec_adapters.curves.integers import U64_MAX
 from dexexec_adapters.curves.swap import CurveError, MissingArray, Refusal, SwapResult, TradeDirection
+from dexexec_adapters.curves.ticks import MAX_TICK, MIN_TICK
 from tests.support.clmm_pools import Position, pool_of_positions
 from tests.support.curve_values import A_TO_B, B_TO_A, NOW
 

@@ -8,9 +8,7 @@ import pytest
 from dexexec_adapters.curves.clmm_ticks import (
     ARRAYS_IN_BITMAP,
     MAX_SQRT_PRICE,
-    MAX_TICK,
     MIN_SQRT_PRICE,
-    MIN_TICK,
     Tick,
     TickArray,
     TickWalk,
@@ -19,6 +17,7 @@ from dexexec_adapters.curves.clmm_ticks import (
     tick_at,
 )
 from dexexec_adapters.curves.swap import CurveError, Refusal
+from dexexec_adapters.curves.ticks import MAX_TICK, MIN_TICK
 
 
 def test_the_prices_of_the_first_the_middle_and_the_last_tick_are_the_programs() -> None:
