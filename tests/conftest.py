@@ -92,7 +92,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, b
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`async def` tests run on the `io_loop` fixture."""
+    """`async def` tests run on the `io_loop` fixture. Files with tests that run alone come first, since each of these
+    waits for what the other workers are doing, and they wait for it in turn."""
+    alone = {item.path for item in items if item.get_closest_marker("alone")}
+    items.sort(key=lambda item: item.path not in alone)
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.add_marker(pytest.mark.gen_test(timeout=60))

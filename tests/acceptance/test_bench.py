@@ -116,15 +116,15 @@ def test_resting_orders_are_measured_and_triggered_in_order(given: dict[str, str
 @pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_promise_31_a_warm_order_waits_for_no_request_before_its_send(given: dict[str, str]) -> None:
-    """A request between POST and send would take a round trip of 300 ms, which no order here may wait for."""
+    """A request between POST and send would take a round trip of 150 ms, which no order here may wait for."""
     environment = {**given, "DEXEXEC_SIMULATE": "local"}
-    document = measured("--only", "venues", "--rtt-ms", "300", environment=environment)
+    document = measured("--only", "venues", "--rtt-ms", "150", environment=environment)
     assert document["faults"] == []
     found = figures(document)
-    assert found["venues.300.warm.local.round_trips_max"] == 0, document["details"]
+    assert found["venues.150.warm.local.round_trips_max"] == 0, document["details"]
     # Also what is not counted, as a message over a WebSocket, would show here.
-    assert found["venues.300.warm.local.send_p50"] < 300, document["details"]
-    assert found["venues.300.cold.local.round_trips"] >= 1, "the proxy counts requests"
+    assert found["venues.150.warm.local.send_p50"] < 150, document["details"]
+    assert found["venues.150.cold.local.round_trips"] >= 1, "the proxy counts requests"
 
 
 @pytest.mark.long

@@ -170,7 +170,6 @@ def names(faults: tuple[Fault, ...]) -> str:
     return " and ".join(faults)
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.gen_test(timeout=240)
 @pytest.mark.parametrize(
@@ -187,7 +186,6 @@ async def test_no_order_is_lost_or_doubled_by_a_fault_between_any_two_effects(
     await all_survive(cases, partial(survive, servers))
 
 
-@pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.gen_test(timeout=110)
 @pytest.mark.parametrize("fault", [Fault.KILL, *BY_TURNS])

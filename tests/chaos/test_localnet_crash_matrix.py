@@ -67,7 +67,6 @@ def half(fault: Fault) -> Sequence[Case]:
     return cases(fault)[::2]
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.gen_test(timeout=240)
 @pytest.mark.parametrize(
