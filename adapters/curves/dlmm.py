@@ -18,10 +18,11 @@ from dexexec_adapters.curves.dlmm_bins import (
     bought,
     cost_of,
     ids_of,
+    is_outer,
     price_of,
 )
 from dexexec_adapters.curves.dlmm_fees import BASIS_POINTS, FEE_PRECISION, DlmmFee, DlmmVolatility
-from dexexec_adapters.curves.integers import PPM, U64_MAX, ceil_div, ppm
+from dexexec_adapters.curves.integers import U64_MAX, ceil_div, ppm
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
@@ -152,7 +153,8 @@ class _Swap:
         self._max_bins = MAX_BINS[exact_out, pool.with_orders]
         self._visited: list[int] = []
         self._taken: list[tuple[int, _Fill]] = []
-        # Of the bin that the swap is in.
+        # Price and rate of the first bin, and what belongs to the one that the swap is in.
+        self._first = 0, 0
         self._bin_id = pool.active_id
         self._price = 0
         self._accumulator = -1
@@ -240,6 +242,8 @@ class _Swap:
         if accumulator != self._accumulator:
             self._accumulator = accumulator
             self._rate = pool.fee.rate(accumulator)
+        if not self._taken:
+            self._first = self._price, self._rate
 
     def _fee_on_top(self, amount: int) -> int:
         return -(-amount * self._rate // (FEE_PRECISION - self._rate))
@@ -280,10 +284,28 @@ class _Swap:
             fee_in=fee if self._fee_on_input else 0,
             fee_out=0 if self._fee_on_input else fee,
             protocol_fee=protocol_fee,
-            price_impact_ppm=self._impact(sum(fill.net_in for fill in fills), sum(fill.gross_out for fill in fills)),
+            price_impact_ppm=self._impact(amount_in, amount_out),
             pool_after=self._pool_after(protocol_fee),
-            arrays=tuple(self._visited),
+            arrays=self._arrays(),
         )
+
+    def _arrays(self) -> tuple[int, ...]:
+        """The arrays to name, in the order of the swap, with one more on each side.
+
+        The program skips those that it does not need, and the price may have moved to a neighbour until then.
+        """
+        marked = self._pool.marked
+        visited = self._visited
+        before = visited[0] + 1 if self._x_to_y else visited[0] - 1
+        beyond = visited[-1] - 1 if self._x_to_y else visited[-1] + 1
+        around = (marked.next(before, not self._x_to_y), *visited, marked.next(beyond, self._x_to_y))
+        arrays = tuple(index for index in around if index is not None)
+        if is_outer(self._pool.active_id // BINS_PER_ARRAY) and not any(map(is_outer, arrays)):
+            raise CurveError(
+                Refusal.UNSUPPORTED,
+                f"the active bin {self._pool.active_id} is far from all liquidity, which is not supported",
+            )
+        return arrays
 
     def _protocol_fee(self, fill: _Fill) -> int:
         if not fill.net_in:
@@ -295,12 +317,15 @@ class _Swap:
         surplus = 0 if self._fee_on_input else fill.surplus
         return of_orders + reserve_fee * self._pool.fee.protocol_share // BASIS_POINTS + surplus
 
-    def _impact(self, net_in: int, gross_out: int) -> int:
-        """How much worse the average price is than that of the first bin."""
-        bin_id, _ = self._taken[0]
-        price = self._bin(bin_id).price or price_of(bin_id, self._pool.fee.bin_step)
-        ideal, real = (net_in * price, gross_out << 64) if self._x_to_y else (net_in << 64, gross_out * price)
-        return min(max(ppm(ideal - real, ideal), 0), PPM) if ideal else 0
+    def _impact(self, amount_in: int, amount_out: int) -> int:
+        """How much worse the swap is than at the price and the fee of its first bin: the fee rises with its size."""
+        price, rate = self._first
+        kept = FEE_PRECISION - rate
+        if self._x_to_y:
+            ideal, real = amount_in * price * kept, (amount_out << 64) * FEE_PRECISION
+        else:
+            ideal, real = (amount_in << 64) * kept, amount_out * price * FEE_PRECISION
+        return max(ppm(ideal - real, ideal), 0)
 
     def _bin(self, bin_id: int) -> Bin:
         return self._pool.arrays[bin_id // BINS_PER_ARRAY][bin_id % BINS_PER_ARRAY]

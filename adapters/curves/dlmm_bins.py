@@ -86,6 +86,11 @@ def price_of(bin_id: int, bin_step: int) -> int:
         raise CurveError(Refusal.MATH_OVERFLOW, f"bin {bin_id} has no price: {error}") from error
 
 
+def is_outer(index: int) -> bool:
+    """Whether an array is marked in the bitmap extension, which the program needs to find it."""
+    return not -INNER_ARRAYS <= index < INNER_ARRAYS
+
+
 def ids_of(index: int, start: int, x_to_y: bool) -> Iterator[int]:
     """The bins of array `index` in the swap's direction, from `start` on if that is one of them."""
     low = index * BINS_PER_ARRAY

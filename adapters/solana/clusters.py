@@ -37,6 +37,7 @@ _CLMM = Deployment(
     ),
 )
 _DAMM_V2 = Deployment("cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG")
+_DLMM = Deployment("LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo")
 
 _AMM_V4 = Deployment("675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8")
 
@@ -69,4 +70,9 @@ METEORA_DAMM_V2: Mapping[str, Deployment] = MappingProxyType({
 JUPITER_V6: Mapping[str, Deployment] = MappingProxyType({
     "mainnet-beta": Deployment("JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4"),
     "localnet": Deployment("JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4"),
+})  # fmt: skip
+METEORA_DLMM: Mapping[str, Deployment] = MappingProxyType({
+    "mainnet-beta": _DLMM,
+    "devnet": _DLMM,
+    "localnet": _DLMM,
 })  # fmt: skip

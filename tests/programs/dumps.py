@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dexexec_adapters.solana.clusters import JUPITER_V6, METEORA_DAMM_V2, RAYDIUM_AMM, RAYDIUM_CPMM
+from dexexec_adapters.solana.clusters import JUPITER_V6, METEORA_DAMM_V2, METEORA_DLMM, RAYDIUM_AMM, RAYDIUM_CPMM
 from tests.conftest import PROGRAM_DUMPS
 
 VARIABLE = "DEXEXEC_PROGRAM_DUMPS"
 PROGRAMS = {
     "raydium": RAYDIUM_CPMM["localnet"].program,
     "meteora": METEORA_DAMM_V2["localnet"].program,
+    "meteora-dlmm": METEORA_DLMM["localnet"].program,
     "raydium-amm": RAYDIUM_AMM["localnet"].program,
     "jupiter": JUPITER_V6["localnet"].program,
 }

@@ -13,11 +13,13 @@ from dexexec.testing.clock import ManualClock
 from dexexec.testing.harness import ChainSetup, Condition, Harness
 from dexexec.venue import Venue
 from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.meteora_dlmm.venue import MeteoraDlmm
 from dexexec_adapters.raydium.venue import Raydium
 from dexexec_adapters.raydium_amm.venue import RaydiumAmm
 from dexexec_adapters.raydium_clmm.venue import RaydiumClmm
 from dexexec_adapters.solana.chain_clock import CLOCK
 from tests.support import meteora_accounts as at
+from tests.support import meteora_dlmm_accounts as dlmm
 from tests.support import raydium_amm_accounts as amm
 from tests.support import raydium_clmm_accounts as clmm
 from tests.support.raydium_accounts import (
@@ -53,6 +55,12 @@ def _damm(*pools: bytes) -> Callable[[], RecordedChain]:
     return lambda: at.chain_of(*pools)
 
 
+def _dlmm(*names: str) -> Callable[[], RecordedChain]:
+    records = [dlmm.deeper(dlmm.RECORDS[name], 1_000) for name in names]
+    accounts = [dlmm.pool_accounts(record, number) for number, record in enumerate(records, 1)]
+    return lambda: dlmm.chain_of(*accounts)
+
+
 RECORDED: Mapping[type[Venue[Any]], Mapping[str, Callable[[], RecordedChain]]] = {
     Raydium: {
         "before-creators": _cpmm(OLD),
@@ -76,6 +84,10 @@ RECORDED: Mapping[type[Venue[Any]], Mapping[str, Callable[[], RecordedChain]]] =
         "dynamic-fee": _damm(at.pool_of(data=at.DYNAMIC)),
         "range": _damm(at.pool_of(data=at.RANGE)),
         "several": _damm(at.pool_of(data=at.LINEAR), at.pool_of(number=2, data=at.EXPONENTIAL), at.pool_of(number=3)),
+    },
+    MeteoraDlmm: {
+        **{name: _dlmm(name) for name in ("plain", "volatile", "only-y", "orders", "far", "far-below")},
+        "several": _dlmm("gapped", "gapped"),
     },
 }
 """Venue -> kind of pools -> a fresh chain that shows them."""

@@ -14,11 +14,12 @@ from dexexec.domain.token import Tokens
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import VenueContext
 from dexexec.venues.registry import VenueClass
+from dexexec_adapters.meteora_dlmm.venue import MeteoraDlmm
 from dexexec_adapters.raydium_amm.venue import RaydiumAmm
 from tests.support.raydium_accounts import RecordedChain
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "swaps"
-VENUES: dict[str, VenueClass] = {kind.name: kind for kind in (RaydiumAmm,)}
+VENUES: dict[str, VenueClass] = {kind.name: kind for kind in (MeteoraDlmm, RaydiumAmm)}
 
 
 def swaps(venue: str) -> list[dict[str, Any]]:

@@ -16,15 +16,20 @@ from dexexec.testing.clock import ManualClock
 from dexexec.venue import Network, Unsupported, VenueContext
 from dexexec.venues.registry import read_options
 from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.meteora_dlmm.venue import MeteoraDlmm
 from dexexec_adapters.pools.options import PoolOptions
 from dexexec_adapters.raydium.venue import Raydium
-from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, RAYDIUM_CPMM, Deployment
+from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, METEORA_DLMM, RAYDIUM_CPMM, Deployment
 from dexexec_adapters.solana.keys import derived
 from tests.support.raydium_accounts import RecordedChain, address
 
-DEPLOYMENTS: dict[type[Any], Mapping[str, Deployment]] = {Raydium: RAYDIUM_CPMM, Meteora: METEORA_DAMM_V2}
+DEPLOYMENTS: dict[type[Any], Mapping[str, Deployment]] = {
+    Raydium: RAYDIUM_CPMM,
+    Meteora: METEORA_DAMM_V2,
+    MeteoraDlmm: METEORA_DLMM,
+}
 each_venue = pytest.mark.parametrize("venue", DEPLOYMENTS, ids=lambda venue: venue.name)
-CONFIGS = {Raydium: "AMM_CONFIGS", Meteora: "CONFIGS"}
+CONFIGS = {Raydium: "AMM_CONFIGS", Meteora: "CONFIGS", MeteoraDlmm: "PRESETS"}
 
 
 def options(venue: type[Any], **environ: str) -> Any:
@@ -141,7 +146,8 @@ def test_settings_are_read_without_a_solana_library() -> None:
     code = (
         "import sys; sys.modules['solders'] = None;"
         "import dexexec_adapters.raydium.venue as r, dexexec_adapters.meteora.venue as m;"
-        "print(r.Raydium.read_options({}), m.Meteora.read_options({}))"
+        "import dexexec_adapters.meteora_dlmm.venue as d;"
+        "print(r.Raydium.read_options({}), m.Meteora.read_options({}), d.MeteoraDlmm.read_options({}))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert shown.stdout.count("cluster=''") == 2, shown.stderr
+    assert shown.stdout.count("cluster=''") == 3, shown.stderr

@@ -1,0 +1,1 @@
+"""The venue `meteora-dlmm`: Meteora DLMM pools on Solana."""
