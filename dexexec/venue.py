@@ -159,10 +159,9 @@ Unsigned = UnsignedSwap | SwapInstructions
 """What `build` may return: a finished message, or instructions."""
 
 
-# Strings and not an enum: `Capabilities(network="solana")` is part of the public interface.
+# Strings, no enum: `Capabilities(network="solana")` is part of the public interface.
 class Network:
-    """The networks that a venue can settle on, a closed set, since the engine looks swaps up there by itself.
-    `localnet` is Solana with free coins, on this machine."""
+    """The networks that a venue can settle on, a closed set. `localnet` is Solana with free coins, on this machine."""
 
     SIMULATED = "simulated"
     LOCALNET = "localnet"
@@ -172,12 +171,14 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an adapter supports. `pairs` is a set of unordered pairs of mints, or None for any."""
+    """What an adapter supports. `pairs` is a set of unordered pairs of mints, or None for any. `metered`: each quote
+    counts against a limit, so none is requested to watch prices or to be warm."""
 
     modes: frozenset[Mode] = frozenset(Mode)
     pairs: frozenset[frozenset[str]] | None = None
     network: str = Network.SOLANA
     needs_wallet: bool = True
+    metered: bool = False
 
     def refusal(self, request: SwapRequest) -> str | None:
         """Why the venue cannot serve this request, or None."""

@@ -6,6 +6,7 @@ bounds, and the engine's guard looks at the whole transaction as at any other. O
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -58,7 +59,7 @@ class Jupiter(Venue[JupiterOptions]):
     """Quotes and builds swaps of Jupiter's routes."""
 
     name = "jupiter"
-    capabilities = Capabilities(modes=frozenset({Mode.EXACT_IN}), network=Network.SOLANA)
+    capabilities = Capabilities(modes=frozenset({Mode.EXACT_IN}), network=Network.SOLANA, metered=True)
     Options = JupiterOptions
     options_prefix = "DEXEXEC_JUPITER_"
 
@@ -71,7 +72,7 @@ class Jupiter(Venue[JupiterOptions]):
             raise TypeError("this chain has no accounts: the network solana or localnet is needed")
         options = self.options
         self.chain: SolanaChain = context.chain
-        self.capabilities = Capabilities(modes=frozenset({Mode.EXACT_IN}), network=self.network_for(options))
+        self.capabilities = replace(self.capabilities, network=self.network_for(options))
         self.program_id = self._find_program()
         self._token_account = token_account
         self._api = JupiterApi(options.api_url, options.api_key, RequestBudget(options.budget, context.clock.monotonic))

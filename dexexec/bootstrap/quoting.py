@@ -135,6 +135,13 @@ def make_router(venues: Iterable[AnyVenue], settings: Settings, clock: Clock, ob
     )
 
 
+def unmetered(venues: Iterable[AnyVenue]) -> list[AnyVenue]:
+    """Those of `venues` whose quotes count against no limit, which can be requested at any time; all of them if there
+    are no others."""
+    every = list(venues)
+    return [venue for venue in every if not venue.capabilities.metered] or every
+
+
 def quotes_router(orders: Router, settings: Settings, clock: Clock, observer: Observer) -> Router:
     """A router over the same venues as that of orders: it shares their statistics and never skips a venue."""
     return Router(

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from dexexec.bootstrap.quoting import make_router
+from dexexec.bootstrap.quoting import make_router, unmetered
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import close, prepare
 from dexexec.config.environment import environment
@@ -54,8 +54,9 @@ def make_leader(
     sizes = ShareSizes(balances, shared.clock)
     venues = list(venues)
     # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
-    # that orders go by.
-    quotes = OracleQuotes(make_router(venues, shared.settings, shared.clock, shared.observer), shared.clock, reference)
+    # that orders go by. A venue that allows few requests would have none left for the orders that are triggered.
+    router = make_router(unmetered(venues), shared.settings, shared.clock, shared.observer)
+    quotes = OracleQuotes(router, shared.clock, reference)
     queue = TriggeredQueue(shared.queue, shared.failpoints)
     duties: list[Duty] = [
         Wakes(store, queue),

@@ -49,6 +49,8 @@ class Rehearsal:
         # A venue without programs of its own makes the price, the quote and what it holds by itself.
         if not venue.programs or venue.capabilities.network not in self._simulators:
             return
+        if venue.capabilities.metered:
+            return
         times = 1 if venue.name in self._rehearsed else TIMES
         for mint_in, mint_out in (pair, pair[::-1]):
             for again in range(times):

@@ -90,6 +90,12 @@ async def test_only_venues_with_programs_and_a_wallet_are_rehearsed(programs: fr
     assert await on.rehearse(network) == []
 
 
+async def test_a_venue_that_counts_its_quotes_is_not_rehearsed() -> None:
+    on = Stage()
+    on.capabilities = Capabilities(network="solana", metered=True)
+    assert await on.rehearse() == []
+
+
 async def test_between_two_rehearsals_there_is_time_for_what_was_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "PAUSE_SECONDS", 3.0)
     on = Stage()
