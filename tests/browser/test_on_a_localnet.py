@@ -9,7 +9,7 @@ from solders.keypair import Keypair
 
 from dexexec.client import Client, MarketOrder
 from tests.support.chromium import Tabs, needs_chromium
-from tests.support.page import described_error, form, go_live, place_button, placed, row, story
+from tests.support.page import announced, described_error, form, go_live, place_button, placed, row, story
 from tests.support.service.embedded_servers import data_folder
 from tests.support.service.process import Launcher, Process
 
@@ -61,7 +61,7 @@ def sign_elsewhere(page: Page, order_id: str, key: Keypair) -> None:
     send = shown.get_by_role("button", name="Send the signed transaction")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shown.get_by_role("button", name="Copy the unsigned transaction").click()
-    expect(shown.get_by_text("Copied")).to_be_visible()
+    expect(announced(page)).to_have_text("Copied")
     unsigned = str(page.evaluate("navigator.clipboard.readText()"))
     field.fill(unsigned)  # without a signature
     send.click()

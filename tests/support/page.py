@@ -1,4 +1,4 @@
-"""The page as a person sees it: by roles and names, never by ids or classes."""
+"""The page as a person sees it: by roles and names, hardly ever by ids or classes."""
 
 import re
 from collections.abc import Callable
@@ -55,6 +55,11 @@ def place_button(page: Page) -> Locator:
 def story(page: Page, order_id: str) -> Locator:
     """What is shown of an order when it is opened."""
     return page.get_by_role("region", name=f"Order {order_id[-8:]}")
+
+
+def announced(page: Page) -> Locator:
+    """What a screen reader was given last."""
+    return page.locator("#announcer")
 
 
 def go_live(page: Page) -> None:
