@@ -7,7 +7,7 @@ import uPlot from "./vendor/uplot/uPlot.esm.js";
 const HEIGHT = 170;
 /** In this order, one for each series. The pattern distinguishes them for who does not see the colours. */
 const COLOURS = ["--accent", "--move", "--warn", "--bad", "--muted"];
-const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2]];
+const DASHES = [[], [6, 6], [2, 3], [10, 3, 2, 3], [5, 2]];
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
