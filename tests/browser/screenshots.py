@@ -62,7 +62,9 @@ def orders(page: Page, url: str, order_id: str) -> None:
     """The form with quotes, and the orders."""
     page.goto(url)
     go_live(page)
-    amount(page).fill("0.5")
+    with page.expect_response(lambda answer: "amount=0.5" in answer.url):
+        amount(page).fill("0.5")
+    expect(page.get_by_text("wins by")).to_be_visible()
     expect(page.get_by_role("table", name="Quotes").get_by_role("row").nth(2)).to_be_visible()
     expect(row(page, order_id)).to_be_visible()
 

@@ -77,6 +77,13 @@ def test_the_quotes_of_all_venues_are_shown_side_by_side_and_name_the_winner(tab
     with page.expect_response(lambda answer: "/api/quote" in answer.url and answer.ok):
         pass  # it goes on without a hand
 
+    # Of another amount nothing is shown as if it were of this one.
+    amount(page).fill("0.0")
+    expect(page.get_by_text("Quotes appear here once")).to_be_visible()
+    page.route("**/api/quote?**", lambda _: None)
+    amount(page).fill("0.02")
+    expect(page.get_by_text("Requesting quotes")).to_be_visible()
+
 
 def test_the_charts_have_what_happened_before_the_page_was_opened(tabs: Tabs, service: Process) -> None:
     with Client(service.url) as client:

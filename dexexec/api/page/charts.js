@@ -13,7 +13,7 @@ const RETRY_MS = 2_000;
 /** Spans to choose from (minutes). */
 const SPANS = [5, 15, 60];
 /** Of so many of the newest orders the quotes are read once, to begin the chart of prices with. */
-const SEEDS = 12;
+const SEEDS = 25;
 /** What is chosen survives a look at another view. */
 let minutes = 5;
 

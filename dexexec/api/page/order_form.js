@@ -13,6 +13,14 @@ import { Problem } from "./session.js";
 
 /** @typedef {import("./form_field.js").FormField} FormField */
 
+/**
+ * `onRequest` gets the parameters of a quote once they are known to be right, or null and why there is none. `onChange`
+ * gets them while they are checked.
+ * @typedef {object} Hooks
+ * @property {(request: Record<string, string> | null, reason: string) => void} onRequest
+ * @property {(next: Record<string, string> | null) => void} onChange
+ */
+
 /** Fields with a value from the beginning. */
 const CHOSEN = new Set(["side", "mode", "inputMint", "outputMint"]);
 /** What was typed survives a look at another view, until the page is closed. @type {Map<string, string>} */
@@ -36,20 +44,19 @@ export function forget() {
 /**
  * @param {HTMLElement} container
  * @param {import("./types.js").Context} context
- * @param {{onRequest: (request: Record<string, string> | null, reason: string) => void}} hooks `onRequest` gets the
- * parameters of a quote, or null and why there is none.
+ * @param {Hooks} hooks
  * @returns {import("./types.js").View}
  */
-export function mount(container, context, { onRequest }) {
+export function mount(container, context, hooks) {
   container.append(el("h2", { id: "form-title", class: "panel-head" }, "New order"));
   if (!mayTrade(context)) {
     container.append(el("p", { class: "hint" }, "This key may read, and place no orders. A key with the scope trade may."));
-    onRequest(null, "Quotes appear beside the form of a key that may place orders.");
+    hooks.onRequest(null, "Quotes appear beside the form of a key that may place orders.");
     return { update: () => {}, unmount: () => {} };
   }
   if (!values.has("amount") && PLAYGROUNDS.has(context.overview()?.network.kind ?? "")) values.set("amount", FIRST_AMOUNT);
   placing ??= new Placing(context.api);
-  const form = new OrderForm(container, context, placing, onRequest);
+  const form = new OrderForm(container, context, placing, hooks);
   return { update: () => {}, unmount: () => form.unmount() };
 }
 
@@ -58,12 +65,13 @@ class OrderForm {
    * @param {HTMLElement} container
    * @param {import("./types.js").Context} context
    * @param {Placing} orders
-   * @param {(request: Record<string, string> | null, reason: string) => void} onRequest
+   * @param {Hooks} hooks
    */
-  constructor(container, context, orders, onRequest) {
+  constructor(container, context, orders, { onRequest, onChange }) {
     this._context = context;
     this._placing = orders;
     this._onRequest = onRequest;
+    this._onChange = onChange;
     this._check = new OrderCheck(context.api, (body, verdict) => this._showVerdict(body, verdict));
     /** @type {Map<string, FormField>} */
     this._fields = new Map();
@@ -154,6 +162,7 @@ class OrderForm {
   _changed() {
     this._drawUnits();
     const body = orderBody(this._kind(), values);
+    this._onChange(quoteParameters(body));
     if (this._touched.size > 0) this._check.soon(body);
     else this._onRequest(null, "Enter an amount: every venue's quote appears here.");
   }

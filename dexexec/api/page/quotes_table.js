@@ -8,11 +8,14 @@ import { Problem } from "./session.js";
 
 const EVERY_MS = 2_000;
 const AGE_EVERY_MS = 500;
+const REQUESTING = "Requesting quotes …";
 
 /**
  * @param {HTMLElement} container
  * @param {import("./types.js").Context} context
- * @returns {import("./types.js").View & {request: (request: Record<string, string> | null, reason: string) => void}}
+ * @returns {import("./types.js").View & {request: (request: Record<string, string> | null, reason: string) => void, outdate: (next: Record<string, string> | null) => void}}
+ * `request` reads the quotes of these parameters from now on, or shows why there are none. `outdate` marks those that are
+ * shown as of another order, until `request`.
  */
 export function mount(container, context) {
   const net = el("th", { scope: "col", class: "num" }, "You get, net");
@@ -38,6 +41,10 @@ export function mount(container, context) {
   let wanted = null;
   let timer = 0;
   let round = 0;
+  let sentence = "";
+  /** The parameters of the quotes that are shown, and those of the form, as text. */
+  let shownFor = "";
+  let wantedText = "";
 
   const ageTimer = window.setInterval(drawAges, AGE_EVERY_MS);
   document.addEventListener("visibilitychange", resumed);
@@ -54,14 +61,25 @@ export function mount(container, context) {
     clearTimeout(timer);
     if (!wanted || document.hidden) return;
     const asked = ++round;
+    const text = JSON.stringify(wanted);
     try {
       const answer = await context.api.get(`/api/quote?${new URLSearchParams(wanted)}`);
-      if (asked === round) draw(answer);
+      if (asked === round) {
+        shownFor = text;
+        draw(answer);
+      }
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       if (asked === round) setText(verdict, `No new quotes: ${error.message}`);
     }
     if (asked === round) timer = window.setTimeout(() => void read(), EVERY_MS);
+  }
+
+  /** Marks the quotes of another order: they must not be taken for those of the form. */
+  function mark() {
+    const isOld = shownFor !== wantedText;
+    frame.classList.toggle("old", isOld);
+    setText(verdict, isOld ? REQUESTING : sentence);
   }
 
   /** @param {any} answer */
@@ -73,7 +91,8 @@ export function mount(container, context) {
     const [spent, received] = answer.side === "buy" ? [input, output] : [output, input];
     const shown = exactIn ? received : spent;
     setText(net, exactIn ? "You get, net" : "You pay, net");
-    setText(verdict, aheadOf(size));
+    sentence = aheadOf(size);
+    mark();
     const now = Date.now();
     const rows = compared(size.venues, exactIn).map(({ quote, behindBps }) => {
       if (quote.net === undefined) {
@@ -99,17 +118,26 @@ export function mount(container, context) {
 
   return {
     request: (request, reason) => {
-      if (request && JSON.stringify(request) === JSON.stringify(wanted)) return;
+      const isSame = request !== null && JSON.stringify(request) === JSON.stringify(wanted);
+      wantedText = JSON.stringify(request);
+      if (!frame.hidden) mark();
+      if (isSame) return;
       wanted = request;
       round += 1;
       clearTimeout(timer);
-      if (request) void read();
-      else {
+      if (request) {
+        setText(empty, REQUESTING);
+        void read();
+      } else {
         setText(empty, reason);
         setText(verdict, "");
         empty.hidden = false;
         frame.hidden = true;
       }
+    },
+    outdate: (next) => {
+      wantedText = JSON.stringify(next);
+      if (!frame.hidden) mark();
     },
     update: () => {},
     unmount: () => {

@@ -16,7 +16,7 @@ export function mount(container, context) {
   );
   const quotes = quotesTable.mount(quotesPart, context);
   const parts = [
-    orderForm.mount(formPart, context, { onRequest: quotes.request }),
+    orderForm.mount(formPart, context, { onRequest: quotes.request, onChange: quotes.outdate }),
     quotes,
     ordersList.mount(ordersPart, context),
   ];
