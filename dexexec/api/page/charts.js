@@ -14,6 +14,8 @@ const RETRY_MS = 2_000;
 const SPANS = [5, 15, 60];
 /** Of so many of the newest orders the quotes are read once, to begin the chart of prices with. */
 const SEEDS = 25;
+/** Points of the chart of prices, at most. */
+const PRICE_POINTS = 60;
 /** What is chosen survives a look at another view. */
 let minutes = 5;
 
@@ -22,7 +24,7 @@ const CHARTS = {
   throughput: { title: "Throughput", unit: "orders a second, by when they were accepted", names: ["accepted", "confirmed"], write: (value) => `${Math.round(value * 10) / 10}/s` },
   latency: { title: "Latency", unit: "from acceptance to the confirmation", names: ["p50", "p90", "p99"], write: duration },
   landed: { title: "Land rate", unit: "transactions that landed, of those with an outcome", names: ["landed"], write: (value) => `${Math.round(value)} %` },
-  prices: { title: "Price per venue", unit: "how far its quotes were behind the best, net of fees", names: [], write: bps },
+  prices: { title: "Price per venue", unit: "how far its quotes were behind the best, net of fees, median", names: [], write: bps },
 };
 
 /** @type {import("./types.js").Mount} */
@@ -79,7 +81,7 @@ export function mount(container, context) {
   function drawPrices() {
     const to = context.now() / 1000;
     const from = to - minutes * 60;
-    const { venues, at, behind } = prices.columns(from * 1000);
+    const { venues, at, behind } = prices.columns(from * 1000, (minutes * 60_000) / PRICE_POINTS);
     charts["prices"]?.rename(venues);
     charts["prices"]?.draw([at, ...behind], from, to);
   }

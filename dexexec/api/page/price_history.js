@@ -53,16 +53,33 @@ export class PriceHistory {
 
   /**
    * The venues in order of their names, the times (seconds of Unix time) since `sinceMs`, and for each venue how far it
-   * was behind in bps: null where it had no quote.
+   * was behind in bps: null where it had no quote. Orders of both sides and of all sizes alternate, so of the rounds
+   * within `spanMs` it is the median, at the time of the newest.
    * @param {number} sinceMs
+   * @param {number} spanMs
    */
-  columns(sinceMs) {
-    const rounds = this._rounds.filter(({ at }) => at >= sinceMs);
-    const venues = [...new Set(rounds.flatMap(({ behind }) => [...behind.keys()]))].sort();
+  columns(sinceMs, spanMs) {
+    /** @type {{at: number, rounds: Map<string, number>[]}[]} */
+    const spans = [];
+    for (const { at, behind } of this._rounds) {
+      if (at < sinceMs) continue;
+      const before = spans.at(-1);
+      if (before && Math.floor(before.at / spanMs) === Math.floor(at / spanMs)) {
+        before.at = at;
+        before.rounds.push(behind);
+      } else spans.push({ at, rounds: [behind] });
+    }
+    const venues = [...new Set(spans.flatMap(({ rounds }) => rounds.flatMap((behind) => [...behind.keys()])))].sort();
     return {
       venues,
-      at: rounds.map(({ at }) => at / 1000),
-      behind: venues.map((venue) => rounds.map(({ behind }) => behind.get(venue) ?? null)),
+      at: spans.map(({ at }) => at / 1000),
+      behind: venues.map((venue) => spans.map(({ rounds }) => median(rounds.map((behind) => behind.get(venue))))),
     };
   }
+}
+
+/** @param {(number | undefined)[]} values */
+function median(values) {
+  const sorted = values.filter((value) => value !== undefined).toSorted((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? null;
 }
