@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dexexec_adapters.solana.clusters import JUPITER_V6, METEORA_DAMM_V2, METEORA_DLMM, RAYDIUM_AMM, RAYDIUM_CPMM
+from dexexec_adapters.solana.clusters import (
+    JUPITER_V6,
+    METEORA_DAMM_V2,
+    METEORA_DLMM,
+    RAYDIUM_AMM,
+    RAYDIUM_CLMM,
+    RAYDIUM_CPMM,
+)
 from tests.conftest import PROGRAM_DUMPS
 
 VARIABLE = "DEXEXEC_PROGRAM_DUMPS"
@@ -18,6 +25,7 @@ PROGRAMS = {
     "meteora": METEORA_DAMM_V2["localnet"].program,
     "meteora-dlmm": METEORA_DLMM["localnet"].program,
     "raydium-amm": RAYDIUM_AMM["localnet"].program,
+    "raydium-clmm": RAYDIUM_CLMM["localnet"].program,
     "jupiter": JUPITER_V6["localnet"].program,
 }
 RAYDIUM, METEORA = (PROGRAMS[name] for name in ("raydium", "meteora"))

@@ -16,10 +16,11 @@ from dexexec.venue import VenueContext
 from dexexec.venues.registry import VenueClass
 from dexexec_adapters.meteora_dlmm.venue import MeteoraDlmm
 from dexexec_adapters.raydium_amm.venue import RaydiumAmm
+from dexexec_adapters.raydium_clmm.venue import RaydiumClmm
 from tests.support.raydium_accounts import RecordedChain
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "swaps"
-VENUES: dict[str, VenueClass] = {kind.name: kind for kind in (MeteoraDlmm, RaydiumAmm)}
+VENUES: dict[str, VenueClass] = {kind.name: kind for kind in (MeteoraDlmm, RaydiumAmm, RaydiumClmm)}
 
 
 def swaps(venue: str) -> list[dict[str, Any]]:
