@@ -77,6 +77,24 @@ def signed_by_its_client(url: str, key: Keypair) -> Order:
         return client.get(placed.order_id)
 
 
+def shows_its_wallet(url: str, key: Keypair) -> None:
+    """Check what the overview shows of a localnet, with the service's only wallet."""
+    with Client(url) as client:
+        overview = client.overview()
+    assert (overview.network["kind"], overview.network["explorer"]) == ("localnet", None)
+    [node] = overview.nodes
+    assert node["lagSlots"] == 0
+    [wallet] = overview.wallets
+    assert (wallet["name"], wallet["network"], wallet["address"]) == ("default", "localnet", str(key.pubkey()))
+    balances = wallet["balances"]
+    assert isinstance(balances, list)
+    assert balances[0]["mint"] == "lamports", "without them nothing is sent"
+    shown = {balance["mint"]: balance for balance in balances}
+    for mint, symbol, decimals in (("lamports", "SOL", 9), (USDC, "USDC", 6)):
+        assert (shown[mint]["symbol"], shown[mint]["decimals"]) == (symbol, decimals)
+        assert int(shown[mint]["amount"]) > int(shown[mint]["reserved"])
+
+
 @needs_curl
 def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(
     launcher: Launcher, data_dir: Path
@@ -105,6 +123,7 @@ def test_the_all_in_one_start_brings_a_localnet_on_which_orders_really_settle(
     own = signed_by_its_client(first.url, Keypair())
     assert (own.status, own.data["wallet"]) == ("confirmed", None)
     wallet = data_dir / "localnet-wallet.json"
+    shows_its_wallet(first.url, Keypair.from_json(wallet.read_text()))
     assert stat.S_IMODE(wallet.stat().st_mode) == 0o600
     secret = wallet.read_text()[:40]
     assert first.stop() == 0
