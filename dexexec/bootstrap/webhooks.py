@@ -7,7 +7,7 @@ to Postgres are its own, so it takes none from orders.
 import random
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from dexexec.bootstrap.background import Background
@@ -60,8 +60,8 @@ async def open_webhooks(shared: Shared) -> AsyncIterator[Webhooks]:
         yield NO_WEBHOOKS
         return
     seconds = settings.webhook_timeout_ms / 1000
-    async with open_pool(shared.database, CONNECTIONS) as pool:
-        sender = Sender(SystemResolver(), shared.clock, seconds=seconds, private=settings.webhook_private)
+    sender = Sender(SystemResolver(), shared.clock, seconds=seconds, private=settings.webhook_private)
+    async with open_pool(shared.database, CONNECTIONS) as pool, aclosing(sender):
         deliverer = Deliverer(
             ClaimTable(pool, lambda: secrets.randbelow(2**31)),
             OutcomeTable(pool),

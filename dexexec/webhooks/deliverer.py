@@ -122,6 +122,7 @@ class Deliverer:
         now = self._clock.monotonic()
         if now >= self._looked_at + LOOK_SECONDS:
             self._looked_at = now
+            await self._sender.close_old()
             if freed := await self._claims.free_lost(HANDOVER_SECONDS):
                 self._observer.deliveries_taken_over(freed)
         # Also while there is no place: so the loss of the session is noticed.

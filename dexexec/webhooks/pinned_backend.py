@@ -20,6 +20,8 @@ class PinnedBackend(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._addresses = addresses[:MOST_ADDRESSES]
+        self.connected: Address | None = None
+        self.allowance = Allowance()
         self._network = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
@@ -39,23 +41,35 @@ class PinnedBackend(httpcore2.AsyncNetworkBackend):
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as failure:
                 error = failure
             else:
-                return LimitedStream(stream)
+                self.connected = address
+                return LimitedStream(stream, self.allowance)
         raise error
 
 
-class LimitedStream(httpcore2.AsyncNetworkStream):
-    """A stream of which at most `MOST_BYTES` are read: of endless headers as well as of a long body."""
+class Allowance:
+    """How many bytes may still be read: `MOST_BYTES` for each answer."""
 
-    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+    def __init__(self) -> None:
+        self.left = MOST_BYTES
+
+    def renew(self) -> None:
+        """Another request is sent."""
+        self.left = MOST_BYTES
+
+
+class LimitedStream(httpcore2.AsyncNetworkStream):
+    """A stream of which no more than the allowance is read: of endless headers as well as of a long body."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream, allowance: Allowance) -> None:
         self._stream = stream
-        self._left = MOST_BYTES
+        self._allowance = allowance
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Raises `httpcore2.ReadError` once too much was read."""
-        if self._left <= 0:
+        if self._allowance.left <= 0:
             raise httpcore2.ReadError("its answer is too long")
-        data = await self._stream.read(min(max_bytes, self._left), timeout)
-        self._left -= len(data)
+        data = await self._stream.read(min(max_bytes, self._allowance.left), timeout)
+        self._allowance.left -= len(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -70,7 +84,7 @@ class LimitedStream(httpcore2.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.AsyncNetworkStream:
         """As the stream below; what is read of the answer is limited, and the handshake by TLS itself."""
-        return LimitedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        return LimitedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._allowance)
 
     def get_extra_info(self, info: str) -> Any:
         """As the stream below."""

@@ -96,3 +96,6 @@ class Sending(Protocol):
 
     async def send(self, claimed: ClaimedDelivery) -> Answer:
         """Try a delivery once. Never raises."""
+
+    async def close_old(self) -> None:
+        """Close connections that were kept and not used lately. Never raises."""

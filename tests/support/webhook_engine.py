@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from structlog.testing import CapturingLogger
@@ -38,10 +38,11 @@ class Engine:
 
     planner: Planner
     deliverer: Deliverer
+    sender: Sender
 
     async def run(self) -> None:
         """Both loops, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
+        async with aclosing(self.sender), asyncio.TaskGroup() as tasks:
             tasks.create_task(self.planner.run())
             tasks.create_task(self.deliverer.run())
 
@@ -56,10 +57,11 @@ def make_engine(
 ) -> Engine:
     """The parts on a database. Private addresses are allowed."""
     clock, observer = SystemClock(), Observer(CapturingLogger())
+    sender = Sender(SystemResolver(), clock, seconds=seconds, private=True)
     deliverer = Deliverer(
         ClaimTable(database, lambda: secrets.randbelow(2**31)),
         OutcomeTable(database),
-        Sender(SystemResolver(), clock, seconds=seconds, private=True),
+        sender,
         DeliveryLimits(per_webhook=per_webhook, lease_seconds=lease_seconds),
         clock=clock,
         observer=observer,
@@ -76,7 +78,7 @@ def make_engine(
         observer=observer,
         failpoints=failpoints,
     )
-    return Engine(planner, deliverer)
+    return Engine(planner, deliverer, sender)
 
 
 @asynccontextmanager

@@ -14,7 +14,9 @@ from dexexec.webhooks.signing import new_secret
 from tests.support.webhook_tables import LONG_AGO
 
 SECRET = new_secret(b"s" * 32)
-OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+CLOSE = "connection: close\r\n"
+OK = f"HTTP/1.1 204 No Content\r\n{CLOSE}\r\n".encode()
+STAYS_OPEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def answering(*answers: bytes) -> Behaviour:
 def status(code: int, body: bytes = b"", **headers: str) -> bytes:
     """An answer."""
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {code} Some\r\ncontent-length: {len(body)}\r\n{lines}\r\n".encode() + body
+    return f"HTTP/1.1 {code} Some\r\n{CLOSE}content-length: {len(body)}\r\n{lines}\r\n".encode() + body
 
 
 async def never(_: Received, writer: asyncio.StreamWriter) -> None:
@@ -58,12 +60,13 @@ async def never(_: Received, writer: asyncio.StreamWriter) -> None:
 
 @dataclass(slots=True)
 class Receiver:
-    """A server. `behaviour` may be replaced at any time."""
+    """A server. `behaviour` may be replaced at any time. Connections last for one request, unless it `keeps` them."""
 
     behaviour: Behaviour = field(default_factory=lambda: answering(OK))
     received: list[Received] = field(default_factory=list)
     port: int = 0
     scheme: str = "http"
+    keeps: bool = False
     at_once: int = 0
     most_at_once: int = 0
     connections: int = 0
@@ -84,15 +87,20 @@ class Receiver:
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                headers = dict(self._pairs(head[1:-2]))
-                body = await reader.readexactly(int(headers["content-length"]))
-                request = Received(target=head[0].split(" ")[1], headers=headers, body=body)
-                self.received.append(request)
-                await self.behaviour(request, writer)
+                await self._answer(reader, writer)
+                while self.keeps:
+                    await self._answer(reader, writer)
         finally:
             self.at_once -= 1
             writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(self._pairs(head[1:-2]))
+        body = await reader.readexactly(int(headers["content-length"]))
+        request = Received(target=head[0].split(" ")[1], headers=headers, body=body)
+        self.received.append(request)
+        await self.behaviour(request, writer)
 
     @staticmethod
     def _pairs(lines: list[str]) -> Iterator[tuple[str, str]]:

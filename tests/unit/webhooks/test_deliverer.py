@@ -48,6 +48,9 @@ class ScriptedSender:
             await self.go_on.wait()
         return self.answer(claimed)
 
+    async def close_old(self) -> None:
+        """It keeps no connections."""
+
 
 @dataclass
 class Engine:
