@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dexexec.cli.quote_comparison import beside_aggregator
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
 from dexexec.execution.event_detail import PRICE, promise
@@ -85,9 +86,16 @@ def quotes_json(quotes: Quotes) -> str:
         "amount": str(request.amount),
         "slippageBps": request.slippage_bps,
         "best": quotes.best or None,
+        **_comparison_json(quotes.routing),
         "quotes": [_answer_json(quotes, answer) for answer in quotes.answers],
     }
     return json.dumps(document, indent=2)
+
+
+def _comparison_json(routing: Routing) -> dict[str, object]:
+    """The best venue beside the aggregator, if it has a quote too."""
+    found = beside_aggregator(routing)
+    return {} if found is None else {"besideJupiter": {"venue": found.venue, "bps": format(found.bps, "f")}}
 
 
 def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
@@ -130,10 +138,12 @@ def headline(quotes: Quotes) -> str:
 
 
 def notes(quotes: Quotes) -> list[str]:
-    """Notes below the table: about fees, missing quotes and unnamed tokens."""
+    """Notes below the table: about fees, missing quotes, an aggregator's quote and unnamed tokens."""
     real = any(quotes.places[quote.venue] != Network.SIMULATED for quote in quotes.routing.ranking)
     lines = [FEE_NOTE] if real else []
     lines += [] if quotes.routing.ranking else ["No venue can fill this swap."]
+    comparison = beside_aggregator(quotes.routing)
+    lines += [comparison.text] if comparison else []
     lines += [
         f"To trade {token.symbol}, add it to the settings: DEXEXEC_TOKENS={token.mint}:SYMBOL:{token.decimals}"
         for token in quotes.unnamed

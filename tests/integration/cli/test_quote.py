@@ -56,6 +56,12 @@ class Slow(MockRaydium):
         return await super().quote(request, deadline)
 
 
+class Aggregator(MockRaydium):
+    """A venue with the name of the aggregator, and a price of its own."""
+
+    name = "jupiter"
+
+
 async def run_quote(
     question: Question, environ: dict[str, str] | None = None, *, as_json: bool = False, **settings: Any
 ) -> tuple[int, str]:
@@ -123,6 +129,21 @@ async def test_a_refusal_is_listed_beside_the_quotes_with_its_reason() -> None:
     mixed = await quotes(SELL_SOL, adapters="mock-raydium,tests.integration.cli.test_quote:Refusing")
     assert [(one["venue"], one["selected"]) for one in mixed["quotes"]] == [("mock-raydium", True), ("refusing", False)]
     assert mixed["quotes"][1]["detail"] == "not today"
+
+
+async def test_the_best_of_the_others_is_compared_with_the_aggregator() -> None:
+    enabled = "mock-raydium,mock-meteora,tests.integration.cli.test_quote:Aggregator"
+    found = await quotes(SELL_SOL, adapters=enabled)
+    others = {one["venue"]: int(one["amountOut"]) for one in found["quotes"]}
+    theirs = others.pop("jupiter")
+    best = max(others, key=lambda name: others[name])
+    beside = found["besideJupiter"]
+    assert beside["venue"] == best
+    # Both pay the same network fee, which is below a hundredth of a bps of the difference here.
+    assert abs(float(beside["bps"]) - (others[best] - theirs) / theirs * 10_000) < 0.05
+    _, text = await run_quote(SELL_SOL, adapters=enabled)
+    assert f"The best of the other venues, {best}, nets" in text
+    assert "besideJupiter" not in await quotes(SELL_SOL)
 
 
 async def test_what_would_move_the_price_too_far_is_shown_and_not_taken() -> None:
