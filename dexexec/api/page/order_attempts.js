@@ -45,7 +45,7 @@ function signature(attempt, explorer) {
  * finds nothing.
  * @param {any} attempt
  */
-function isOnChain({ outcome, proof, endpoints }) {
+export function isOnChain({ outcome, proof, endpoints }) {
   if (outcome !== "open") return outcome === "landed" || outcome === "failed";
   return proof?.slot !== undefined || Boolean(endpoints?.some((/** @type {any} */ endpoint) => endpoint.sends > 0));
 }

@@ -159,7 +159,7 @@ class OrderRow {
     setAttribute(this._chip, "title", reason ?? null);
     this._stages.dataset["stage"] = String(STAGES.indexOf(order.status) + 1);
     this._stages.dataset["status"] = order.status;
-    setText(this._fill, order["amountOut"] && isFilled(order) ? amount(order["amountOut"], received) : order["waitsFor"] === "signature" ? "your signature" : reason ?? "");
+    setText(this._fill, order["amountOut"] && isFilled(order) ? amount(order["amountOut"], received) : order["payer"] && order.status === "waiting" ? "your signature" : reason ?? "");
     setText(this._venue, order["venue"] ?? "");
     const took = order["finishedAt"] ? Date.parse(order["finishedAt"]) - Date.parse(order.createdAt ?? "") : null;
     setText(this._took, took === null || Number.isNaN(took) ? "" : duration(took));

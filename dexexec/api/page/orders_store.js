@@ -50,7 +50,6 @@ export class OrdersStore {
     if (ENDED.has(event.status)) order.failureReason = event.reason ?? null;
     order.reason = event.reason;
     order.detail = event.detail;
-    order.waitsFor = event.waitsFor;
     this.version += 1;
     return true;
   }
