@@ -110,10 +110,12 @@ class ClaimSession:
         self, lease: str, *, seconds: float, limit: int, per_webhook: int, per_owner: int
     ) -> list[ClaimedDelivery]:
         """Claim up to `limit` deliveries that are due, for `seconds`. At most `per_webhook` of a webhook are in flight,
-        and `per_owner` of the webhooks of an owner, over all processes. `lease` is a token that is used once. Raises
-        `UnavailableError`."""
+        and `per_owner` of the webhooks of an owner, over all processes. `lease` is a token that is used once. With a
+        `limit` of 0 it only checks the session. Raises `UnavailableError`."""
         with translate_postgres_errors():
             await self._connection.check_if_due()
+            if not limit:
+                return []
             async with self._connection.transaction():
                 webhooks = [row.id for row in await fetch_rows(self._connection, LOCK.encode())]
                 if not webhooks:

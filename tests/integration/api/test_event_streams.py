@@ -1,11 +1,13 @@
 """Server-sent events over real connections: what the WebSocket sends, for clients that have only HTTP."""
 
 import json
+import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
@@ -220,6 +222,50 @@ async def test_a_refusal_is_a_problem_document_that_names_what_is_wrong(
             found = await problem(client)
             assert (client.status, found["type"]) == (status, f"/problems/{code}")
             assert [one["field"] for one in found.get("errors", [])] == ([named] if named else [])
+
+
+async def test_whatever_a_client_sends_as_its_position_is_served_or_refused(
+    database_address: Address, redis_url: str, redis_prefix: str
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - to repeat a failure
+    chance = random.Random(seed)
+    async with streaming(database_address, redis_url, redis_prefix) as (record, setup):
+        order_id = await record.create()
+        async with source(setup.api, "/api/events?after=start") as client:
+            await client.events(1)
+        pieces = [
+            client.last_id,
+            "start",
+            "0",
+            "1",
+            "-",
+            "a" * 15,
+            "f" * 16,
+            "00",
+            "%00",
+            "%ff",
+            "&",
+            "=",
+            ";",
+            "'",
+            "\xe9",
+            "\t",
+        ]
+        seen = set[int]()
+        for _ in range(150):
+            text = "".join(chance.choices(pieces, k=chance.randint(0, 3))) or client.last_id
+            path = chance.choice(["/api/events", f"/api/orders/{order_id}/events"])
+            parameter = chance.choice(["after", "afterSeq"])
+            in_url = chance.random() < 0.5
+            sent = f"{path}?{parameter}={quote(text, safe='%&=;')}" if in_url else path
+            async with source(setup.api, sent, **({} if in_url else {"Last_Event_ID": text})) as one:
+                seen.add(one.status)
+                assert one.status in {200, 400, 410}, (sent, text, one.status)
+                if one.status != 200:
+                    assert (await problem(one))["status"] == one.status
+        assert seen >= {200, 400}
+        await until(lambda: setup.api.registry.counts() == (0, 0))
 
 
 async def test_a_head_has_the_headers_of_the_stream_and_ends(
