@@ -37,6 +37,8 @@ CUSTOM_POOLS = "MFGQxwAmB91SwuYX36okv2Qmdc9aMuHTwWGUrp4AtB1"
 """The seed of pools that were made without a preset (`seeds.rs`)."""
 AROUND = 2
 """Arrays of bins in each direction that are read with a pool, the current one included."""
+CLEARLY_ABOVE = 16
+"""Base units."""
 MOST_ADDRESSES = 8_192
 """Derived addresses that are kept. One costs as much as a quote."""
 
@@ -203,7 +205,14 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
             *(AccountMeta(self.array_at(pool, index), writable=True) for index in arrays),
         )
         exact_in = quote.request.mode is Mode.EXACT_IN
-        amounts = (quote.amount_in, quote.min_out) if exact_in else (quote.max_in, quote.amount_out)
+        amounts = (quote.amount_in, quote.min_out) if exact_in else (_most_in(quote), quote.amount_out)
         data = SWAPS[quote.request.mode] + b"".join(amount.to_bytes(8, "little") for amount in amounts)
         # At the end, the number of transfer hooks: mints that have one are not supported.
         return Instruction(self.program_id, metas, data + bytes(4))
+
+
+def _most_in(quote: Quote) -> int:
+    """The bound on the input of an exact output, in which the program realises the quote to the unit."""
+    # A swap that empties its last bin takes what is left of the bound too, if that is all fee: one unit at most, but
+    # more before a transfer fee. So the bound is either the input itself or clearly above it.
+    return quote.max_in if quote.max_in - quote.amount_in >= CLEARLY_ABOVE else quote.amount_in

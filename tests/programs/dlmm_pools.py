@@ -116,6 +116,7 @@ class DlmmPools:
     def deposit_active(self, pool: Pubkey, mints: tuple[str, str], bin_id: int, amounts: tuple[int, int]) -> None:
         """Base units of X and Y for one bin, which may be the active one."""
         index = bin_id // BINS_PER_ARRAY
+        array = self.array(pool, index)
         position = self._position(pool, index)
         keys = [Pubkey.from_string(mint) for mint in mints]
         programs = [Pubkey.from_string(self._direct.program_of(mint)) for mint in mints]
@@ -124,7 +125,7 @@ class DlmmPools:
             *(writable(self._direct.account_of(mint)) for mint in mints),
             *(writable(reserve(pool, key)) for key in keys), *map(readable, keys),
             AccountMeta(self._owner, True, False), *map(readable, programs), *self._events(),
-            writable(self.array(pool, index)),
+            writable(array),
         ]  # fmt: skip
         shares = [10_000 if amount else 0 for amount in amounts]
         data = pack("<QQIiHHI", *amounts, 1, bin_id, *shares, 0)
@@ -134,14 +135,14 @@ class DlmmPools:
         """Limit orders that sell X (`ask`) or Y, in base units by bin."""
         mint = mints[0 if ask else 1]
         made = self._keypair()
-        indexes = sorted({bin_id // BINS_PER_ARRAY for bin_id in bins})
+        arrays = [self.array(pool, index) for index in sorted({bin_id // BINS_PER_ARRAY for bin_id in bins})]
         metas = [
             writable(pool), self._bitmap(pool), writable(reserve(pool, Pubkey.from_string(mint))),
             readable(Pubkey.from_string(mint)), AccountMeta(made.pubkey(), True, True),
             AccountMeta(self._owner, True, True), readable(self._owner), writable(self._direct.account_of(mint)),
             AccountMeta(self._owner, True, False), readable(Pubkey.from_string(self._direct.program_of(mint))),
             readable(Pubkey.from_string(SYSTEM)), *self._events(),
-            *(writable(self.array(pool, index)) for index in indexes),
+            *map(writable, arrays),
         ]  # fmt: skip
         amounts = b"".join(pack("<iQ", *one) for one in sorted(bins.items()))
         data = pack("<?16x?I", ask, False, len(bins)) + amounts + pack("<I", 0)
@@ -149,13 +150,14 @@ class DlmmPools:
 
     def _deposit(self, pool: Pubkey, mint: str, index: int, position: Pubkey, amounts: list[tuple[int, int]]) -> None:
         key = Pubkey.from_string(mint)
+        array = self.array(pool, index)
         largest = max(amount for _, amount in amounts)
         multiplier = max(1, -(-largest // (2**32 - 1)))
         metas = [
             writable(position), writable(pool), self._bitmap(pool), writable(self._direct.account_of(mint)),
             writable(reserve(pool, key)), readable(key), AccountMeta(self._owner, True, False),
             readable(Pubkey.from_string(self._direct.program_of(mint))), *self._events(),
-            writable(self.array(pool, index)),
+            writable(array),
         ]  # fmt: skip
         parts = b"".join(pack("<iI", bin_id, max(1, amount // multiplier)) for bin_id, amount in amounts)
         data = pack("<I", len(amounts)) + parts + pack("<QQI", multiplier, 2**63, 0)

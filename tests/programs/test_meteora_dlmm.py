@@ -77,7 +77,7 @@ def some_pool(direct: Direct, chance: Random) -> Made:
         active = chance.choice([1, -1]) * (FAR + chance.randint(-150, 150))
     pools = DlmmPools(direct)
     pool = pools.make(mints, preset, active)
-    bins = some_bins(chance, active)
+    bins = some_bins(chance, active, 60_000 // preset.bin_step)
     for above in (True, False):
         side = {bin_id: one for bin_id, one in bins.items() if bin_id != active and (bin_id > active) is above}
         pools.deposit(pool, mints, side, x=above)
@@ -113,15 +113,15 @@ def some_preset(chance: Random) -> Preset:
     )
 
 
-def some_bins(chance: Random, active: int) -> dict[int, int]:
+def some_bins(chance: Random, active: int, farthest: int) -> dict[int, int]:
     """What is in each bin, in base units of the token that belongs there."""
-    shape, reach = chance.choice(SHAPES), chance.choice([3, 30, 100, 220])
+    shape, reach = chance.choice(SHAPES), min(farthest, chance.choice([3, 30, 100, 220]))
     low = active if shape == "only-x" else active - reach
     high = active if shape == "only-y" else active + reach
     ids = [active] if shape == "one-bin" else list(range(low, high + 1))
     if shape == "gapped":
         ids = [bin_id for bin_id in ids if chance.random() < 0.15] or [active + 1]
-        ids += [low - chance.randint(100, 400), high + chance.randint(100, 400)]
+        ids += [low - min(farthest, chance.randint(100, 400)), high + min(farthest, chance.randint(100, 400))]
     size = 10 ** chance.randint(2, 12)
     return {bin_id: chance.randint(1, 3) if shape == "thin" else chance.randint(size // 5, size) for bin_id in ids}
 
@@ -134,4 +134,5 @@ def next_request(direct: Direct, made: Made, chance: Random) -> SwapRequest:
     counted = places[0 if mode is Mode.EXACT_IN else 1]
     amount = any_size(chance, made.worth[counted] * 5 // 4)
     mint_in, mint_out = (made.mints[place] for place in places)
-    return SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=amount, mode=mode, slippage_bps=50)
+    slippage_bps = chance.choice([0, 1, 50])
+    return SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=amount, mode=mode, slippage_bps=slippage_bps)

@@ -12,7 +12,7 @@ from dexexec.domain.swap import ProgramFailure
 from dexexec.domain.token import USDC, WSOL
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, NoRoute, Slippage, Unsupported, VenueError
-from dexexec_adapters.meteora_dlmm.venue import AROUND, FAILURES, SWAPS
+from dexexec_adapters.meteora_dlmm.venue import AROUND, CLEARLY_ABOVE, FAILURES, SWAPS
 from dexexec_adapters.pools.quoted import arrays_of
 from dexexec_adapters.pools.search import sorted_mints
 from dexexec_adapters.solana.chain_clock import CLOCK
@@ -213,6 +213,16 @@ async def test_the_swap_has_the_programs_accounts_in_its_order(request_: SwapReq
     exact_in = request_.mode is Mode.EXACT_IN
     amounts = (quote.amount_in, quote.min_out) if exact_in else (quote.max_in, quote.amount_out)
     assert swap.data == SWAPS[request_.mode] + b"".join(one.to_bytes(8, "little") for one in amounts) + bytes(4)
+
+
+@pytest.mark.parametrize(("slippage_bps", "amount"), [(0, 10**6), (50, 1_000), (50, 9_000), (1, 10**6)])
+async def test_a_bound_so_near_that_the_program_would_take_it_is_the_input_itself(
+    slippage_bps: int, amount: int
+) -> None:
+    quote, swap = await built(PLAIN, replace(BUY, slippage_bps=slippage_bps, amount=amount))
+    bound = int.from_bytes(swap.data[8:16], "little")
+    assert bound == (quote.max_in if quote.max_in - quote.amount_in >= CLEARLY_ABOVE else quote.amount_in)
+    assert (bound == quote.amount_in) is (slippage_bps == 0 or amount == 1_000)
 
 
 async def test_the_extension_is_named_where_the_swap_needs_it() -> None:
