@@ -66,7 +66,7 @@ def programs(*venues: str) -> dict[str, bytes]:
     return {PROGRAMS[name]: elf(PROGRAMS[name]) for name in venues or MARKET}
 
 
-def options() -> list[str]:
-    """Those of the market, as `python -m dexexec localnet` takes them."""
-    market = [PROGRAMS[name] for name in MARKET]
-    return [part for program in market for part in ("--program", f"{program}={path_of(program)}")]
+def options(*venues: str) -> list[str]:
+    """The same as `python -m dexexec localnet` takes them."""
+    addresses = [PROGRAMS[name] for name in venues or MARKET]
+    return [part for program in addresses for part in ("--program", f"{program}={path_of(program)}")]

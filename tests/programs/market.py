@@ -6,7 +6,7 @@ faucet's, so that supplies are what is held.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from random import Random
 from typing import NamedTuple
@@ -64,10 +64,20 @@ class _Making:
     signer: Keypair | None
 
 
-class Market:
-    """All pools. `now` is the chain's Unix time (s) when they are made. `only`: few pools, of one pair of mints."""
+@dataclass
+class GivenPools:
+    """Pools that are there with all that they hold, and the accounts that belong to them."""
 
-    def __init__(self, seed: int, now: int, only: Sequence[str] = ()) -> None:
+    pools: list[Pool] = field(default_factory=list)
+    accounts: list[tuple[Pubkey, Account]] = field(default_factory=list)
+
+
+class Market:
+    """All pools. `now` is the chain's Unix time (s) when they are made. `only`: few pools, of one pair of mints. `more`
+    are pools of other venues."""
+
+    def __init__(self, seed: int, now: int, only: Sequence[str] = (), more: GivenPools | None = None) -> None:
+        self._more = more or GivenPools()
         self._chance = Random(seed)
         self.creator = self._keypair()
         self._given: list[tuple[Pubkey, Account]] = []
@@ -86,8 +96,8 @@ class Market:
 
     @property
     def pools(self) -> list[Pool]:
-        """Of both venues."""
-        return [*(making.pool for making in self._makings), *self._meteora]
+        """Of all venues."""
+        return [*(making.pool for making in self._makings), *self._meteora, *self._more.pools]
 
     @property
     def holders(self) -> list[str]:
@@ -100,7 +110,7 @@ class Market:
     @property
     def accounts(self) -> list[tuple[Pubkey, Account]]:
         """What is there from the start."""
-        return [*raydium_pools.accounts(), *self._given]
+        return [*raydium_pools.accounts(), *self._given, *self._more.accounts]
 
     async def open_on(self, url: str) -> None:
         """Make what is made by transactions, on a localnet that has `accounts`."""

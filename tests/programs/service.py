@@ -18,7 +18,7 @@ from dexexec.bench.node.program_pools import account_document
 from dexexec.domain.quote import Mode, SwapRequest
 from dexexec.domain.token import from_base_units
 from tests.programs import dumps
-from tests.programs.market import Market, fund
+from tests.programs.market import GivenPools, Market, fund
 from tests.programs.tokens import SETTING, TOKENS
 from tests.support.localnet.in_process import rpc
 from tests.support.service.client import Http, Watch, http
@@ -78,12 +78,17 @@ class ServiceOnPrograms:
 
 @asynccontextmanager
 async def service_on_programs(
-    given: dict[str, str], folder: Path, seed: int, *extra: tuple[Pubkey, Account], slot_ms: int | None = None
+    given: dict[str, str],
+    folder: Path,
+    seed: int,
+    *extra: tuple[Pubkey, Account],
+    slot_ms: int | None = None,
+    more: GivenPools | None = None,
 ) -> AsyncIterator[ServiceOnPrograms]:
     """A localnet process with the programs and a market by `seed`, and servers for what is started on it. `extra` are
-    more accounts. Without `slot_ms` slots are as short as in all tests."""
-    market = Market(seed, int(time.time()))
-    options = dumps.options()
+    more accounts, and `more` are pools of other venues. Without `slot_ms` slots are as short as in all tests."""
+    market = Market(seed, int(time.time()), more=more)
+    options = dumps.options(*dict.fromkeys(pool.venue for pool in market.pools))
     if slot_ms is not None:
         options += ["--slot-ms", str(slot_ms)]
     for address, account in (*market.accounts, *extra):
