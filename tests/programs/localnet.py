@@ -21,9 +21,8 @@ from dexexec.settlement.solana.wallet import Wallet
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import AnyVenue, VenueContext
 from dexexec.venues.registry import VenueClass
-from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, RAYDIUM_CPMM
 from tests.programs import dumps
-from tests.programs.market import Market, fund
+from tests.programs.market import GivenPools, Market, fund
 from tests.programs.tokens import TOKENS, ata
 from tests.support.attempts import an_attempt
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
@@ -32,10 +31,7 @@ from tests.support.localnet.rpc_chains import RecordingListener, open_chain
 from tests.support.localnet.slot_clocks import SlotClock
 from tests.support.sealers import solana_sealer
 
-PINS = Pins({
-    "raydium": frozenset({RAYDIUM_CPMM["localnet"].program}),
-    "meteora": frozenset({METEORA_DAMM_V2["localnet"].program}),
-})  # fmt: skip
+PINS = Pins({name: frozenset({program}) for name, program in dumps.PROGRAMS.items()})
 SLOTS = 3
 """Until what landed is confirmed, and the confirmed clock is the newest one's second."""
 SECONDS = 60
@@ -166,9 +162,13 @@ async def programs_localnet(folder: Path, seed: int, only: Sequence[str] = ()) -
 
 @asynccontextmanager
 async def flowing(
-    folder: Path, seed: int, only: Sequence[str], chain_class: type[Localnet] = Localnet
+    folder: Path,
+    seed: int,
+    only: Sequence[str],
+    chain_class: type[Localnet] = Localnet,
+    more: GivenPools | None = None,
 ) -> AsyncIterator[ProgramsLocalnet]:
-    """The same, with few pools of one pair of mints, where blocks come with time."""
+    """The same, with few pools of one pair of mints, and `more` of other venues, where blocks come with time."""
     clocks: list[Time | SlotTime] = [Time()]
 
     def now() -> float:
@@ -178,14 +178,20 @@ async def flowing(
         clock = SlotTime(net)
         clocks.append(clock)
         async with open_chain(chain_class([net.url], SystemClock(), RecordingListener())) as chain:
-            yield await _market(net, chain, clock, seed, only)
+            yield await _market(net, chain, clock, seed, only, more)
 
 
 async def _market(
-    net: InProcessLocalnet, chain: Localnet, clock: ManualClock, seed: int, only: Sequence[str]
+    net: InProcessLocalnet,
+    chain: Localnet,
+    clock: ManualClock,
+    seed: int,
+    only: Sequence[str],
+    more: GivenPools | None = None,
 ) -> ProgramsLocalnet:
-    net.ledger.add_programs([(Pubkey.from_string(one), elf) for one, elf in dumps.programs().items()])
-    market = Market(seed, clock.unix_ms() // 1000, only)
+    market = Market(seed, clock.unix_ms() // 1000, only, more)
+    programs = dumps.programs(*dict.fromkeys(pool.venue for pool in market.pools))
+    net.ledger.add_programs([(Pubkey.from_string(one), elf) for one, elf in programs.items()])
     assert not net.ledger.add_accounts(market.accounts)
     await market.open_on(net.url)
     wallet = Keypair()

@@ -1,7 +1,7 @@
 """Pools of the venues that `market.py` does not have, for a localnet: their programs make and fill them in a virtual
 machine, and what they then hold is given to the localnet as accounts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import isqrt, log
 from random import Random
@@ -35,24 +35,33 @@ REACH = 60
 """Bins with liquidity on each side of the active one: 6 % of the price."""
 
 
-def made_pools(seed: int) -> GivenPools:
-    """Three pools or more of each of `VENUES`, for each pair of the market's tokens."""
+def made_pools(seed: int, *venues: str) -> GivenPools:
+    """Pools of each of these venues, by default of all `VENUES`, for each pair of the market's tokens."""
+    names = venues or VENUES
     chance = Random(seed)
-    direct = Direct(dumps.programs(*VENUES))
+    direct = Direct(dumps.programs(*names))
     for token in TOKENS:
         direct.mint(decimals=token.decimals, address=token.mint)
-    made, bins = GivenPools(), DlmmPools(direct)
+    made, makers = GivenPools(), _makers(direct, chance)
     for pair in combinations((token.mint for token in TOKENS), 2):
         mints = sorted(pair, key=base58.decode)
-        made.pools += [_clmm(direct, config, mints, chance) for config in CONFIGS]
-        made.pools.append(_amm(direct, chance.sample(mints, 2), chance))
-        made.pools.append(_dlmm(direct, bins, chance.sample(mints, 2), chance))
-    for program in map(key, dumps.programs(*VENUES)):
+        made.pools += [pool for name in names for pool in makers[name](mints)]
+    for program in map(key, dumps.programs(*names)):
         found = direct.machine.get_program_accounts(program)
         made.accounts += [(address, Account(one.lamports, bytes(one.data), program)) for address, one in found]
     for pool in made.pools:
         made.accounts += [(key(vault), _vault(direct, vault)) for vault in pool.vaults]
     return made
+
+
+def _makers(direct: Direct, chance: Random) -> dict[str, Callable[[Sequence[str]], list[Pool]]]:
+    """What makes a venue's pools of two mints, in the order of their bytes."""
+    bins = DlmmPools(direct)
+    return {
+        "raydium-clmm": lambda mints: [_clmm(direct, config, mints, chance) for config in CONFIGS],
+        "raydium-amm": lambda mints: [_amm(direct, chance.sample(mints, 2), chance)],
+        "meteora-dlmm": lambda mints: [_dlmm(direct, bins, chance.sample(mints, 2), chance)],
+    }
 
 
 def _sides(mints: Sequence[str], chance: Random) -> tuple[int, int]:

@@ -19,18 +19,22 @@ from dexexec.testing.harness import Condition, Harness
 from dexexec.venue import AnyVenue
 from dexexec.venues.registry import VenueClass
 from dexexec_adapters.meteora.venue import Meteora
+from dexexec_adapters.meteora_dlmm.venue import MeteoraDlmm
 from dexexec_adapters.raydium.venue import Raydium
+from dexexec_adapters.raydium_amm.venue import RaydiumAmm
+from dexexec_adapters.raydium_clmm.venue import RaydiumClmm
 from tests.contract.test_venues import SENDING
-from tests.programs import dumps
+from tests.programs import dumps, made_pools
 from tests.programs.conftest import RUNS
 from tests.programs.localnet import ProgramsLocalnet, flowing
 from tests.programs.market import fund
 from tests.programs.tokens import PEPE, TOKENS, WORTH
 
-pytestmark = dumps.needed
-
-CLUSTERS = {"DEXEXEC_RAYDIUM_CLUSTER": "localnet", "DEXEXEC_METEORA_CLUSTER": "localnet"}
-VENUES: tuple[VenueClass, ...] = (Raydium, Meteora)
+MADE: tuple[VenueClass, ...] = (RaydiumAmm, RaydiumClmm, MeteoraDlmm)
+"""The venues whose pools `made_pools.py` makes."""
+ALL: tuple[VenueClass, ...] = (Raydium, Meteora, *MADE)
+VENUES = [pytest.param(venue, marks=dumps.needs(*dumps.MARKET, venue.name), id=venue.name) for venue in ALL]
+CLUSTERS = {f"{venue.options_prefix}CLUSTER": "localnet" for venue in ALL}
 MOVES = [50, 1_000, 20_000]
 """USDC worth of a third party's swap just before: from next to nothing to percents of a pool."""
 
@@ -80,7 +84,8 @@ class ProgramHarness(Harness):
     async def chain_setup(self, condition: Condition) -> AsyncIterator[harness.ChainSetup]:
         """A fresh market; prices move by a third party's swaps."""
         pair = self.pair or self.default_pair()
-        async with flowing(self.folder / uuid.uuid4().hex, self.seed, pair, MovingChain) as on:
+        more = made_pools.made_pools(self.seed, self.venue_class.name) if self.venue_class in MADE else None
+        async with flowing(self.folder / uuid.uuid4().hex, self.seed, pair, MovingChain, more) as on:
             setup = harness.ChainSetup(
                 clock=on.clock, chain=on.chain, sealer=on.sealer, cluster="localnet", settles=True
             )
@@ -99,7 +104,7 @@ class ProgramHarness(Harness):
 
 
 @pytest.mark.parametrize("check", [one for one in CHECKS if one.rule in SENDING], ids=lambda check: check.rule)
-@pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: venue.name)
+@pytest.mark.parametrize("venue_class", VENUES)
 @pytest.mark.parametrize("pair", [(WSOL, USDC), (USDC, WSOL), (PEPE.mint, USDC)], ids=["sell", "buy", "tokens"])
 async def test_the_venue_keeps_the_rule_on_its_program(
     tmp_path: Path, check: Check, venue_class: VenueClass, pair: tuple[str, str], seed: int, runs: int
