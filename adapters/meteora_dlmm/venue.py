@@ -74,6 +74,7 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
     kind = "DLMM"
     deployments = METEORA_DLMM
     failures = FAILURES
+    depth_in_vaults = True
 
     def __init__(self, context: VenueContext[PoolOptions]) -> None:
         super().__init__(context)

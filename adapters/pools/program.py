@@ -30,6 +30,8 @@ class PoolProgram(ABC, Generic[KeysT, StateT, CurveT]):
     """Its program and configs, by cluster."""
     failures: ClassVar[Mapping[int, VenueError]]
     """The meaning of the program's error numbers."""
+    depth_in_vaults: ClassVar[bool] = False
+    """Whether the account of a pool does not show its depth. Then its vaults do, where a pair has many pools."""
 
     # ---- its pools ----
 

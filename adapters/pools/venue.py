@@ -31,6 +31,7 @@ from dexexec.venue import (
     VenueError,
     pace_of,
 )
+from dexexec_adapters.pools.depths import FEW_POOLS, depths_by_vaults
 from dexexec_adapters.pools.keeper import PoolKeeper
 from dexexec_adapters.pools.launch_reader import LaunchReader
 from dexexec_adapters.pools.launches import PairSearch, follow_pools
@@ -219,7 +220,12 @@ class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
         matching = [state for state in states if sorted(map(address_bytes, state.keys.mints)) == [*pair]]
         if refusals and not matching:
             raise combined(refusals)
-        matching.sort(key=lambda state: (-state.depth, state.keys.address))
+        if self.depth_in_vaults and len(matching) > FEW_POOLS:
+            pools = [state.keys for state in matching]
+            depths = await depths_by_vaults(self.chain, pools, self.vault_owner)
+        else:
+            depths = {state.keys.address: state.depth for state in matching}
+        matching.sort(key=lambda state: (-depths[state.keys.address], state.keys.address))
         for state in matching[:MAX_POOLS]:
             self._pricing.found(state)
         return [state.keys for state in matching[:MAX_POOLS]]

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from dexexec.domain.solana import Account
-from dexexec_adapters.curves import clmm, cpmm
+from dexexec_adapters.curves import clmm, cpmm, dlmm
 from dexexec_adapters.curves.clmm_ticks import TickArray
+from dexexec_adapters.meteora_dlmm.layout import read_bins
 from dexexec_adapters.raydium_clmm import layout
 from tests.support.clmm_pools import Position, pool_of_positions
 from tests.support.curve_values import A_TO_B, NOW
+from tests.support.dlmm_pools import even_pool
+from tests.support.meteora_dlmm_accounts import RECORDS
+from tests.support.meteora_dlmm_accounts import array_data as bin_array_data
 from tests.support.raydium_clmm_accounts import PROGRAM, ClmmAccounts, array_data, chain_of
 from tests.support.raydium_clmm_accounts import clmm as venue_on
 from tests.support.service.process import say
@@ -58,6 +62,29 @@ def parsing() -> Callable[[], object]:
     return parse
 
 
+def bins(amount: int, *, exact_in: bool) -> tuple[str, Callable[[], object]]:
+    """A pool with liquidity in all bins, with limit orders, and how many the swap takes."""
+    pool = even_pool(5, 300, 10**9, with_orders=True)
+    quote = dlmm.quote_exact_in if exact_in else dlmm.quote_exact_out
+    result = quote(pool, amount, A_TO_B, NOW)
+    last = result.pool_after.active_id
+    what = f"dlmm, exact {'in' if exact_in else 'out'} over {6 - last} bins in {1 - last // 70} arrays"
+    return what, lambda: quote(pool, amount, A_TO_B, NOW)
+
+
+def parsing_bins() -> Callable[[], object]:
+    """Three arrays of bins that have changed."""
+    data = bin_array_data(RECORDS["plain"], "1" * 32, 0)
+    version = count()
+
+    def parse() -> None:
+        for _ in range(3):
+            changed = data[:60] + next(version).to_bytes(4, "little") + data[64:]
+            read_bins("", Account(PROGRAM, 1, changed), PROGRAM, "1" * 32, 0)
+
+    return parse
+
+
 def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     """What is measured, by name."""
     yield "cpmm", product()
@@ -65,6 +92,10 @@ def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     yield concentrated(362 * 10**9, exact_in=True)
     yield concentrated(360 * 10**9, exact_in=False)
     yield "clmm, three changed tick arrays parsed", parsing()
+    yield bins(10**8, exact_in=True)
+    yield bins(138 * 10**9, exact_in=True)
+    yield bins(130 * 10**9, exact_in=False)
+    yield "dlmm, three changed arrays of bins parsed", parsing_bins()
 
 
 def main() -> None:

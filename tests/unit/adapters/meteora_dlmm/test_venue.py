@@ -13,8 +13,10 @@ from dexexec.domain.token import USDC, WSOL
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, NoRoute, Slippage, Unsupported, VenueError
 from dexexec_adapters.meteora_dlmm.venue import AROUND, CLEARLY_ABOVE, FAILURES, SWAPS
+from dexexec_adapters.pools.depths import FEW_POOLS
 from dexexec_adapters.pools.quoted import arrays_of
 from dexexec_adapters.pools.search import sorted_mints
+from dexexec_adapters.pools.venue import MAX_POOLS
 from dexexec_adapters.solana.chain_clock import CLOCK
 from dexexec_adapters.solana.spl import MEMO, TOKEN, TOKEN_2022
 from tests.support.meteora_accounts import clock_account
@@ -27,11 +29,12 @@ from tests.support.meteora_dlmm_accounts import (
     array_address,
     ask,
     chain_of,
+    deeper,
     dlmm,
     extension_address,
     pool_accounts,
 )
-from tests.support.raydium_accounts import BLOCKHASH, address
+from tests.support.raydium_accounts import BLOCKHASH, RecordedChain, address
 
 POOL, PAYER = address(1), address(77)
 PLAIN, GAPPED, FAR = (RECORDS[name] for name in ("plain", "gapped", "far"))
@@ -107,6 +110,27 @@ async def test_arrays_far_from_the_middle_are_found_by_the_extension() -> None:
     del accounts[extension_address(POOL)]
     with pytest.raises(VenueError, match="far from all liquidity"):
         await ask(chain_of(accounts))
+
+
+async def test_of_many_pools_those_whose_vaults_hold_most_are_taken() -> None:
+    """A pool of the program does not count what its bins hold."""
+    pools = [pool_accounts(deeper(PLAIN, depth), number) for number, depth in enumerate([*range(1, 18), 0], 1)]
+    chain = chain_of(*pools)
+    venue = dlmm(chain)
+    await venue.warm((WSOL, USDC))
+    known = list(venue.pool_accounts())
+    assert known == [address(number) for number in range(17, 1, -1)]
+    assert len(known) == MAX_POOLS
+    # Its vault is not one: no reason for the others not to be found.
+    broken = dlmm(RecordedChain({**chain.held, address(102 + 2 * 16): Account(TOKEN, 1, b"")}))
+    await broken.warm((WSOL, USDC))
+    assert address(17) not in list(broken.pool_accounts())[:15]
+
+
+async def test_few_pools_need_no_look_at_their_vaults() -> None:
+    chain = chain_of(*(pool_accounts(PLAIN, number) for number in range(1, FEW_POOLS + 1)))
+    await dlmm(chain).quote(SELL, DEADLINE)
+    assert len(chain.read) == 1
 
 
 @pytest.mark.parametrize(
