@@ -12,6 +12,7 @@ from dexexec.api.service_state import READ_SECONDS, WalletState
 from dexexec.domain.api_key import Scope
 from dexexec.domain.event import timestamp
 from dexexec.domain.halt import EVERYBODY, Halt
+from dexexec.domain.program_version import Quarantine
 from dexexec.errors import InvalidQueryError, UnavailableError
 from dexexec.intake.order_fields import unknown_name
 from dexexec.store.measurements import OpenOrders
@@ -52,6 +53,7 @@ async def overview_json(api: Api, caller: Caller) -> dict[str, object]:
         "halts": [
             halt_json(halt) for halt in overviews.state.halts() if caller.sees is None or halt.covers(caller.sees)
         ],
+        "quarantines": [quarantine_json(one) for one in overviews.state.quarantines()],
         "tokens": [
             {"mint": token.mint, "symbol": token.symbol, "decimals": token.decimals} for token in settings.token_list()
         ],
@@ -84,6 +86,16 @@ def halt_json(halt: Halt) -> dict[str, object]:
         "since": timestamp(halt.since),
         "reason": halt.reason,
         "detail": halt.detail,
+    }
+
+
+def quarantine_json(quarantine: Quarantine) -> dict[str, object]:
+    """A venue that gets no orders, since a program of its was upgraded."""
+    return {
+        "venue": quarantine.venue,
+        "program": quarantine.program,
+        "since": timestamp(quarantine.since),
+        "detail": quarantine.detail,
     }
 
 

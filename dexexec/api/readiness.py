@@ -13,6 +13,7 @@ from typing import Protocol
 from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.domain.halt import EVERYBODY, NO_HALTS, Halt
+from dexexec.domain.program_version import Quarantine
 from dexexec.domain.worker_trouble import NOT_COMPARED, TroubleKind, WorkerTrouble
 from dexexec.errors import UnavailableError
 
@@ -54,6 +55,13 @@ class Halts(Protocol):
         """For whom nothing is signed."""
 
 
+class Quarantines(Protocol):
+    """The part of `dexexec.feed.quarantine_watch.QuarantineWatch` that is used here."""
+
+    def all(self) -> Iterable[Quarantine]:
+        """The venues that get no orders, because a program of theirs was upgraded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The missing parts, each with its cause, and the time of the check (monotonic seconds). `degraded` are causes for
@@ -72,11 +80,19 @@ class Answer:
 class Readiness:
     """One per process."""
 
-    def __init__(self, store: ReadyStore, queue: ReadyQueue, clock: Clock, halts: Halts = NO_HALTS) -> None:
+    def __init__(
+        self,
+        store: ReadyStore,
+        queue: ReadyQueue,
+        clock: Clock,
+        halts: Halts = NO_HALTS,
+        quarantines: Quarantines | None = None,
+    ) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
         self._halts = halts
+        self._quarantines = quarantines
         self._answer: Answer | None = None
         self._running_check: asyncio.Task[Answer] | None = None
         self.stopping = False
@@ -107,6 +123,8 @@ class Readiness:
             self._running_check = None
         missing = {name: cause for found in causes for name, cause in found.items()}
         degraded = halt_causes(self._halts.all())
+        if self._quarantines is not None:
+            degraded |= quarantine_causes(self._quarantines.all())
         # A worker that lives and waits for nodes or venues is no reason to send requests elsewhere: reads and cancels
         # work, and orders wait for the same nodes and venues wherever they are posted.
         for name, cause in worker.items():
@@ -154,6 +172,12 @@ def halt_causes(halts: Iterable[Halt]) -> dict[str, str]:
     if EVERYBODY in by_owner:
         return {"halted": by_owner[EVERYBODY].detail}
     return {"halted": f"signing is halted for {len(by_owner)} of the keys"} if by_owner else {}
+
+
+def quarantine_causes(quarantines: Iterable[Quarantine]) -> dict[str, str]:
+    """Which venues get no orders. Others do, so the service is ready all the same."""
+    found = "; ".join(f"{one.venue}: {one.detail}" for one in quarantines)
+    return {"quarantined": found} if found else {}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from dexexec.clock import Clock
 from dexexec.domain.halt import Halt
+from dexexec.domain.program_version import Quarantine
 from dexexec.errors import UnavailableError
 from dexexec.store.measurements import OpenOrders
 from dexexec.store.operator_lists import ListedWorker
@@ -55,6 +56,9 @@ class ServiceState(Protocol):
 
     def halts(self) -> Sequence[Halt]:
         """All halts."""
+
+    def quarantines(self) -> Sequence[Quarantine]:
+        """The venues that get no orders, because a program of theirs was upgraded."""
 
     def nodes(self) -> Mapping[str, int] | None:
         """How many slots each node is behind, by its name; None in a process without a worker."""

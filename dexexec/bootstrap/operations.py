@@ -60,7 +60,7 @@ def make_operations(shared: Shared, half: WorkerHalf | None) -> OperationsHalf:
     """The operations half. It does not listen yet."""
     settings = shared.settings
     metrics = shared.observer.metrics
-    readiness = Readiness(shared.store(), shared.queue, shared.clock, shared.halts)
+    readiness = Readiness(shared.store(), shared.queue, shared.clock, shared.halts, shared.quarantines)
     scrape = None
     sampler = Sampler()
     if metrics.exposition is not None:

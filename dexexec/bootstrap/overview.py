@@ -10,6 +10,7 @@ from dexexec.bootstrap.worker_half import WorkerHalf
 from dexexec.config.environment import environment
 from dexexec.config.wallets import DEFAULT
 from dexexec.domain.halt import Halt
+from dexexec.domain.program_version import Quarantine
 from dexexec.domain.token import WSOL
 from dexexec.store.measurements import OpenOrders, read_open_orders, read_reserved
 from dexexec.store.operator_lists import ListedWorker, list_workers
@@ -44,6 +45,10 @@ class SharedState:
     def halts(self) -> Sequence[Halt]:
         """All halts."""
         return list(self._shared.halts.all())
+
+    def quarantines(self) -> Sequence[Quarantine]:
+        """The quarantined venues."""
+        return self._shared.quarantines.all()
 
     def nodes(self) -> Mapping[str, int] | None:
         """How many slots each node is behind, by its name; None in a process without a worker."""

@@ -1,7 +1,7 @@
 """Venues for quotes without an order: those of the worker in the same process, or, in an API process, its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from dexexec.observe.observer import Observer
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.venue import AnyVenue
 from dexexec.venues import registry
-from dexexec.venues.router import Answer, Router, Routing, VenueReport
+from dexexec.venues.router import Answer, Router, Routing, VenueReport, no_quarantine
 
 if TYPE_CHECKING:
     from dexexec.settlement.solana.warm.account_watch import AccountWatch
@@ -57,8 +57,15 @@ class OwnQuoting:
     """Venues of an API process. They are opened by the first request, so that the API starts without any node, and hold
     no key."""
 
-    def __init__(self, settings: Settings, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        observer: Observer,
+        quarantine: Callable[[str], str] = no_quarantine,
+    ) -> None:
         self._settings = settings
+        self._quarantine = quarantine
         self._clock = clock
         self._observer = observer
         self.warm: WarmSource = WarmView(observer=observer)
@@ -98,7 +105,7 @@ class OwnQuoting:
             stack.push_async_callback(close_venues, venues, observer)
             await prepare_venues(venues)
             self._stack = stack.pop_all()
-        return make_router(venues, settings, clock, observer)
+        return make_router(venues, settings, clock, observer, self._quarantine)
 
 
 @asynccontextmanager
@@ -122,8 +129,14 @@ async def open_quote_networks(
         yield networks
 
 
-def make_router(venues: Iterable[AnyVenue], settings: Settings, clock: Clock, observer: Observer) -> Router:
-    """The router of orders, as the settings describe it."""
+def make_router(
+    venues: Iterable[AnyVenue],
+    settings: Settings,
+    clock: Clock,
+    observer: Observer,
+    quarantine: Callable[[str], str] = no_quarantine,
+) -> Router:
+    """The router of orders, as the settings describe it. `quarantine` returns why a venue gets no orders."""
     return Router(
         {venue.name: venue for venue in venues},
         clock,
@@ -132,6 +145,7 @@ def make_router(venues: Iterable[AnyVenue], settings: Settings, clock: Clock, ob
         breaker_failures=settings.breaker_failures,
         breaker_seconds=settings.breaker_seconds,
         tip=tips(settings),
+        quarantine=quarantine,
     )
 
 
@@ -142,7 +156,13 @@ def unmetered(venues: Iterable[AnyVenue]) -> list[AnyVenue]:
     return [venue for venue in every if not venue.capabilities.metered] or every
 
 
-def quotes_router(orders: Router, settings: Settings, clock: Clock, observer: Observer) -> Router:
+def quotes_router(
+    orders: Router,
+    settings: Settings,
+    clock: Clock,
+    observer: Observer,
+    quarantine: Callable[[str], str] = no_quarantine,
+) -> Router:
     """A router over the same venues as that of orders: it shares their statistics and never skips a venue."""
     return Router(
         orders.venues,
@@ -153,6 +173,7 @@ def quotes_router(orders: Router, settings: Settings, clock: Clock, observer: Ob
         breaker_seconds=settings.breaker_seconds,
         statistics=orders.statistics,
         tip=tips(settings),
+        quarantine=quarantine,
     )
 
 
@@ -171,9 +192,12 @@ async def open_quoting(
     """Quotes by the worker's `router`, whose chains have these `watches`, or by venues of this process's own."""
     if router is not None:
         warm = WarmView(venues=router.venues, watches=watches, observer=shared.observer)
-        yield WorkerQuoting(router, quotes_router(router, shared.settings, shared.clock, shared.observer), warm)
+        quotes = quotes_router(
+            router, shared.settings, shared.clock, shared.observer, quarantine=shared.quarantines.refusal
+        )
+        yield WorkerQuoting(router, quotes, warm)
         return
-    own = OwnQuoting(shared.settings, shared.clock, shared.observer)
+    own = OwnQuoting(shared.settings, shared.clock, shared.observer, shared.quarantines.refusal)
     try:
         yield own
     finally:

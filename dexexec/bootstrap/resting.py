@@ -55,7 +55,7 @@ def make_leader(
     venues = list(venues)
     # A router of its own: thousands of its quotes must not hide what the orders' router measures, nor open a breaker
     # that orders go by. A venue that allows few requests would have none left for the orders that are triggered.
-    router = make_router(unmetered(venues), shared.settings, shared.clock, shared.observer)
+    router = make_router(unmetered(venues), shared.settings, shared.clock, shared.observer, shared.quarantines.refusal)
     quotes = OracleQuotes(router, shared.clock, reference)
     queue = TriggeredQueue(shared.queue, shared.failpoints)
     duties: list[Duty] = [

@@ -127,7 +127,8 @@ async def _run(
     up: Callable[[str], None],
 ) -> None:
     settings = shared.settings
-    background: list[Background] = [shared.publisher.run, shared.halts.run, operations.sampler.run]
+    background: list[Background] = [shared.publisher.run, shared.halts.run, shared.quarantines.run]
+    background.append(operations.sampler.run)
     background.append(partial(shared.ended.run, shared.store().events_after))
     background += api.background if api else []
     background += half.background if half else []

@@ -30,8 +30,9 @@ from dexexec.feed.followed_orders import FollowedOrders
 from dexexec.feed.halt_watch import HaltWatch
 from dexexec.feed.listeners import OtherListeners
 from dexexec.feed.publisher import Outgoing, Publisher
+from dexexec.feed.quarantine_watch import QuarantineWatch
 from dexexec.observe.observer import Observer
-from dexexec.store import Database, EventReader, Store, migrate
+from dexexec.store import Database, EventReader, ProgramVersions, Store, migrate
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Shared:
     ended: EndedOrders
     all_events: AllEvents
     halts: HaltWatch
+    quarantines: QuarantineWatch
     queue: Queue
     limiter: RateLimiter
     order_pool: Database | None
@@ -130,6 +132,9 @@ async def open_shared(
         halts = HaltWatch(Store(database, publisher.announce, clock, for_reads=reads), clock)
         _log_halts(halts, observer)
         await at_start(halts.look())
+        quarantines = QuarantineWatch(ProgramVersions(database), clock)
+        _log_quarantines(quarantines, observer)
+        await at_start(quarantines.look())
         limiter = RateLimiter(client, settings.redis_prefix, name, report=observer.redis_repaired)
         yield Shared(
             settings=settings,
@@ -145,6 +150,7 @@ async def open_shared(
             ended=ended,
             all_events=all_events,
             halts=halts,
+            quarantines=quarantines,
             queue=queue,
             limiter=limiter,
             order_pool=orders,
@@ -155,6 +161,15 @@ async def open_shared(
 def _log_halts(halts: HaltWatch, observer: Observer) -> None:
     """Log every halt that begins or ends."""
     halts.listen(lambda halt, began: (observer.signing_halted if began else observer.halt_ended)(halt.detail))
+
+
+def _log_quarantines(quarantines: QuarantineWatch, observer: Observer) -> None:
+    """Log every quarantine that begins or ends."""
+    quarantines.listen(
+        lambda one, began: (observer.venue_quarantined if began else observer.quarantine_ended)(
+            one.venue, one.program, one.detail
+        )
+    )
 
 
 async def at_start(step: Awaitable[T]) -> T:

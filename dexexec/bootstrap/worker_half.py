@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from dexexec.bootstrap import async_standby, localnet
 from dexexec.bootstrap.background import Background
 from dexexec.bootstrap.networks import Networks, open_networks
+from dexexec.bootstrap.program_watch import watch_programs
 from dexexec.bootstrap.quoting import make_router
 from dexexec.bootstrap.resting import make_leader, open_reference
 from dexexec.bootstrap.roles import Role
@@ -115,6 +116,7 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         reference = await stack.enter_async_context(open_reference(shared, networks.chains))
         half = _assemble(shared, venues, networks, permission, reference)
         half.background.append(ledger.run)
+        half.background.extend(await watch_programs(shared, venues, networks))
         webhooks = await stack.enter_async_context(open_webhooks(shared))
         half.background.extend(webhooks.background)
         if networks.watches:
@@ -189,7 +191,7 @@ def _assemble(
     failpoints = shared.failpoints
     store = shared.store(permitted_identity=permission.identity)
     venues = {venue.name: venue for venue in adapters}
-    router = make_router(venues.values(), settings, clock, observer)
+    router = make_router(venues.values(), settings, clock, observer, shared.quarantines.refusal)
     settlement = Settlement(
         networks.chains,
         networks.sealers,

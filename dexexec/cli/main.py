@@ -131,6 +131,8 @@ def _run_command(options: argparse.Namespace) -> int:  # noqa: PLR0911, PLR0912 
     pass_to_libpq()  # before the first connection, since libpq reads the environment itself
     settings = load(lambda: registry.option_names(environment()) | references.option_names(environment()))
     match options.command:
+        case "adapters" if options.action == "accept":
+            return _run_on_record(settings, lambda servers: adapters.accept(options, servers, sys.stdout))
         case "adapters":
             return adapters.run(options, settings, environment())
         case "demo":

@@ -30,6 +30,7 @@ class Overview:
     network: Json
     keys_required: bool
     halts: Sequence[Json]
+    quarantines: Sequence[Json]
     queue: Json | None
     workers: Sequence[Json] = field(repr=False)
     nodes: Sequence[Json] = field(repr=False)
@@ -88,6 +89,7 @@ def overview_of(body: Json) -> Overview:
         network=network,
         keys_required=flag_of(body, "keysRequired"),
         halts=objects_of(body, "halts"),
+        quarantines=objects_of(body, "quarantines"),
         queue=queue if isinstance(queue, dict) else None,
         workers=objects_of(body, "workers"),
         nodes=objects_of(body, "nodes"),

@@ -16,6 +16,7 @@ ADVICE: Mapping[FailureReason, str] = MappingProxyType(
         FailureReason.RATE_LIMITED: "Post it again later, or use a node with a higher request limit.",
         FailureReason.BAD_ANSWER: "Post it again; if this repeats, read the log and disable the venue.",
         FailureReason.VENUE_ERROR: "Read the detail; if it does not help, report it to the author of the adapter.",
+        FailureReason.QUARANTINED: "Wait until simulated swaps confirm its quotes, or accept it: adapters accept NAME.",
         FailureReason.INSUFFICIENT_FUNDS: "Fund the wallet with the token in the detail, or post a smaller amount.",
         FailureReason.ACCOUNT_FROZEN: "Ask the token's issuer to thaw the account, or trade another token.",
         FailureReason.TOKEN_RESTRICTED: "The token forbids this transfer: trade another token.",

@@ -16,6 +16,7 @@ class FailureReason(StrEnum):
     RATE_LIMITED = "rate-limited"
     BAD_ANSWER = "bad-answer"
     VENUE_ERROR = "venue-error"  # any other error of an adapter
+    QUARANTINED = "quarantined"  # its program was upgraded, and its quotes are not confirmed yet
     # The wallet and its token accounts.
     INSUFFICIENT_FUNDS = "insufficient-funds"
     ACCOUNT_FROZEN = "account-frozen"

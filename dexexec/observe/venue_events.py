@@ -144,6 +144,34 @@ class VenueEvents:
             hint="nodes simulate these programs until their code changes or the service restarts; report what differed",
         )  # fmt: skip
 
+    def venue_quarantined(self, venue: str, program: str, why: str) -> None:
+        """A program of a venue was upgraded: the venue gets no orders until its quotes are confirmed."""
+        self.log.error(
+            "venue quarantined", venue=venue, program=program, why=why,
+            hint="it comes back when simulated swaps equal its quotes, or with: python -m dexexec adapters accept NAME",
+        )  # fmt: skip
+        self.metrics.quarantine_seen(venue, quarantined=True)
+
+    def quarantine_ended(self, venue: str, program: str, why: str) -> None:
+        """A venue gets orders again, or another upgrade has replaced the one that it was quarantined for."""
+        self.log.warning("quarantine ended", venue=venue, program=program, was=why)
+        self.metrics.quarantine_seen(venue, quarantined=False)
+
+    def quotes_confirmed(self, venue: str, program: str, swaps: int) -> None:
+        """Simulated swaps on the new code of a program were equal to the venue's quotes."""
+        self.log.warning("quotes confirmed on the new program", venue=venue, program=program, swaps=swaps)
+
+    def quotes_not_confirmed(self, venue: str, program: str, why: str) -> None:
+        """Simulated swaps on the new code of a program did not confirm the venue's quotes. It stays in quarantine."""
+        self.log.error(
+            "quotes not confirmed on the new program", venue=venue, program=program, why=why,
+            hint="update the service if the venue's arithmetic changed; the comparison is repeated",
+        )  # fmt: skip
+
+    def deployment_unknown(self, venue: str, program: str, why: str) -> None:
+        """The code of a venue's program could not be read, or nodes disagree about it."""
+        self.log.warning("program's code unknown", venue=venue, program=program, why=why)
+
     def breaker_state_changed(self, venue: str, state: str) -> None:
         """The circuit breaker of a venue opened, is half open, or closed."""
         self.log.warning("venue breaker", venue=venue, state=state)

@@ -24,6 +24,7 @@ from dexexec.store.migrate import migrate
 from dexexec.store.order_lists import Cursor
 from dexexec.store.orders import Created
 from dexexec.store.permissions import check_ownership
+from dexexec.store.program_versions import ProgramVersions
 from dexexec.store.resting import RestingOrder, Triggering
 from dexexec.store.resting_marks import HighWater, RestingNote
 from dexexec.store.restoring import Restoring
@@ -61,6 +62,7 @@ __all__ = [
     "NotedStop",
     "PlacedEvent",
     "PositionUnknownError",
+    "ProgramVersions",
     "Release",
     "Resolution",
     "RestingNote",

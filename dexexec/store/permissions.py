@@ -25,6 +25,7 @@ RIGHTS = {
     "oco_groups": "SELECT, INSERT, UPDATE",
     "order_events": "SELECT, INSERT",
     "orders": "SELECT, INSERT, UPDATE",
+    "program_versions": "SELECT, INSERT, UPDATE",
     "policy_spending": "SELECT, INSERT, UPDATE",
     "restored_keys": "SELECT, INSERT",
     "launches": "SELECT, INSERT, UPDATE, DELETE",

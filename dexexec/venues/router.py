@@ -34,6 +34,8 @@ from dexexec.venues.statistics import VenueAnswer, VenueFigures, VenueStatistics
 
 HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, InsufficientFunds))
 """Errors that are normal answers of a working venue. A breaker counts them as successes."""
+QUARANTINE_SECONDS = 5.0
+"""How long an order waits before it looks again whether the quarantine of its only venue has ended."""
 CUT_SHORT = "the order's deadline came before a quote"
 
 
@@ -140,6 +142,11 @@ def rank(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
     return tuple(sorted(quotes, key=net_amount, reverse=quotes[0].request.mode is Mode.EXACT_IN))
 
 
+def no_quarantine(venue: str) -> str:
+    """Why a venue is quarantined, where nothing watches programs: it is not."""
+    return ""
+
+
 def no_tip(venue: AnyVenue, quote: Quote) -> int:
     """The tip where there are none: 0."""
     return 0
@@ -150,7 +157,7 @@ class Router:
 
     `timeout_ms` is the time limit for all of them. After `breaker_failures` failures in a row, a venue's breaker opens
     for `breaker_seconds`. Several routers over the same venues may share their `statistics`. `tip` returns the lamports
-    that the engine adds to the swap of a quote.
+    that the engine adds to the swap of a quote, and `quarantine` why a venue gets no requests at present.
     """
 
     def __init__(
@@ -164,12 +171,14 @@ class Router:
         breaker_seconds: float,
         statistics: VenueStatistics | None = None,
         tip: Callable[[AnyVenue, Quote], int] = no_tip,
+        quarantine: Callable[[str], str] = no_quarantine,
     ) -> None:
         self.venues = venues
         self._clock = clock
         self._observer = observer
         self._timeout = timeout_ms / 1000
         self._tip = tip
+        self._quarantine = quarantine
         self._breakers = {
             name: Breaker(
                 breaker_failures, breaker_seconds, clock.monotonic, partial(observer.breaker_state_changed, name)
@@ -233,10 +242,17 @@ class Router:
     def trouble(self) -> str:
         """Why no venue gets requests; an empty text while at least one does."""
         # A half-open breaker counts as well: one order tries the venue, and the others wait.
-        if not self._breakers or any(breaker.state is State.CLOSED for breaker in self._breakers.values()):
+        causes = {
+            name: FailureReason.QUARANTINED.value if self._quarantine(name) else breaker.cause[0]
+            for name, breaker in self._breakers.items()
+            if breaker.state is not State.CLOSED or self._quarantine(name)
+        }
+        if not causes or len(causes) < len(self._breakers):
             return ""
-        causes = ", ".join(f"{name} ({breaker.cause[0]})" for name, breaker in self._breakers.items())
-        return f"every venue is skipped after failures: {causes}"
+        shown = ", ".join(f"{name} ({cause})" for name, cause in causes.items())
+        # Failures only, in the words that operators search for; a quarantine is not a failure of the venue.
+        only_failures = FailureReason.QUARANTINED.value not in causes.values()
+        return f"every venue is skipped{' after failures' if only_failures else ''}: {shown}"
 
     def open_breakers(self) -> dict[str, Breaker]:
         """The breakers of the venues that are skipped now, by venue."""
@@ -286,6 +302,13 @@ class Router:
             return Answer(venue=name, code=BadAnswer.code, detail="the adapter failed to check the request")
         if refusal:
             return Answer(venue=name, code=Unsupported.code, detail=clean(refusal), retryable=False)
+        if quarantined := self._quarantine(name):
+            return Answer(
+                venue=name,
+                code=FailureReason.QUARANTINED,
+                detail=clean(quarantined),
+                breaker_open_seconds=QUARANTINE_SECONDS,
+            )
         breaker = self._breakers[name]
         if breaker.enter():
             return None

@@ -192,7 +192,7 @@ def test_migrate_applies_everything_once_with_concurrent_runs(
         *("orders", "retry", "release", "dead-letters", "venues", "workers"),
         *("keys", "keys create", "keys list", "keys revoke", "keys rotate", "keys policy", "halt", "resume"),
         *("webhooks", "webhooks add", "webhooks failed", "webhooks resend"),
-        *("adapters", "adapters list", "adapters check"),
+        *("adapters", "adapters list", "adapters check", "adapters accept"),
     ],
     ids=lambda command: command or "all",
 )

@@ -27,6 +27,15 @@ class HaltState(Answer):
     detail: str
 
 
+class QuarantineState(Answer):
+    """A venue that gets no orders, because a program of its was upgraded and its quotes are not confirmed yet."""
+
+    venue: str
+    program: str
+    since: Timestamp
+    detail: str
+
+
 class TokenState(Answer):
     """A token that orders may use."""
 
@@ -98,6 +107,7 @@ class Overview(Answer):
     keys_required: bool
     scopes: list[Scope]
     halts: list[HaltState]
+    quarantines: list[QuarantineState]
     tokens: list[TokenState]
     defaults: dict[str, JsonValue]
     wallet_names: list[str]

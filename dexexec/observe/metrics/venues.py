@@ -26,6 +26,12 @@ class VenueMetrics:
             ["venue"],
             over_processes="livemax",
         )
+        self._quarantines = make.gauge(
+            "dexexec_venue_quarantined",
+            "1 while a venue gets no orders because a program of its was upgraded.",
+            ["venue"],
+            over_processes="livemax",
+        )
         self._opened = make.counter(
             "dexexec_venue_breaker_opened_total", "How often the breaker of a venue opened.", ["venue"]
         )
@@ -54,6 +60,10 @@ class VenueMetrics:
     def venue_failed(self, venue: str, reason: str) -> None:
         """A venue did not quote."""
         self._errors[venue, bounded_reason(reason)].inc()
+
+    def quarantine_seen(self, venue: str, *, quarantined: bool) -> None:
+        """Whether a venue is quarantined."""
+        self._quarantines[venue].set(float(quarantined))
 
     def breaker_seen(self, venue: str, state: str) -> None:
         """The state of a venue's breaker."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from dexexec.api.service_state import WalletState
 from dexexec.domain.halt import Halt
+from dexexec.domain.program_version import Quarantine
 from dexexec.errors import UnavailableError
 from dexexec.store.measurements import OpenOrders
 from dexexec.store.operator_lists import ListedWorker
@@ -16,6 +17,7 @@ class MemoryState:
 
     network: tuple[str, str] = ("simulated", "simulated")
     all_halts: Sequence[Halt] = ()
+    all_quarantines: Sequence[Quarantine] = ()
     node_lags: Mapping[str, int] | None = None
     orders: OpenOrders = field(default_factory=lambda: OpenOrders({}, 0.0, 0.0, 0))
     orders_of: Mapping[int, OpenOrders] = field(default_factory=dict)
@@ -26,6 +28,9 @@ class MemoryState:
 
     def halts(self) -> Sequence[Halt]:
         return self.all_halts
+
+    def quarantines(self) -> Sequence[Quarantine]:
+        return self.all_quarantines
 
     def nodes(self) -> Mapping[str, int] | None:
         return self.node_lags

@@ -1,7 +1,9 @@
 """The router: all venues at once, one deadline, the best net of fees, and a reason for each that lost."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.observe.untrusted_text import LONGEST
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Capabilities, NoRoute, RateLimited, Timeout, Unreachable, VenueError
-from dexexec.venues.router import Router, net_amount, rank
+from dexexec.venues.router import QUARANTINE_SECONDS, Router, net_amount, rank
 from tests.support.scripted import BUY_ONE_SOL, SELL_ONE_SOL, ScriptedVenue, forever, quote_of, raising
 
 CLOCK = SystemClock()
@@ -24,7 +26,12 @@ FAR = 1e12
 
 
 def router(
-    *venues: ScriptedVenue, timeout_ms: int = 2_000, failures: int = 3, seconds: float = 60, clock: Clock = CLOCK
+    *venues: ScriptedVenue,
+    timeout_ms: int = 2_000,
+    failures: int = 3,
+    seconds: float = 60,
+    clock: Clock = CLOCK,
+    quarantined: Mapping[str, str] = MappingProxyType({}),
 ) -> Router:
     return Router(
         {venue.name: venue for venue in venues},
@@ -33,7 +40,35 @@ def router(
         timeout_ms=timeout_ms,
         breaker_failures=failures,
         breaker_seconds=seconds,
+        quarantine=lambda venue: quarantined.get(venue, ""),
     )
+
+
+async def test_promise_34_a_quarantined_venue_is_not_requested_and_the_others_are() -> None:
+    upgraded = ScriptedVenue("upgraded", CLOCK, 200)
+    other = ScriptedVenue("other", CLOCK, 150)
+    upgraded.on_quote = forever
+    quarantined = {"upgraded": "quarantined: its program was upgraded"}
+    routed = router(upgraded, other, quarantined=quarantined)
+    routing = await routed.route(SELL_ONE_SOL, FAR)
+    assert [quote.venue for quote in routing.ranking] == ["other"]
+    [refused] = [answer for answer in routing.answers if answer.quote is None]
+    assert (refused.venue, refused.code, refused.detail) == ("upgraded", "quarantined", quarantined["upgraded"])
+    assert refused.retryable, "an order that needs it waits"
+    assert routing.breakers_open_ms is None
+    assert routed.trouble() == ""
+    quarantined.clear()
+    upgraded.on_quote = ScriptedVenue("upgraded", CLOCK, 200).on_quote
+    assert [quote.venue for quote in (await routed.route(SELL_ONE_SOL, FAR)).ranking] == ["upgraded", "other"]
+
+
+async def test_an_order_looks_again_soon_where_all_venues_are_quarantined_and_an_operator_sees_why() -> None:
+    venues = [ScriptedVenue("one", CLOCK), ScriptedVenue("two", CLOCK)]
+    routed = router(*venues, quarantined={"one": "upgraded", "two": "upgraded"})
+    routing = await routed.route(SELL_ONE_SOL, FAR)
+    assert routing.ranking == ()
+    assert routing.breakers_open_ms == QUARANTINE_SECONDS * 1000
+    assert routed.trouble() == "every venue is skipped: one (quarantined), two (quarantined)"
 
 
 async def test_the_best_quote_wins_and_the_others_are_kept() -> None:

@@ -7,7 +7,7 @@ read every few seconds: an upgrade changes them.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dexexec.clock import Clock
 from dexexec.domain.solana import Account, Accounts
@@ -28,6 +28,7 @@ LEAST_AGREEING = 2
 """Nodes that must show the same code, where there are several."""
 
 
+@runtime_checkable
 class ProgramNodes(Protocol):
     """The nodes that programs are read from."""
 
@@ -180,23 +181,26 @@ class ProgramLibrary:
 
     async def _read(self, address: str) -> LoadedProgram:
         """Returns the program that all nodes show. Raises `ValueError`, `VenueError`."""
-        [account] = self._agreed(await self._nodes.accounts_everywhere([address]))
+        [account] = await read_agreed(self._nodes, [address])
         if account is None:
             raise ValueError("the program does not exist")
         code = code_account(account)
         if code is None:
             return read_program(address, (address,), (account,))
         sources = (address, code)
-        return read_program(address, sources, self._agreed(await self._nodes.accounts_everywhere(sources)))
+        return read_program(address, sources, await read_agreed(self._nodes, sources))
 
-    def _agreed(self, shown: Mapping[str, Accounts]) -> tuple[Account | None, ...]:
-        """The accounts that all answers show, apart from their lamports. Raises `ValueError`."""
-        answers = list(shown.values())
-        # Lamports may differ between slots, and anybody can send some. They do not change what is executed.
-        contents = [tuple((one.owner, one.data) if one else None for one in answer.found) for answer in answers]
-        if any(content != contents[0] for content in contents):
-            raise ValueError(f"the nodes show different code: {', '.join(sorted(shown))}")
-        # One node alone may be wrong about the code, and where there are others they can be asked.
-        if len(answers) < min(LEAST_AGREEING, self._nodes.node_count):
-            raise ValueError(f"only {', '.join(sorted(shown))} showed the code, and a second node must agree")
-        return answers[0].found
+
+async def read_agreed(nodes: ProgramNodes, addresses: Sequence[str]) -> tuple[Account | None, ...]:
+    """The accounts that all nodes show, apart from their lamports. Raises `ValueError` if they do not agree, and
+    `VenueError`."""
+    shown = await nodes.accounts_everywhere(addresses)
+    answers = list(shown.values())
+    # Lamports may differ between slots, and anybody can send some. They do not change what is executed.
+    contents = [tuple((one.owner, one.data) if one else None for one in answer.found) for answer in answers]
+    if any(content != contents[0] for content in contents):
+        raise ValueError(f"the nodes show different code: {', '.join(sorted(shown))}")
+    # One node alone may be wrong about the code, and where there are others they can be asked.
+    if len(answers) < min(LEAST_AGREEING, nodes.node_count):
+        raise ValueError(f"only {', '.join(sorted(shown))} showed the code, and a second node must agree")
+    return answers[0].found

@@ -49,7 +49,7 @@ class LoadedProgram:
     def is_marked_by(self, found: Sequence[Account | None]) -> bool:
         """Whether `found`, the present accounts of `sources` (their first `HEADER_BYTES` are enough), show the same
         deployment."""
-        return self.marks == _marks(found)
+        return self.marks == marks(found)
 
 
 def code_account(program: Account) -> str | None:
@@ -84,9 +84,17 @@ def read_program(address: str, sources: Sequence[str], found: Sequence[Account |
         elf=elf,
         sha256=hashlib.sha256(elf).hexdigest(),
         sources=tuple(sources),
-        marks=_marks(found),
+        marks=marks(found),
     )
 
 
-def _marks(found: Sequence[Account | None]) -> tuple[bytes, ...]:
+def deployment_slot(found: Sequence[Account | None]) -> int:
+    """The slot in which a program's code was deployed, from its accounts; 0 for one that cannot be upgraded."""
+    if len(found) != 2 or found[1] is None or found[1].data[:4] != _PROGRAM_DATA:
+        return 0
+    return int.from_bytes(found[1].data[4:12], "little")
+
+
+def marks(found: Sequence[Account | None]) -> tuple[bytes, ...]:
+    """What an upgrade changes in a program's accounts: their owners and first bytes."""
     return tuple(account.owner.encode() + account.data[:HEADER_BYTES] if account else b"" for account in found)
