@@ -114,11 +114,11 @@ class Outside:
                 tally.counts[f"failed {order['failureReason']}"] += 1
                 continue
             reported = quote_and_fill(order)
-            [pool] = reported["route"]
-            if pool not in of_pool:
-                named = await self.signatures(key(pool))
-                of_pool[pool] = [one for one in named if one in landed]
-            alone = self._alone(order, reported, of_pool[pool], landed)
+            for pool in reported["route"]:
+                if pool not in of_pool:
+                    named = await self.signatures(key(pool))
+                    of_pool[pool] = [one for one in named if one in landed]
+            alone = all(self._alone(order, reported, of_pool[pool], landed) for pool in reported["route"])
             self._compare(order, reported, landed[str(order["txHash"])], alone=alone)
             tally.counts[f"{order['venue']} {order['side']} {order['mode']}"] += 1
             tally.equal += reported["realised"] == reported["quoted"]
@@ -152,7 +152,9 @@ class Outside:
         )
         assert answer.value is not None
         meta: Any = answer.value.transaction.meta
-        keys = answer.value.transaction.transaction.message.account_keys  # type: ignore[union-attr]
+        keys = list(answer.value.transaction.transaction.message.account_keys)  # type: ignore[union-attr]
+        if meta.loaded_addresses:
+            keys += [*meta.loaded_addresses.writable, *meta.loaded_addresses.readonly]
         if str(keys[0]) != str(self.wallet):
             return None
         moved: Counter[str] = Counter()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +84,13 @@ async def service_on_programs(
     *extra: tuple[Pubkey, Account],
     slot_ms: int | None = None,
     more: GivenPools | None = None,
+    programs: Sequence[str] = (),
 ) -> AsyncIterator[ServiceOnPrograms]:
     """A localnet process with the programs and a market by `seed`, and servers for what is started on it. `extra` are
-    more accounts, and `more` are pools of other venues. Without `slot_ms` slots are as short as in all tests."""
+    more accounts, `more` are pools of other venues, and `programs` name venues without pools of their own. Without
+    `slot_ms` slots are as short as in all tests."""
     market = Market(seed, int(time.time()), more=more)
-    options = dumps.options(*dict.fromkeys(pool.venue for pool in market.pools))
+    options = dumps.options(*dict.fromkeys([*(pool.venue for pool in market.pools), *programs]))
     if slot_ms is not None:
         options += ["--slot-ms", str(slot_ms)]
     for address, account in (*market.accounts, *extra):

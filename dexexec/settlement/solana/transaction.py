@@ -60,9 +60,9 @@ def compile_message(
     Raises `BadAnswer` for values that cannot be compiled, `TooLarge` when the transaction would not fit with `spare`
     bytes more, and `Unsupported` when it has too many accounts or instructions.
     """
-    most = MAX_BYTES[version] - spare
+    most = MAX_BYTES[version]
     try:
-        smallest = sum(3 + len(step.accounts) + len(step.data) for step in instructions)
+        smallest = spare + sum(3 + len(step.accounts) + len(step.data) for step in instructions)
         # Checked first, because the library panics on lengths that the format cannot hold.
         if smallest > most:
             raise _too_large(smallest, most)
@@ -73,7 +73,7 @@ def compile_message(
         raise Unsupported(f"the venue's instructions do not fit into a transaction: {error}") from error
     message = to_bytes_versioned(compiled)
     signers = compiled.header.num_required_signatures
-    size = len(message) + SIGNATURE_BYTES * signers + (version is Version.V0)
+    size = len(message) + SIGNATURE_BYTES * signers + (version is Version.V0) + spare
     if size > most:
         raise _too_large(size, most)
     if signers > _MOST_SIGNATURES:
