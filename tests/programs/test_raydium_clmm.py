@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+import pytest
+
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.token import Token
 from dexexec.venue import AnyVenue
@@ -20,7 +22,7 @@ from tests.programs.raydium_clmm_pools import ClmmMade, Config, create_pool, for
 from tests.programs.swap_runs import Recording, any_size, compare
 from tests.support.service.process import say
 
-pytestmark = dumps.needs("raydium-clmm")
+pytestmark = [dumps.needs("raydium-clmm"), pytest.mark.timeout(900)]
 
 POOLS = 60
 SWAPS = 60
@@ -52,6 +54,7 @@ class Drawn:
     ticks: set[int]
 
 
+@pytest.mark.gen_test(timeout=800)
 async def test_every_swap_of_every_pool_realises_its_quote(seed: int, runs: int) -> None:
     chance, counts, recording = Random(seed), Counter[str](), Recording(every=POOLS * SWAPS // 40)
     crossed: Counter[str] = Counter()

@@ -22,6 +22,7 @@ from tests.support.clmm_pools import Position, pool_of_positions
 from tests.support.curve_values import A_TO_B, NOW
 from tests.support.raydium_accounts import BLOCKHASH, RecordedChain, address
 from tests.support.raydium_clmm_accounts import (
+    CLOSE,
     CONFIG,
     DEEP,
     OBSERVATION,
@@ -89,6 +90,17 @@ async def test_a_pool_that_cannot_do_it_is_refused_with_its_reason(
 ) -> None:
     with pytest.raises(error, match=problem):
         await quoted(chain_of(made))
+
+
+async def test_an_old_pool_without_a_bitmap_extension_is_quoted_as_far_as_its_own_bitmap_reaches() -> None:
+    made = ClmmAccounts(pool=CLOSE, extended=False)
+    venue, quote = await quoted(chain_of(made))
+    assert quote.amount_out == quote_exact_in(CLOSE, SELL.amount, A_TO_B, NOW).amount_out
+    built = await venue.build(quote, PAYER, BLOCKHASH)
+    assert isinstance(built, SwapInstructions)
+    [swap] = [one for one in built.instructions if one.program == PROGRAM]
+    # The program stops reading tick arrays at an account that does not exist.
+    assert swap.accounts[-1].address == made.extension
 
 
 async def test_an_array_that_the_bitmap_has_and_the_node_does_not_show_is_no_empty_one() -> None:
