@@ -69,6 +69,19 @@ def test_every_recorded_swap_and_the_pool_after_it_come_out_to_the_unit() -> Non
     assert (swaps, refused) == (237, 40)
 
 
+def test_swaps_of_mainnet_come_out_to_the_unit_from_the_ticks_on_their_way() -> None:
+    seen = 0
+    for record in load("clmm_mainnet.json"):
+        [recorded] = record["swaps"]
+        direction = TradeDirection(recorded["direction"])
+        result = swap(recorded_pool(record), recorded["amount"], direction, exact_in=recorded["exactIn"])
+        assert (result.amount_in, result.amount_out) == (recorded["amountIn"], recorded["amountOut"]), record[
+            "signature"
+        ]
+        seen += 1
+    assert seen == 17
+
+
 # ---- where the price needs accounts --------------------------------------------------------------------------------
 
 
