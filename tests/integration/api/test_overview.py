@@ -11,6 +11,7 @@ from dexexec.clock import SystemClock
 from dexexec.domain.api_key import Scope
 from dexexec.domain.halt import EVERYBODY, Halt
 from dexexec.domain.policy import Policy
+from dexexec.domain.program_version import Quarantine
 from dexexec.store.measurements import OpenOrders
 from dexexec.store.operator_lists import ListedWorker
 from tests.support.fakes.keys import MemoryKeys
@@ -18,6 +19,7 @@ from tests.support.fakes.service_state import MemoryState
 from tests.support.running_api import Service, document, running_service
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
+QUARANTINE = Quarantine(genesis="g", venue="acme", program="PROGRAM", sha256="new", slot=20, since=AT)
 WORKER = ListedWorker(
     id=1,
     name="w",
@@ -46,6 +48,7 @@ async def test_it_has_the_whole_state_where_no_keys_are_required() -> None:
     state = MemoryState(
         network=("devnet", "devnet"),
         all_halts=[Halt(EVERYBODY, AT, "prices"), Halt(7, AT)],
+        all_quarantines=[QUARANTINE],
         node_lags={"b": 0, "a": 2},
         orders=OpenOrders({("pending", "market"): 2, ("waiting", "limit"): 1}, 9.0, 1.5, 2),
         listed=[WORKER],
@@ -60,6 +63,9 @@ async def test_it_has_the_whole_state_where_no_keys_are_required() -> None:
     }
     assert (found["keysRequired"], found["scopes"]) == (False, ["read", "trade", "admin"])
     assert [(halt["key"], halt["reason"]) for halt in found["halts"]] == [(None, "prices"), (7, "")]
+    [quarantine] = found["quarantines"]
+    assert (quarantine["venue"], quarantine["program"]) == ("acme", "PROGRAM")
+    assert quarantine["detail"].startswith("its program PROGRAM was upgraded in slot 20")
     assert found["queue"] == {"length": 2, "oldestMs": 1500, "open": 3}
     assert [token["symbol"] for token in found["tokens"]] == ["SOL", "USDC"]
     assert (found["defaults"]["slippageBps"], found["walletNames"]) == (70, ["default"])

@@ -1,11 +1,14 @@
 """The answers of /readyz: one check serves all requests within a second, and lists what is missing."""
 
 import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from dexexec.api import readiness
 from dexexec.api.readiness import FRESH_SECONDS, Readiness
+from dexexec.domain.program_version import Quarantine
 from dexexec.domain.worker_trouble import NOT_COMPARED
 from dexexec.testing.clock import ManualClock
 from tests.support.memory_ports import MemoryQueue, MemoryStore
@@ -78,3 +81,14 @@ async def test_a_worker_that_cannot_execute_reports_why() -> None:
     setup.store.trouble = "no node of the chain answers"
     assert await setup.causes() == {}
     assert (await setup.readiness.answer()).degraded == {"node": "no node of the chain answers"}
+
+
+async def test_a_quarantined_venue_is_named_and_the_service_is_ready_all_the_same() -> None:
+    found = Quarantine(
+        genesis="g", venue="acme", program="PROGRAM", sha256="new", slot=20, since=datetime(2026, 1, 31, tzinfo=UTC)
+    )
+    setup = ReadinessSetup()
+    quarantines = SimpleNamespace(all=lambda: [found])
+    answer = await Readiness(setup.store, setup.queue, setup.clock, quarantines=quarantines).answer()
+    assert answer.ready
+    assert answer.degraded == {"quarantined": f"acme: {found.detail}"}
