@@ -1,15 +1,16 @@
 """`raydium-clmm` on Raydium's real program: what is realised is what was quoted, to the unit."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
 import pytest
 
 from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.swap import ProgramFailure
 from dexexec.domain.token import Token
-from dexexec.venue import AnyVenue
+from dexexec.venue import AnyVenue, NoRoute, Slippage, VenueError
 from dexexec_adapters.curves.clmm_ticks import sqrt_price_at
 from dexexec_adapters.curves.ticks import MAX_TICK, MIN_TICK, amount_a, amount_b
 from dexexec_adapters.pools.quoted import arrays_of
@@ -17,9 +18,10 @@ from dexexec_adapters.raydium_clmm.layout import POOL
 from dexexec_adapters.raydium_clmm.venue import RaydiumClmm
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 from tests.programs import dumps
-from tests.programs.direct import Direct, transfer_fee
-from tests.programs.raydium_clmm_pools import ClmmMade, Config, create_pool, forget_counters, open_position
+from tests.programs.direct import Direct, ProgramRefusalError, transfer_fee
+from tests.programs.raydium_clmm_pools import PROGRAM, ClmmMade, Config, create_pool, forget_counters, open_position
 from tests.programs.swap_runs import Recording, any_size, compare
+from tests.support.raydium_accounts import patched
 from tests.support.service.process import say
 
 pytestmark = [dumps.needs("raydium-clmm"), pytest.mark.timeout(900)]
@@ -182,3 +184,48 @@ async def test_a_swap_that_was_quoted_in_another_tick_array_still_lands(seed: in
 async def realised(direct: Direct, venue: AnyVenue, quote: Quote) -> int:
     """What came out of it."""
     return (await direct.realise(venue, quote)).amount_out
+
+
+async def meaning(direct: Direct, venue: AnyVenue, quote: Quote) -> VenueError:
+    """What the venue makes of the program's refusal of a quote."""
+    with pytest.raises(ProgramRefusalError) as refused:
+        await direct.realise(venue, quote)
+    failure = ProgramFailure(index=2, program=str(PROGRAM), custom=refused.value.code, text=str(refused.value))
+    explained = venue.explain(failure)
+    assert explained is not None, refused.value
+    return explained
+
+
+def nested_pool() -> tuple[Direct, ClmmMade, AnyVenue, SwapRequest]:
+    """A pool with most of its liquidity near the price, and a small swap in it."""
+    direct = Direct(dumps.programs("raydium-clmm"))
+    CONFIGS[0].put(direct)
+    made = create_pool(direct, CONFIGS[0], (direct.mint(), direct.mint()), sqrt_price_at(1))
+    for reach in (30, 300, 3_000):
+        open_position(direct, made, -reach, reach, 10**12)
+    first, second = (token.mint for token in made.tokens)
+    small = SwapRequest(mint_in=first, mint_out=second, amount=10**8, mode=Mode.EXACT_IN, slippage_bps=10)
+    return direct, made, direct.venue(RaydiumClmm, pools=(str(made.address),)), small
+
+
+async def test_a_price_that_moved_past_the_bound_is_slippage() -> None:
+    direct, _, venue, small = nested_pool()
+    quote = await direct.quote(venue, small)
+    await direct.realise(venue, await direct.quote(venue, replace(small, amount=2 * 10**10)))
+    assert type(await meaning(direct, venue, quote)) is Slippage
+
+
+async def test_a_price_that_moved_past_the_arrays_of_the_swap_is_slippage() -> None:
+    direct, made, venue, small = nested_pool()
+    quote = await direct.quote(venue, replace(small, slippage_bps=9_999))
+    await direct.realise(venue, await direct.quote(venue, replace(small, amount=6 * 10**10)))
+    assert tick_of(direct, made) < -300
+    assert type(await meaning(direct, venue, quote)) is Slippage
+
+
+@pytest.mark.parametrize(("field", "value"), [("status", bytes([16])), ("open_time", 2**40)])
+async def test_a_pool_that_was_closed_after_the_quote_is_no_route(field: str, value: bytes | int) -> None:
+    direct, made, venue, small = nested_pool()
+    quote = await direct.quote(venue, small)
+    direct.put(made.address, PROGRAM, patched(direct.data(made.address), (POOL.offset(field), value)))
+    assert type(await meaning(direct, venue, quote)) is NoRoute
