@@ -172,21 +172,21 @@ class Network:
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What an adapter supports. `pairs` is a set of unordered pairs of mints, or None for any. `metered`: each quote
-    counts against a limit, so none is requested to watch prices or to be warm."""
+    counts against a limit, so none is requested to watch prices or to be warm. `unproven`: why quotes may be wrong."""
 
     modes: frozenset[Mode] = frozenset(Mode)
     pairs: frozenset[frozenset[str]] | None = None
     network: str = Network.SOLANA
     needs_wallet: bool = True
     metered: bool = False
+    unproven: str = ""
 
     def refusal(self, request: SwapRequest) -> str | None:
         """Why the venue cannot serve this request, or None."""
         if request.mode not in self.modes:
             return f"mode {request.mode} is not supported"
-        if self.pairs is not None and frozenset((request.mint_in, request.mint_out)) not in self.pairs:
-            return "this pair is not supported"
-        return None
+        is_pair = self.pairs is None or frozenset((request.mint_in, request.mint_out)) in self.pairs
+        return None if is_pair else "this pair is not supported"
 
 
 class Chain(Protocol):

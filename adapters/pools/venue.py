@@ -7,6 +7,7 @@ arithmetic (`pools/pricing.py`) and takes the best one. `build` returns the inst
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import cast
 
 from pydantic import BaseModel
@@ -69,7 +70,7 @@ class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
         if not isinstance(context.chain, SolanaChain):
             raise TypeError("this chain has no accounts: the network solana or localnet is needed")
         self.chain: SolanaChain = context.chain
-        self.capabilities = Capabilities(network=self.network_for(self.options))
+        self.capabilities = replace(self.capabilities, network=self.network_for(self.options))
         self._names = {"kind": self.kind, "prefix": self.options_prefix}
         deployment = find_deployment(self.options, context.cluster, self.deployments, **self._names)
         self.program_id = deployment.program

@@ -41,6 +41,12 @@ _DLMM = Deployment("LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo")
 
 _AMM_V4 = Deployment("675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8")
 
+_PUMPSWAP = Deployment("pAMMBay6oceH9fJKBRHGP5D4bD4sWpmSwMn52FMfXEA")
+PUMP = "6EF8rrecthR5Dkzon8Nwu78hRvfCKubJ14M5uBEwF6P"
+"""The program of pump's coins, which makes the pools of those that are complete. The same on each cluster."""
+PUMP_FEES = "pfeeUxB6jkeY1Hxd7CsFCAjcbHA9rWtchMGdZ6VojVZ"
+"""The program whose accounts hold the fees of both."""
+
 RAYDIUM_CPMM: Mapping[str, Deployment] = MappingProxyType({
     "mainnet-beta": _CPMM,
     "devnet": Deployment(
@@ -76,3 +82,4 @@ METEORA_DLMM: Mapping[str, Deployment] = MappingProxyType({
     "devnet": _DLMM,
     "localnet": _DLMM,
 })  # fmt: skip
+PUMPSWAP: Mapping[str, Deployment] = MappingProxyType(dict.fromkeys(("mainnet-beta", "devnet", "localnet"), _PUMPSWAP))

@@ -39,6 +39,7 @@ def list_adapters(enabled: Sequence[str], out: TextIO | None = None) -> int:
     sources |= {name: "path" if ":" in name else "not installed" for name in enabled if name not in sources}
     rows = [_COLUMNS]
     settings = dict[str, str]()
+    unproven = dict[str, str]()
     problems = list[str]()
     for name, source in sources.items():
         state = "yes" if name in enabled else "no"
@@ -51,7 +52,10 @@ def list_adapters(enabled: Sequence[str], out: TextIO | None = None) -> int:
             continue
         rows.append((venue_class.name, state, *_abilities(venue_class), source))
         settings |= options_of(venue_class)
+        if why := venue_class.capabilities.unproven:
+            unproven[venue_class.name] = why
     _table(rows, out)
+    out.writelines(f"\n{name} is unproven: {why}\n" for name, why in unproven.items())
     if groups:
         out.write("\n")
         parts = [("PRESET", "ENABLED", "ADAPTERS", "SETTINGS", "FROM")]

@@ -1,0 +1,1 @@
+"""The venue `pumpswap`: constant product pools of PumpSwap, which no run has confirmed."""
