@@ -22,6 +22,7 @@ from dexexec.domain.webhook import DeliveryState, WebhookChange
 from dexexec.store import Address, ArchiveSession, Database
 from dexexec.store.api_keys import create_key, revoke_key
 from dexexec.store.session_locks import SessionLock, lock_class
+from dexexec.webhooks.planner import Planner
 from tests.support.parts import new_order, open_database
 from tests.support.waiting import until
 from tests.support.webhook_engine import make_engine, open_engine
@@ -65,6 +66,13 @@ async def states(tables: Tables, webhook_id: UUID) -> Counter[DeliveryState]:
 async def all_delivered(tables: Tables, webhook_id: UUID, count: int) -> bool:
     """Whether so many were delivered, and none waits."""
     return await states(tables, webhook_id) == {DeliveryState.DELIVERED: count}
+
+
+async def are_planned(tables: Tables, planner: Planner, webhook_id: UUID, count: int) -> bool:
+    """Plan, and return whether there are so many deliveries. All of them, since what another transaction holds back is
+    planned later."""
+    await planner.turn()
+    return (await states(tables, webhook_id)).total() == count
 
 
 @asynccontextmanager
@@ -142,10 +150,16 @@ async def test_a_target_that_never_answers_costs_others_nothing(database_address
 
 
 async def test_failed_deliveries_are_sent_again_and_an_order_is_replayed(database_address: Address) -> None:
-    async with receiver(answering(status(410))) as target, open_postgres_tables(database_address) as tables:
+    async with (
+        receiver(answering(status(410))) as target,
+        open_postgres_tables(database_address) as tables,
+        open_database(database_address) as database,
+    ):
+        planner = make_engine(database).planner
         hook = await made(tables, target)
+        order = await two_events(tables)
+        await until(partial(are_planned, tables, planner, hook, 2))
         async with open_engine(database_address):
-            order = await two_events(tables)
 
             async def disabled() -> bool:
                 found = await tables.doors.webhook(hook, None)
@@ -204,12 +218,7 @@ async def test_an_event_of_a_transaction_that_stays_open_is_planned_however_late
     ):
         hook = await made(tables, target)
         order = (await tables.store.create(new_order())).order_id
-        planner = make_engine(others).planner
-
-        async def is_planned(count: int) -> bool:
-            await planner.turn()
-            return (await states(tables, hook)).total() == count
-
+        is_planned = partial(are_planned, tables, make_engine(others).planner, hook)
         await until(partial(is_planned, 1))
         async with database.connection() as connection, connection.transaction():
             await connection.execute(
