@@ -1,6 +1,7 @@
 """Every adapter of this repository keeps the contract, and the report shows it."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from dexexec.cli.adapter_report import check_adapter, list_adapters
 from dexexec.config.settings import Settings
 from dexexec.domain import base58
+from dexexec.domain.quote import Mode
 from dexexec.domain.token import KNOWN, USDC, WSOL, Token, Tokens
 from dexexec.errors import AdapterLoadError, StartupError
 from dexexec.testing.contract import CHECKS, Check, Verdict, report
@@ -18,8 +20,11 @@ from dexexec_adapters.jupiter.venue import Jupiter
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.mock.meteora import MockMeteora
 from dexexec_adapters.mock.raydium import MockRaydium
+from dexexec_adapters.pumpswap.venue import PumpSwap
 from dexexec_adapters.raydium.venue import Raydium
+from tests.support import pumpswap_accounts
 from tests.support.jupiter_venues import JupiterHarness
+from tests.support.raydium_accounts import address
 from tests.support.recorded_venues import RECORDED, RecordedHarness
 
 PEPE = Token(base58.encode(bytes([9]) * 32), "PEPE", 6)
@@ -30,6 +35,9 @@ SENDING = {"fill-equals-quote", "bounds-hold-on-chain"}
 """The rules that send swaps."""
 NOT_OF_JUPITER = {"modes-agree", "reported-pools-are-true"}
 """It has one mode, and reports no pools."""
+OF_ONE_MODE = SENDING | {"modes-agree"}
+EXACT_INPUTS = {"deadline-is-obeyed", "only-known-errors-escape", "reported-pools-are-true", "expired-quote-is-refused"}
+"""The rules that need quotes for an exact input."""
 
 each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule)
 each_venue = pytest.mark.parametrize("venue_class", VENUES, ids=lambda venue: venue.name)
@@ -68,9 +76,36 @@ async def test_jupiter_keeps_the_rule_with_a_server_over_recorded_pools(check: C
     await check(JupiterHarness(Jupiter, pair=pair))
 
 
+class Sales(PumpSwap):
+    """What `pumpswap` does with a pool's base token as the input."""
+
+    capabilities = replace(PumpSwap.capabilities, modes=frozenset({Mode.EXACT_IN}))
+
+
+class Purchases(PumpSwap):
+    """And with the base token as the output."""
+
+    capabilities = replace(PumpSwap.capabilities, modes=frozenset({Mode.EXACT_OUT}))
+
+
+@pytest.mark.parametrize(
+    ("venue_class", "pair", "check"),
+    [
+        *((Sales, (WSOL, USDC), check) for check in CHECKS if check.rule not in OF_ONE_MODE),
+        *((Purchases, (USDC, WSOL), check) for check in CHECKS if check.rule not in OF_ONE_MODE | EXACT_INPUTS),
+    ],
+    ids=lambda one: getattr(one, "rule", getattr(one, "__name__", "")),
+)
+async def test_pumpswap_keeps_the_rule_in_the_mode_that_each_direction_has(
+    venue_class: type[PumpSwap], pair: tuple[str, str], check: Check
+) -> None:
+    pool = pumpswap_accounts.pool_accounts(address(1), (10**13, 10**12), mints=(WSOL, USDC))
+    await check(RecordedHarness(venue_class, pair=pair, chain=lambda: pumpswap_accounts.chain_of(pool)))
+
+
 def test_no_adapter_of_this_repository_is_left_out() -> None:
     own = {point.name for point in installed().values() if point.value.startswith("dexexec_adapters.")}
-    assert {Jupiter.name, *(venue.name for venue in (*VENUES, *RECORDED))} == own
+    assert {Jupiter.name, PumpSwap.name, *(venue.name for venue in (*VENUES, *RECORDED))} == own
 
 
 @each_venue
