@@ -6,7 +6,9 @@ Token-2022 transfer fees are outside the curve: the caller deducts them before a
 
 from dataclasses import dataclass, replace
 
+from dexexec.domain.depth import Stretch
 from dexexec_adapters.curves.integers import ceil_div, ppm
+from dexexec_adapters.curves.stretches import product
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
@@ -133,6 +135,14 @@ def quote_exact_out(pool: CpmmPool, amount_out: int, direction: TradeDirection, 
         creator_in_rate=creator_in_rate,
         price_impact_ppm=ppm(net_in, reserve_in + net_in),
     )
+
+
+def stretches(pool: CpmmPool, direction: TradeDirection, now: ChainTime) -> tuple[Stretch, ...]:
+    """How the price moves, fees included. Raises `CurveError` for a pool that is closed."""
+    reserve_in, reserve_out = _open_reserves(pool, direction, now)
+    creator_in, creator_out = _creator_rates(pool, direction)
+    kept_in = 1 - (pool.amm_config.trade_fee_rate + creator_in) / FEE_RATE_DENOMINATOR
+    return (product(reserve_in, reserve_out, kept_in=kept_in, kept_out=1 - creator_out / FEE_RATE_DENOMINATOR),)
 
 
 def _open_reserves(pool: CpmmPool, direction: TradeDirection, now: ChainTime) -> tuple[int, int]:

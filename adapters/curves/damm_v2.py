@@ -8,6 +8,7 @@ per base unit of A. Liquidity has 64 more fractional bits. Token-2022 transfer f
 from dataclasses import dataclass, replace
 from math import isqrt
 
+from dexexec.domain.depth import Stretch
 from dexexec_adapters.curves.damm_v2_fees import (
     BASIS_POINTS,
     FEE_DENOMINATOR,
@@ -15,7 +16,8 @@ from dexexec_adapters.curves.damm_v2_fees import (
     DynamicFee,
     total_fee_numerator,
 )
-from dexexec_adapters.curves.integers import ceil_div, ppm
+from dexexec_adapters.curves.integers import Q64, ceil_div, ppm
+from dexexec_adapters.curves.stretches import product, ranged
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
@@ -148,6 +150,21 @@ def quote_exact_out(
         fee_out=fee_out,
         next_sqrt_price=next_sqrt_price,
     )
+
+
+def stretches(pool: DammV2Pool, direction: TradeDirection, now: ChainTime) -> tuple[Stretch, ...]:
+    """How the price moves, fees included. Raises `CurveError` for a pool that is closed."""
+    kept = 1 - _open_fee_numerator(pool, now) / FEE_DENOMINATOR
+    a_to_b = direction is TradeDirection.A_TO_B
+    kept_in, kept_out = (kept, 1.0) if _fee_on_input(pool, a_to_b) else (1.0, kept)
+    if pool.collect_fee_mode == COMPOUNDING:
+        return (product(*_reserves(pool, a_to_b), kept_in=kept_in, kept_out=kept_out),)
+    start, end = pool.sqrt_price / Q64, pool.sqrt_min_price / Q64
+    if not a_to_b:
+        start, end = Q64 / pool.sqrt_price, Q64 / pool.sqrt_max_price
+    if start <= end:
+        return ()  # at the end of its range
+    return (ranged(start, end, pool.liquidity / Q64, kept_in=kept_in, kept_out=kept_out),)
 
 
 def _open_fee_numerator(pool: DammV2Pool, now: ChainTime) -> int:

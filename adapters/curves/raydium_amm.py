@@ -6,7 +6,9 @@ on an order book are refused: what they hold there is not in their vaults.
 
 from dataclasses import dataclass, replace
 
+from dexexec.domain.depth import Stretch
 from dexexec_adapters.curves.integers import ceil_div, ppm
+from dexexec_adapters.curves.stretches import product
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
@@ -92,6 +94,12 @@ def _open_reserves(pool: AmmV4Pool, direction: TradeDirection, now: ChainTime) -
     if reserve_a <= 0 or reserve_b <= 0:
         raise CurveError(Refusal.INSUFFICIENT_LIQUIDITY, f"the pool's reserves are {reserve_a} and {reserve_b}")
     return (reserve_a, reserve_b) if direction is TradeDirection.A_TO_B else (reserve_b, reserve_a)
+
+
+def stretches(pool: AmmV4Pool, direction: TradeDirection, now: ChainTime) -> tuple[Stretch, ...]:
+    """How the price moves, fee included. Raises `CurveError` for a pool that is closed."""
+    reserve_in, reserve_out = _open_reserves(pool, direction, now)
+    return (product(reserve_in, reserve_out, kept_in=1 - pool.fee_numerator / pool.fee_denominator),)
 
 
 def _check_rounding(name: str, numerator: int, denominator: int) -> None:

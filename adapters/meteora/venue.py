@@ -5,10 +5,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError, pace_of
-from dexexec_adapters.curves.damm_v2 import BY_TIMESTAMP, DammV2Pool, quote_exact_in, quote_exact_out
+from dexexec_adapters.curves.damm_v2 import BY_TIMESTAMP, DammV2Pool, quote_exact_in, quote_exact_out, stretches
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.meteora import layout
 from dexexec_adapters.meteora.layout import PoolState
@@ -101,6 +102,10 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
         """The swap by `adapters/curves/damm_v2.py`."""
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
+
+    def stretches(self, curve: DammV2Pool, direction: TradeDirection, now: ChainTime) -> Sequence[Stretch]:
+        """One, of the same curve."""
+        return stretches(curve, direction, now)
 
     def fee(self, result: SwapResult[DammV2Pool], request: SwapRequest) -> tuple[int, str]:
         """The fee, which a pool takes from one side only."""

@@ -79,6 +79,20 @@ class PoolPricing(Generic[KeysT, StateT, CurveT]):
                 from_node = True
                 slot, accounts = again
 
+    def offer(self, pool: KeysT, accounts: Shown, slot: int, request: SwapRequest) -> Offer:
+        """The swap in one pool, with accounts that were read. Raises `BadAnswer`, `Unsupported` or `NoRoute`, which
+        name the account, and `MoreNeeded`."""
+        return self._price(pool, accounts, request, self._program.now(accounts, slot), slot)
+
+    def curve(self, pool: KeysT, accounts: Shown) -> CurveT:
+        """What is priced of one pool. Raises as `offer` does."""
+        state = self._state(pool.address, accounts.get(pool.address))
+        return self._program.curve(state, self._held(pool, accounts), accounts)
+
+    def has_transfer_fee(self, pool: KeysT, accounts: Shown) -> bool:
+        """Whether a transfer of one of the pool's tokens has a fee. Raises as `offer` does."""
+        return self._transfer_fees(pool, accounts) != (NO_FEE, NO_FEE)
+
     async def read(self, pools: Sequence[KeysT], *, from_node: bool = False) -> tuple[int, Shown]:
         """All accounts that the prices depend on, as of one slot. Pools that do not fit into one answer are left out.
         Raises the node's errors."""

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
+from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Instruction
 from dexexec.venue import BadAnswer, VenueError
@@ -104,6 +105,11 @@ class PoolProgram(ABC, Generic[KeysT, StateT, CurveT]):
     ) -> SwapResult[CurveT]:
         """Price the swap with the program's arithmetic. Raises `CurveError`: with `MissingArray` the arrays are read
         and the swap is priced again; or `MoreNeeded` with addresses."""
+
+    def stretches(self, curve: CurveT, direction: TradeDirection, now: ChainTime) -> Sequence[Stretch]:
+        """How the price moves with the size of a swap, so that one can be divided over pools. Empty: none is divided.
+        Raises `CurveError`."""
+        return ()
 
     @abstractmethod
     def fee(self, result: SwapResult[CurveT], request: SwapRequest) -> tuple[int, str]:

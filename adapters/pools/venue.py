@@ -5,14 +5,15 @@ arithmetic (`pools/pricing.py`) and takes the best one. `build` returns the inst
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import cast
 
 from pydantic import BaseModel
 
 from dexexec.domain import base58
+from dexexec.domain.depth import PoolDepth
 from dexexec.domain.launch import NewPool
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.reading_ahead import ReadingAheadChain
@@ -37,9 +38,10 @@ from dexexec_adapters.pools.keeper import PoolKeeper
 from dexexec_adapters.pools.launch_reader import LaunchReader
 from dexexec_adapters.pools.launches import PairSearch, follow_pools
 from dexexec_adapters.pools.options import PoolOptions
+from dexexec_adapters.pools.partial_quotes import depths_of
 from dexexec_adapters.pools.pricing import PoolPricing
 from dexexec_adapters.pools.program import CurveT, KeysT, PoolProgram, StateT
-from dexexec_adapters.pools.quoted import check_age, quote_of, ttl_ms
+from dexexec_adapters.pools.quoted import Offer, check_age, quote_of, ttl_ms
 from dexexec_adapters.pools.search import (
     Mints,
     PoolCache,
@@ -113,22 +115,16 @@ class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
         """A quote of the best of the pair's pools, all read in one slot. Raises `NoRoute`, `Unsupported` or `BadAnswer`
         with the pools' reasons if no pool can do the swap, and the node's errors."""
         pair = mints_of(request)
-        self._keeper.use(pair)
-        left = deadline - self.context.clock.monotonic()
-        try:
-            if left <= 0:
-                raise TimeoutError
-            async with asyncio.timeout(left):
-                pools = await self._known_pools(pair)
-                if not pools:
-                    raise NoRoute(f"there is no {self.kind} pool for this pair")
-                offer = await self._pricing.best(pools, request, outdated=lambda: self._pools.forget(pair))
-        except TimeoutError as error:
-            # Shared: a slow node delays all venues of the network, so no venue's breaker may count it.
-            raise Timeout(f"{self.name} did not receive its accounts in time", shared=True) from error
-        expires_at_ms = self.context.clock.unix_ms() + ttl_ms(self.options, pace_of(self.chain))
-        fee = self.fee(offer.result, request)
-        return quote_of(offer, request, venue=self.name, fee=fee, expires_at_ms=expires_at_ms)
+        async with self._in_time(deadline):
+            pools = await self._pools_of(pair)
+            offer = await self._pricing.best(pools, request, outdated=lambda: self._pools.forget(pair))
+        return self._quote_of(offer, request)
+
+    async def depths(self, request: SwapRequest, deadline: float) -> Sequence[PoolDepth]:
+        """The pair's pools, as a swap over several of them needs them. Raises `NoRoute` and the node's errors."""
+        async with self._in_time(deadline):
+            pools = await self._pools_of(mints_of(request))
+            return await depths_of(self, self._pricing, pools, request, venue=self.name, quote=self._quote_of)
 
     async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
         """The instructions of the quote's swap. Raises `QuoteExpired`, or `Unsupported` for another venue's quote."""
@@ -180,6 +176,31 @@ class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
         await self._pools.aclose()
 
     # ---- internal ----
+
+    @asynccontextmanager
+    async def _in_time(self, deadline: float) -> AsyncIterator[None]:
+        """Raises `Timeout` for what takes longer."""
+        left = deadline - self.context.clock.monotonic()
+        try:
+            if left <= 0:
+                raise TimeoutError
+            async with asyncio.timeout(left):
+                yield
+        except TimeoutError as error:
+            # Shared: a slow node delays all venues of the network, so no venue's breaker may count it.
+            raise Timeout(f"{self.name} did not receive its accounts in time", shared=True) from error
+
+    async def _pools_of(self, pair: Mints) -> Sequence[KeysT]:
+        self._keeper.use(pair)
+        pools = await self._known_pools(pair)
+        if not pools:
+            raise NoRoute(f"there is no {self.kind} pool for this pair")
+        return pools
+
+    def _quote_of(self, offer: Offer, request: SwapRequest) -> Quote:
+        expires_at_ms = self.context.clock.unix_ms() + ttl_ms(self.options, pace_of(self.chain))
+        fee = self.fee(offer.result, request)
+        return quote_of(offer, request, venue=self.name, fee=fee, expires_at_ms=expires_at_ms)
 
     def _is_new(self, pair: Mints) -> bool:
         """Whether a token of the pair is not configured: then an order waits for its launch."""

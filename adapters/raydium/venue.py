@@ -5,10 +5,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError
-from dexexec_adapters.curves.cpmm import CpmmPool, quote_exact_in, quote_exact_out
+from dexexec_adapters.curves.cpmm import CpmmPool, quote_exact_in, quote_exact_out, stretches
 from dexexec_adapters.curves.integers import ceil_div
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.pools.options import CONFIGS_SETTING, PoolOptions
@@ -113,6 +114,10 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
         """The swap by `adapters/curves/cpmm.py`."""
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
+
+    def stretches(self, curve: CpmmPool, direction: TradeDirection, now: ChainTime) -> Sequence[Stretch]:
+        """One, of the same curve."""
+        return stretches(curve, direction, now)
 
     def fee(self, result: SwapResult[CpmmPool], request: SwapRequest) -> tuple[int, str]:
         """The fee in one token, even if the pool takes it from both sides."""

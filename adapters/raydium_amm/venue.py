@@ -5,10 +5,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, AccountMeta, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError
-from dexexec_adapters.curves.raydium_amm import WAITING_TRADE, AmmV4Pool, quote_exact_in, quote_exact_out
+from dexexec_adapters.curves.raydium_amm import WAITING_TRADE, AmmV4Pool, quote_exact_in, quote_exact_out, stretches
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.pools.options import PoolOptions
 from dexexec_adapters.pools.search import Mints, PoolKeys
@@ -89,6 +90,10 @@ class RaydiumAmm(PoolVenue[PoolKeys, PoolState, AmmV4Pool]):
         """The swap by `adapters/curves/raydium_amm.py`."""
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
+
+    def stretches(self, curve: AmmV4Pool, direction: TradeDirection, now: ChainTime) -> Sequence[Stretch]:
+        """One, of the same curve."""
+        return stretches(curve, direction, now)
 
     def fee(self, result: SwapResult[AmmV4Pool], request: SwapRequest) -> tuple[int, str]:
         """All of it is taken from the input."""

@@ -20,7 +20,8 @@ from dexexec.execution.quote_acceptance import impact_limit_ppm, within_impact
 from dexexec.intake import order_body
 from dexexec.intake.field_types import DECIMAL, Field
 from dexexec.intake.order_fields import unknown_name
-from dexexec.venues.router import HARMLESS, Routing, VenueReport, net_amount
+from dexexec.venues.ranking import net_amount
+from dexexec.venues.router import HARMLESS, Routing, VenueReport
 
 A_NUMBER = 'a number of tokens such as "0.01"'
 MOST_AMOUNTS = 10

@@ -11,6 +11,7 @@ from dexexec.bootstrap.background import running
 from dexexec.bootstrap.clusters import tips
 from dexexec.bootstrap.localnet import default_url
 from dexexec.bootstrap.networks import Networks, Purpose, open_networks
+from dexexec.bootstrap.routes import with_routes
 from dexexec.bootstrap.shared import Shared
 from dexexec.bootstrap.venues import close_venues, prepare_venues
 from dexexec.bootstrap.warm_view import WarmView
@@ -25,6 +26,7 @@ from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.venue import AnyVenue
 from dexexec.venues import registry
 from dexexec.venues.router import Answer, Router, Routing, VenueReport, no_quarantine
+from dexexec.venues.routes.venue import Routes
 
 if TYPE_CHECKING:
     from dexexec.settlement.solana.warm.account_watch import AccountWatch
@@ -105,7 +107,8 @@ class OwnQuoting:
             stack.push_async_callback(close_venues, venues, observer)
             await prepare_venues(venues)
             self._stack = stack.pop_all()
-        return make_router(venues, settings, clock, observer, self._quarantine)
+        combined = with_routes(venues, settings, clock, self._quarantine)
+        return make_router(combined, settings, clock, observer, self._quarantine)
 
 
 @asynccontextmanager
@@ -137,6 +140,7 @@ def make_router(
     quarantine: Callable[[str], str] = no_quarantine,
 ) -> Router:
     """The router of orders, as the settings describe it. `quarantine` returns why a venue gets no orders."""
+    venues = list(venues)
     return Router(
         {venue.name: venue for venue in venues},
         clock,
@@ -146,6 +150,7 @@ def make_router(
         breaker_seconds=settings.breaker_seconds,
         tip=tips(settings),
         quarantine=quarantine,
+        combined=[venue.name for venue in venues if isinstance(venue, Routes)],
     )
 
 
@@ -174,6 +179,7 @@ def quotes_router(
         statistics=orders.statistics,
         tip=tips(settings),
         quarantine=quarantine,
+        combined=[venue.name for venue in orders.venues.values() if isinstance(venue, Routes)],
     )
 
 

@@ -13,6 +13,7 @@ from dexexec.bootstrap.program_watch import watch_programs
 from dexexec.bootstrap.quoting import make_router
 from dexexec.bootstrap.resting import make_leader, open_reference
 from dexexec.bootstrap.roles import Role
+from dexexec.bootstrap.routes import with_routes
 from dexexec.bootstrap.shared import Shared, at_start
 from dexexec.bootstrap.venues import close_venues, prepare_venues
 from dexexec.bootstrap.warm_up import WarmUp
@@ -42,6 +43,7 @@ from dexexec.store import ChainComparisons, check_ownership, handouts
 from dexexec.venue import AnyVenue, Network
 from dexexec.venues import registry
 from dexexec.venues.router import Router
+from dexexec.venues.routes.venue import Routes
 
 MOST_CLIENTS = 1_000
 """Wallets of clients whose sealers are kept."""
@@ -110,13 +112,17 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         await prepare_venues(venues)
         pins.bind(venues, registry.built_in(classes))
         programs = {venue.name: pins.of(venue.name) for venue in venues}
+        watching = await watch_programs(shared, venues, networks)
+        # After the others are bound: what it may call is what they may call.
+        venues = with_routes(venues, settings, shared.clock, shared.quarantines.refusal)
+        pins.combine({venue.name: venue.combines for venue in venues if isinstance(venue, Routes)})
         former = await at_start(comparisons.wallets())
         payers = with_former(networks.payers, former)
         permission = _signing_permission(shared, programs, payers, comparisons, record)
         reference = await stack.enter_async_context(open_reference(shared, networks.chains))
         half = _assemble(shared, venues, networks, permission, reference)
         half.background.append(ledger.run)
-        half.background.extend(await watch_programs(shared, venues, networks))
+        half.background.extend(watching)
         webhooks = await stack.enter_async_context(open_webhooks(shared))
         half.background.extend(webhooks.background)
         if networks.watches:

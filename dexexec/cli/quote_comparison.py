@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dexexec.domain.quote import BPS, Mode
-from dexexec.venues.router import Routing, net_amount
+from dexexec.venues.ranking import net_amount
+from dexexec.venues.router import Routing
 
 AGGREGATOR = "jupiter"
 """The adapter whose quotes are routes over pools that other venues have too, and more."""

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dexexec.cli.quote_comparison import beside_aggregator
-from dexexec.domain.quote import Mode, Quote, SwapRequest
+from dexexec.domain.quote import BPS, Mode, Quote, SwapRequest
 from dexexec.domain.token import WSOL, Token, Tokens, from_base_units
 from dexexec.execution.event_detail import PRICE, promise
 from dexexec.settlement.solana.funds import amount_text
@@ -171,9 +171,19 @@ def rows(quotes: Quotes, answer: Answer) -> dict[str, str]:
         "Impact": f"{format((Decimal(quote.price_impact_ppm) / PPM_PER_PERCENT).normalize(), 'f')} %",
         "Slot": str(quote.context_slot),
         "Holds for": f"{max(0, quote.expires_at_ms - quotes.now_ms) / 1000:.1f} s",
-        "Pool": " ".join(quote.route),
+        "Pool": pools_text(quote),
         "Why not": f"{answer.code}: {answer.detail}" if answer.code else "",
     }
+
+
+def pools_text(quote: Quote) -> str:
+    """The pool, or the parts of a swap over several: `60.00 % venue POOL` side by side, `venue POOL, then` in a row."""
+    if not quote.legs:
+        return " ".join(quote.route)
+    if quote.via:
+        return ", then ".join(f"{leg.venue} {leg.pool}" for leg in quote.legs)
+    shares = (Decimal(leg.amount_in * BPS // quote.amount_in) / 100 for leg in quote.legs)
+    return ", ".join(f"{share} % {leg.venue} {leg.pool}" for share, leg in zip(shares, quote.legs, strict=True))
 
 
 def _write_tables(quotes: Quotes, console: Console) -> None:

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from dexexec.bootstrap.networks import Networks
 from dexexec.bootstrap.quoting import make_router, open_quote_networks
+from dexexec.bootstrap.routes import with_routes
 from dexexec.bootstrap.venues import prepare_venues
 from dexexec.cli.quote_table import Quotes, quotes_json, write_quotes
 from dexexec.clock import Clock, SystemClock
@@ -69,6 +70,7 @@ async def run(
         for venue in venues:
             stack.push_async_callback(venue.aclose)
         await prepare_venues(venues)
+        venues = with_routes(venues, settings, clock)
         router = make_router(venues, settings, clock, observer)
         routing = await _ask(router, request, settings.max_attempts)
         routing = within_impact(routing, settings.max_price_impact_bps * PPM_PER_BPS)

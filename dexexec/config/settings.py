@@ -34,6 +34,7 @@ from dexexec.config.postgres_url import (
     holds_an_address,
 )
 from dexexec.config.redis_url import SHAPES, RedisAddress
+from dexexec.config.routes import RouteSettings
 from dexexec.config.secret_files import from_file
 from dexexec.config.solana import SolanaSettings
 from dexexec.config.wallets import DEFAULT, Wallets
@@ -56,6 +57,7 @@ class Settings(
     Wallets,
     ConnectionSettings,
     OperationsSettings,
+    RouteSettings,
     WebhookSettings,
     FromEnvironment,
 ):

@@ -44,6 +44,18 @@ def max_in(amount_in: int, slippage_bps: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """A part of a swap over several pools: what it exchanges in one of them, in base units."""
+
+    venue: str
+    pool: str
+    mint_in: str
+    mint_out: str
+    amount_in: int
+    amount_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """A venue's price for one request.
 
@@ -51,7 +63,8 @@ class Quote:
     lamports that the transaction costs in addition, and `tip` those that the engine adds so that it lands.
     `price_impact_ppm` is the price change by the swap's own size, without the fee, in parts per million.
     `expires_at_ms` is Unix time. `min_out` and `max_in` are both binding in both modes. `route` names the pools on the
-    way; `raw` has what the adapter needs to build, and its venue's own answer.
+    way; `raw` has what the adapter needs to build, and its venue's own answer. `legs` are the parts of a swap over
+    several pools, which only the engine itself combines.
     """
 
     venue: str
@@ -69,6 +82,13 @@ class Quote:
     route: tuple[str, ...]
     raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
     tip: int = 0
+    legs: tuple[Leg, ...] = ()
+
+    @property
+    def via(self) -> frozenset[str]:
+        """The tokens that are only passed through: received from one pool and paid to another."""
+        passed = {mint for leg in self.legs for mint in (leg.mint_in, leg.mint_out)}
+        return frozenset(passed - {self.request.mint_in, self.request.mint_out})
 
     @property
     def price(self) -> Fraction:

@@ -10,7 +10,7 @@ from dexexec.domain.bound import Bound
 from dexexec.domain.event import Detail
 from dexexec.domain.funds import Shortfall
 from dexexec.domain.order import NewOrder, Order, Side
-from dexexec.domain.quote import BPS, Fill, Mode, Quote
+from dexexec.domain.quote import BPS, Fill, Leg, Mode, Quote
 from dexexec.domain.rate import rate_at
 from dexexec.domain.share import amount_text as amount_text_of
 from dexexec.domain.share import quote_for
@@ -18,7 +18,8 @@ from dexexec.domain.token import WSOL, Tokens
 from dexexec.execution.size_suggestion import SuggestedSize
 from dexexec.settlement.solana.funds import amount_text
 from dexexec.venue import Unsupported
-from dexexec.venues.router import Answer, Routing, net_amount
+from dexexec.venues.ranking import net_amount
+from dexexec.venues.router import Answer, Routing
 
 PRICE = Context(prec=10, rounding=ROUND_DOWN)
 """Ten digits are enough to read. Nothing is calculated from a price: amounts are exact."""
@@ -189,6 +190,21 @@ def promise(quote: Quote) -> dict[str, object]:
         "priceImpactBps": format(Decimal(quote.price_impact_ppm) / 100, "f"),
         "route": list(quote.route),
         "contextSlot": quote.context_slot,
+        **({"legs": [_leg(quote, leg) for leg in quote.legs]} if quote.legs else {}),
+    }
+
+
+def _leg(quote: Quote, leg: Leg) -> dict[str, object]:
+    """A part of a swap over several pools. `shareBps` is its part of the whole input, or of what another leg gave."""
+    total = sum(other.amount_in for other in quote.legs if other.mint_in == leg.mint_in)
+    return {
+        "venue": leg.venue,
+        "pool": leg.pool,
+        "mintIn": leg.mint_in,
+        "mintOut": leg.mint_out,
+        "amountIn": str(leg.amount_in),
+        "amountOut": str(leg.amount_out),
+        "shareBps": leg.amount_in * BPS // total,
     }
 
 

@@ -17,7 +17,8 @@ from dexexec.domain.order import U64_MAX, Side
 from dexexec.domain.quote import BPS, Mode, Quote
 from dexexec.domain.rate import price_at, shown
 from dexexec.domain.token import WSOL
-from dexexec.venues.router import Routing, net_amount
+from dexexec.venues.ranking import net_amount
+from dexexec.venues.router import Routing
 
 KEY_BITS = 128
 """Bits of a key behind the binary point. The lowest rate between two tokens, about 2^-64, keeps 64 of them."""

@@ -7,7 +7,8 @@ from dexexec.clock import Clock
 from dexexec.domain.quote import SwapRequest
 from dexexec.resting.conditions import Executable, Market
 from dexexec.resting.reference_check import NoReference, Reference
-from dexexec.venues.router import HARMLESS, Routing, net_amount
+from dexexec.venues.ranking import net_amount
+from dexexec.venues.router import HARMLESS, Routing
 
 AT_ONCE = 32
 """Sizes that are quoted at the same time. A price that crosses a thousand orders must not send a thousand requests to a

@@ -31,14 +31,15 @@ _RANGES = {
 }
 
 
-def checked(venue: str, request: SwapRequest, answer: object, now_ms: int) -> Quote:
-    """A copy of the answer, as the quote of `venue` for `request`.
+def checked(venue: str, request: SwapRequest, answer: object, now_ms: int, *, combined: bool = False) -> Quote:
+    """A copy of the answer, as the quote of `venue` for `request`. Legs are only kept of a `combined` venue: they let
+    the swap pass through other tokens of the wallet.
 
     Raises `BadAnswer` for an invalid answer. Exceptions from reading the answer pass through.
     """
     if not isinstance(answer, Quote):
         raise BadAnswer("the answer is not a quote")
-    numbers = {name: _integer(name, getattr(answer, name), *limits) for name, limits in _RANGES.items()}
+    numbers: dict[str, Any] = {name: _integer(name, getattr(answer, name), *limits) for name, limits in _RANGES.items()}
     # An exact type: a subclass could have its own `__eq__`.
     quoted: Any = answer.request
     if type(quoted) is not SwapRequest or answer.venue != venue or quoted != request:
@@ -58,6 +59,7 @@ def checked(venue: str, request: SwapRequest, answer: object, now_ms: int) -> Qu
         fee_mint=request.mint_in if fee_mint == request.mint_in else request.mint_out,
         route=tuple(clean(pool, LONGEST_NAME) for pool in route[:MOST_POOLS]),
         raw=raw,
+        legs=answer.legs if combined else (),
         **numbers,
     )
     if not _bounded(quote):

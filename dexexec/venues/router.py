@@ -14,8 +14,7 @@ from dexexec.clock import Clock
 from dexexec.concurrency.cancellation import ignore_exception, raise_if_cancelled
 from dexexec.concurrency.circuit_breaker import Breaker, State
 from dexexec.domain.failure_reason import FailureReason
-from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.domain.token import WSOL
+from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.observe.observer import Observer
 from dexexec.observe.untrusted_text import clean, code_of, is_retryable, is_shared
 from dexexec.venue import (
@@ -30,6 +29,7 @@ from dexexec.venue import (
     VenueError,
 )
 from dexexec.venues.quote_check import checked, refusal_of
+from dexexec.venues.ranking import rank
 from dexexec.venues.statistics import VenueAnswer, VenueFigures, VenueStatistics
 
 HARMLESS = frozenset(error.code for error in (NoRoute, Unsupported, InsufficientFunds))
@@ -104,44 +104,6 @@ class VenueReport:
     figures: VenueFigures
 
 
-def network_cost(quote: Quote) -> int:
-    """Network fee and tip in base units of the ranked token: the output for exact in, the input for exact out. Rounded
-    up.
-
-    They are in lamports, so they can only be converted if one side of the swap is SOL. Otherwise it is 0.
-    """
-    request = quote.request
-    lamports = quote.network_fee + quote.tip
-    counted, other = (
-        (request.mint_out, request.mint_in) if request.mode is Mode.EXACT_IN else (request.mint_in, request.mint_out)
-    )
-    if counted == WSOL:
-        return lamports
-    if other == WSOL:
-        price_of_counted, price_of_other = (
-            (quote.amount_out, quote.amount_in)
-            if request.mode is Mode.EXACT_IN
-            else (quote.amount_in, quote.amount_out)
-        )
-        # The quote's own price converts it: the difference to a market price is far below the differences of quotes.
-        return -(-lamports * price_of_counted // price_of_other)
-    return 0
-
-
-def net_amount(quote: Quote) -> int:
-    """The amount by which quotes are ranked: received (exact in) or paid (exact out), including the network cost."""
-    cost = network_cost(quote)
-    return quote.amount_out - cost if quote.request.mode is Mode.EXACT_IN else quote.amount_in + cost
-
-
-def rank(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
-    """The quotes, best first."""
-    if not quotes:
-        return ()
-    # The sort is stable, so equal quotes keep the order in which the venues are configured.
-    return tuple(sorted(quotes, key=net_amount, reverse=quotes[0].request.mode is Mode.EXACT_IN))
-
-
 def no_quarantine(venue: str) -> str:
     """Why a venue is quarantined, where nothing watches programs: it is not."""
     return ""
@@ -157,7 +119,8 @@ class Router:
 
     `timeout_ms` is the time limit for all of them. After `breaker_failures` failures in a row, a venue's breaker opens
     for `breaker_seconds`. Several routers over the same venues may share their `statistics`. `tip` returns the lamports
-    that the engine adds to the swap of a quote, and `quarantine` why a venue gets no requests at present.
+    that the engine adds to the swap of a quote, and `quarantine` why a venue gets no requests at present. `combined`
+    are the engine's own venues, whose quotes may have legs.
     """
 
     def __init__(
@@ -172,6 +135,7 @@ class Router:
         statistics: VenueStatistics | None = None,
         tip: Callable[[AnyVenue, Quote], int] = no_tip,
         quarantine: Callable[[str], str] = no_quarantine,
+        combined: Collection[str] = (),
     ) -> None:
         self.venues = venues
         self._clock = clock
@@ -179,6 +143,7 @@ class Router:
         self._timeout = timeout_ms / 1000
         self._tip = tip
         self._quarantine = quarantine
+        self._combined = combined
         self._breakers = {
             name: Breaker(
                 breaker_failures, breaker_seconds, clock.monotonic, partial(observer.breaker_state_changed, name)
@@ -227,7 +192,7 @@ class Router:
         for name in requested:
             ended = begun + answers[name].elapsed_ms / 1000
             self._observer.tracer.stage("quote", begun, ended, error=answers[name].code, venue=name)
-        routing = Routing.of([answers[name] for name in self.venues])
+        routing = Routing.of([_without_forbidden(answers[name], only) for name in self.venues])
         self._record(routing, requested)
         return routing
 
@@ -245,9 +210,10 @@ class Router:
         causes = {
             name: FailureReason.QUARANTINED.value if self._quarantine(name) else breaker.cause[0]
             for name, breaker in self._breakers.items()
-            if breaker.state is not State.CLOSED or self._quarantine(name)
+            # What combines other venues is of no use without them.
+            if name not in self._combined and (breaker.state is not State.CLOSED or self._quarantine(name))
         }
-        if not causes or len(causes) < len(self._breakers):
+        if not causes or len(causes) < len(self._breakers.keys() - set(self._combined)):
             return ""
         shown = ", ".join(f"{name} ({cause})" for name, cause in causes.items())
         # Failures only, in the words that operators search for; a quarantine is not a failure of the venue.
@@ -361,7 +327,8 @@ class Router:
         # The adapter gets one copy, and its answer is compared with another one that it cannot have changed.
         original = replace(request)
         try:
-            quote = checked(name, original, await venue.quote(request, deadline), self._clock.unix_ms())
+            answer = await venue.quote(request, deadline)
+            quote = checked(name, original, answer, self._clock.unix_ms(), combined=name in self._combined)
             # What a venue states about it does not count: the engine pays it.
             return replace(quote, tip=self._tip(venue, quote))
         except VenueError as error:
@@ -385,6 +352,16 @@ def _not_allowed(venue: str) -> Answer:
     """The answer of a venue that the policy of the order's key leaves out."""
     detail = "the policy of the order's key does not allow this venue"
     return Answer(venue=venue, code=FailureReason.POLICY, detail=detail, retryable=False)
+
+
+def _without_forbidden(answer: Answer, only: Collection[str] | None) -> Answer:
+    """The answer, with a quote rejected that uses pools of a venue that is left out."""
+    legs = answer.quote.legs if answer.quote else ()
+    forbidden = sorted({leg.venue for leg in legs if only is not None and leg.venue not in only})
+    if not forbidden:
+        return answer
+    detail = f"the policy of the order's key does not allow {' and '.join(forbidden)}"
+    return answer.rejected(FailureReason.POLICY, detail, retryable=False)
 
 
 def _cut_short(answer: Answer) -> Answer:

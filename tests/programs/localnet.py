@@ -32,6 +32,7 @@ from tests.support.localnet.slot_clocks import SlotClock
 from tests.support.sealers import solana_sealer
 
 PINS = Pins({name: frozenset({program}) for name, program in dumps.PROGRAMS.items()})
+PINS.combine({"split": dumps.MARKET, "hops": dumps.MARKET})
 SLOTS = 3
 """Until what landed is confirmed, and the confirmed clock is the newest one's second."""
 SECONDS = 60

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, JsonValue
 from dexexec.api.contract.answer import (
     Answer,
     BaseUnits,
+    Bps,
     Count,
     DecimalText,
     Lamports,
@@ -60,6 +61,19 @@ class WaitingFor(Answer):
     until: Timestamp = absent("When it is tried again.")
 
 
+class QuoteLeg(Answer):
+    """A part of a swap over several pools."""
+
+    venue: str
+    pool: str
+    mint_in: str
+    mint_out: str
+    amount_in: BaseUnits
+    amount_out: BaseUnits
+    share_bps: Bps
+    """Of all legs that sell the same token."""
+
+
 class VenueQuote(Answer):
     """A venue's answer to a request for a quote: a quote, or the reason why there is none."""
 
@@ -78,6 +92,7 @@ class VenueQuote(Answer):
     price_impact_bps: DecimalText = absent()
     route: list[str] = absent()
     context_slot: int | None = absent()
+    legs: list[QuoteLeg] = absent("Of `split` and `hops`: what each pool does. All are in one transaction.")
     net: SignedUnits = absent("What quotes are compared by: the amount less the network fee.")
     reason: str = absent("Why it was not selected.")
     detail: str = absent()

@@ -8,7 +8,8 @@ import pytest
 from dexexec.cli.quote_comparison import Comparison, beside_aggregator
 from dexexec.domain.quote import Mode, Quote
 from dexexec.domain.token import USDC, WSOL
-from dexexec.venues.router import Routing, rank
+from dexexec.venues.ranking import rank
+from dexexec.venues.router import Routing
 from tests.support.swap_transactions import quote
 
 

@@ -26,7 +26,8 @@ from dexexec.settlement.simulated.chain import SimulatedChain
 from dexexec.settlement.simulated.ledger import MemoryLedger
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import NoRoute, VenueContext
-from dexexec.venues.router import Answer, Routing, net_amount
+from dexexec.venues.ranking import net_amount
+from dexexec.venues.router import Answer, Routing
 from dexexec_adapters.mock.meteora import MockMeteora
 from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.mock.venue import MockOptions, MockVenue

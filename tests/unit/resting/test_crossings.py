@@ -13,7 +13,7 @@ from dexexec.resting.crossings import find_crossed
 from dexexec.resting.quotes import OracleQuotes
 from dexexec.resting.watches import Group, Watches
 from dexexec.testing.clock import ManualClock
-from dexexec.venues.router import net_amount
+from dexexec.venues.ranking import net_amount
 from tests.unit.resting.pools import Pool, PoolRouter
 from tests.unit.resting.resting_orders import SELL_SOL, resting
 

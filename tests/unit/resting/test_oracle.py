@@ -30,7 +30,7 @@ from dexexec.resting.share_sizes import ShareSizes
 from dexexec.store import HighWater, RestingOrder, Triggering
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Unreachable
-from dexexec.venues.router import net_amount
+from dexexec.venues.ranking import net_amount
 from tests.support.fakes.database import MemoryDatabase
 from tests.support.fakes.store import MemoryStore
 from tests.support.parts import new_order

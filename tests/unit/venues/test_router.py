@@ -18,7 +18,8 @@ from dexexec.observe.observer import Observer, make_logger
 from dexexec.observe.untrusted_text import LONGEST
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import Capabilities, NoRoute, RateLimited, Timeout, Unreachable, VenueError
-from dexexec.venues.router import QUARANTINE_SECONDS, Router, net_amount, rank
+from dexexec.venues.ranking import net_amount, rank
+from dexexec.venues.router import QUARANTINE_SECONDS, Router
 from tests.support.scripted import BUY_ONE_SOL, SELL_ONE_SOL, ScriptedVenue, forever, quote_of, raising
 
 CLOCK = SystemClock()

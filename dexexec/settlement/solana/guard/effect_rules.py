@@ -21,12 +21,14 @@ class Effects:
 
     `max_in` and `min_out` are base units. `wrapped_allowance` is how much of the existing wrapped SOL may be spent.
     `fee` is what the simulation charged, in lamports. `watched` are the addresses that the message may write to.
-    `rent` is the cluster's. `closes` is our token account that must be closed; empty if none may be.
+    `rent` is the cluster's. `via` are mints that the swap passes through. `closes` is our token account that must be
+    closed; empty if none may be.
     """
 
     wallet: str
     mint_in: str
     mint_out: str
+    via: frozenset[str] = frozenset()
     max_in: int
     min_out: int
     wrapped_allowance: int
@@ -141,6 +143,10 @@ def _amount_faults(effects: Effects, changes: list[_Change]) -> Iterator[GuardEr
         yield GuardError(
             Rule.RECEIVED, f"{gains[effects.mint_out]} would be received, under the order's {effects.min_out}"
         )
+    for mint in sorted(effects.via - {WSOL}):
+        # What the first pool gives is all that the second one may take: the rest of our balance is not for sale.
+        if (gained := sum(change.gain(mint) for change in changes)) < 0:
+            yield GuardError(Rule.SPENT, f"{-gained} of {mint} would be spent, which the swap only passes through")
     if WSOL not in traded and sol < 0:
         yield GuardError(Rule.LAMPORTS, f"{-sol} lamports would go beyond the fee and the rent of our own accounts")
     # Counted apart: unwrapping does not change the sum of our SOL, and yet takes from what the operator keeps wrapped.

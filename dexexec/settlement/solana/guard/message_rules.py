@@ -142,6 +142,7 @@ def check(
             wallet=proposal.wallet,
             mint_in=quote.request.mint_in,
             mint_out=quote.request.mint_out,
+            via=quote.via,
             max_in=quote.max_in,
             min_out=quote.min_out,
             wrapped_allowance=proposal.wrapped_allowance,
@@ -191,7 +192,8 @@ def check_message(rules: GuardRules, proposal: Proposal) -> None:
 
 
 def _check_writable(proposal: Proposal, address: str) -> None:
-    """Of our accounts, only the wallet and token accounts of the traded mints may be writable."""
+    """Of our accounts, only the wallet and token accounts of the traded mints may be writable, and of the tokens that
+    the swap passes through."""
     # A program may do on the chain what it did not do in the simulation. But the runtime lets no program change an
     # account that the message declares as read-only.
     account = proposal.before.get(address)
@@ -200,7 +202,7 @@ def _check_writable(proposal: Proposal, address: str) -> None:
         return
     token = read_token_account(account)
     if token is not None and token.owner == proposal.wallet:
-        if token.mint not in {request.mint_in, request.mint_out}:
+        if token.mint not in {request.mint_in, request.mint_out} | proposal.quote.via:
             raise GuardError(Rule.UNTRADED, f"our account {address} could change, which holds {token.mint}")
     elif account.owner in _GOVERNED and base58.decode(proposal.wallet) in account.data:
         raise GuardError(Rule.AUTHORITY, f"{address} could change, which our wallet controls")

@@ -65,6 +65,11 @@ class Pins:
                     f" {setting(venue.name, called)} (beside other venues' by comma)"
                 )
 
+    def combine(self, venues: Mapping[str, Iterable[str]]) -> None:
+        """Pins, for each venue that combines others, all programs that are pinned for those."""
+        for venue, others in venues.items():
+            self._programs[venue] = frozenset(program for other in others for program in self.of(other))
+
 
 def setting(venue: str, programs: Iterable[str]) -> str:
     """Returns the setting that pins these programs for a venue."""

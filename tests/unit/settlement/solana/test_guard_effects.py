@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dexexec.domain.quote import Leg
 from dexexec.domain.rent import Rent
 from dexexec.domain.solana import Account
 from dexexec.domain.token import WSOL
@@ -275,3 +276,19 @@ def test_our_wallets_balances_are_summed_up() -> None:
     assert balance_of(accounts, VENUE, MINT_OUT) == 9_950
     assert balance_of({}, WALLET, WSOL) == 0
     assert own_accounts(BEFORE, WALLET) == {WALLET: wallet_account(SOL), OURS_IN: token_account(MINT_IN, 1_000)}
+
+
+# ---- tokens that are only passed through ----
+
+LEGS = (
+    Leg(venue="a", pool="p", mint_in=MINT_IN, mint_out=OTHER_MINT, amount_in=1, amount_out=1),
+    Leg(venue="a", pool="q", mint_in=OTHER_MINT, mint_out=MINT_OUT, amount_in=1, amount_out=1),
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"), [(7, 7, None), (7, 9, None), (7, 6, Rule.SPENT), (7, 0, Rule.SPENT)]
+)
+def test_of_a_token_that_is_passed_through_nothing_of_ours_may_go(before: int, after: int, rule: Rule | None) -> None:
+    swap = replace(POOLED, quote=replace(quote(), legs=LEGS)).and_before(OURS_OTHER=token_account(OTHER_MINT, before))
+    assert rule_of(swap.and_after(OURS_OTHER=token_account(OTHER_MINT, after))) is rule

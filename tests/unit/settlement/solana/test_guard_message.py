@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dexexec.domain import base58
+from dexexec.domain.quote import Leg
 from dexexec.domain.solana import Account, AccountMeta, Instruction
 from dexexec.domain.token import WSOL
 from dexexec.settlement.guard_errors import GuardError, Rule
@@ -310,6 +311,16 @@ def test_a_token_account_of_our_wallet_may_only_change_if_its_mint_is_traded(pro
             other = token_account(mint, amount, program=program)
             assert rule_of(handing(other)) is Rule.UNTRADED, "although nothing becomes of it in the simulation"
             assert rule_of(handing(other, writable=False)) is None, "nobody can change it"
+
+
+def test_a_token_account_of_a_token_that_is_passed_through_may_change_and_no_other() -> None:
+    legs = (
+        Leg(venue="a", pool="p", mint_in=MINT_IN, mint_out=OTHER_MINT, amount_in=1, amount_out=1),
+        Leg(venue="a", pool="q", mint_in=OTHER_MINT, mint_out=MINT_OUT, amount_in=1, amount_out=1),
+    )
+    through = replace(quote(), legs=legs)
+    assert rule_of(handing(token_account(OTHER_MINT, 7), quote=through)) is None
+    assert rule_of(handing(token_account(WSOL, 7), quote=through)) is Rule.UNTRADED
 
 
 def test_the_owner_of_a_token_account_comes_from_the_chain_and_not_from_the_venue() -> None:

@@ -1,0 +1,202 @@
+"""The venues `split` and `hops` over venues whose pools they combine, as the router and the worker use them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dexexec.clock import SystemClock
+from dexexec.domain.depth import DeepVenue, PoolDepth
+from dexexec.domain.quote import Leg, Mode, Quote, SwapRequest
+from dexexec.domain.solana import SwapInstructions
+from dexexec.domain.swap import Blockhash
+from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
+from dexexec.observe.observer import Observer, make_logger
+from dexexec.testing.clock import ManualClock
+from dexexec.venue import (
+    AnyVenue,
+    BadAnswer,
+    NoOptions,
+    Unreachable,
+    Unsupported,
+    VenueContext,
+    VenueError,
+)
+from dexexec.venues.quote_check import checked
+from dexexec.venues.router import Router
+from dexexec.venues.routes.venue import Hops, RouteRules, Routes, Split
+from tests.support.pool_depths import depth_of
+from tests.support.raydium_accounts import RecordedChain
+from tests.support.scripted import ScriptedVenue, quote_of
+
+CLOCK = ManualClock()
+FAR = 1e12
+HOP = "HopMint"
+SELL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**11, mode=Mode.EXACT_IN, slippage_bps=50)
+POOLS = [depth_of("one", 10**12, 10**12), depth_of("two", 10**12, 10**12)]
+
+Shown = Callable[[SwapRequest], Sequence[PoolDepth]]
+
+
+class DeepScripted(ScriptedVenue):
+    """A venue that shows the pools that a test gives it."""
+
+    def __init__(self, name: str, shown: Shown | VenueError) -> None:
+        super().__init__(name, SystemClock())
+        self._shown = shown
+
+    async def depths(self, request: SwapRequest, deadline: float) -> Sequence[PoolDepth]:
+        if isinstance(self._shown, VenueError):
+            raise self._shown
+        return [replace(depth, quote=self._as_own(depth)) for depth in self._shown(request)]
+
+    def _as_own(self, depth: PoolDepth) -> Callable[[SwapRequest], Quote]:
+        return lambda request: replace(depth.quote(request), venue=self.name)
+
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> SwapInstructions:  # type: ignore[override]
+        return SwapInstructions((), blockhash, signers=(f"signer of {self.name}",), lookup_tables=("table", self.name))
+
+
+def combining(kind: type[Routes], *venues: AnyVenue, hop: str = HOP, leg_lamports: int = 0) -> Routes:
+    context = VenueContext(CLOCK, Tokens(KNOWN), RecordedChain({}), NoOptions(), "localnet")
+    rules = RouteRules(hop_mints=(hop,), hop_tolerance_bps=5, leg_lamports=leg_lamports)
+    return kind(context, venues, rules)
+
+
+def direct_only(*pools: PoolDepth) -> Shown:
+    return lambda request: pools if HOP not in (request.mint_in, request.mint_out) else ()
+
+
+async def test_pools_of_several_venues_are_combined() -> None:
+    one, two = DeepScripted("one-venue", direct_only(POOLS[0])), DeepScripted("two-venue", direct_only(POOLS[1]))
+    quote = await combining(Split, one, two, leg_lamports=77).quote(SELL, FAR)
+    assert {leg.venue for leg in quote.legs} == {"one-venue", "two-venue"}
+    assert quote.network_fee == 5_077
+    assert checked("split", SELL, quote, CLOCK.unix_ms(), combined=True).legs == quote.legs
+
+
+async def test_a_better_way_through_another_token_is_taken() -> None:
+    def shown(request: SwapRequest) -> Sequence[PoolDepth]:
+        return [depth_of("bad", 10**12, 10**11)] if HOP not in (request.mint_in, request.mint_out) else POOLS
+
+    quote = await combining(Hops, DeepScripted("deep", shown)).quote(SELL, FAR)
+    assert quote.via == {HOP}
+    assert [leg.mint_in for leg in quote.legs] == [WSOL, HOP]
+
+
+async def test_a_token_of_the_pair_is_no_way_through() -> None:
+    with pytest.raises(Unsupported):
+        await combining(Hops, DeepScripted("deep", lambda _: POOLS), hop=USDC).quote(SELL, FAR)
+
+
+async def test_a_venue_that_fails_leaves_the_others() -> None:
+    broken = DeepScripted("broken", Unreachable("down"))
+    quote = await combining(Split, broken, DeepScripted("deep", direct_only(*POOLS))).quote(SELL, FAR)
+    assert {leg.venue for leg in quote.legs} == {"deep"}
+
+
+@pytest.mark.parametrize("change", [{"amount_out": 0}, {"min_out": 2**63}, {"venue": "another"}, {"expires_at_ms": 1}])
+async def test_a_part_with_a_false_quote_is_not_used(change: dict[str, Any]) -> None:
+    class Lying(DeepScripted):
+        def _as_own(self, depth: PoolDepth) -> Callable[[SwapRequest], Quote]:
+            own = super()._as_own(depth)
+            return lambda request: replace(own(request), **change)
+
+    with pytest.raises(Unsupported):
+        await combining(Split, Lying("lying", direct_only(*POOLS))).quote(SELL, FAR)
+
+
+async def test_what_the_parts_need_to_be_signed_and_read_is_put_together() -> None:
+    one, two = DeepScripted("one-venue", direct_only(POOLS[0])), DeepScripted("two-venue", direct_only(POOLS[1]))
+    venue = combining(Split, one, two)
+    built = await venue.build(await venue.quote(SELL, FAR), "Payer", Blockhash("hash", 1))
+    assert isinstance(built, SwapInstructions)
+    assert set(built.signers) == {"signer of one-venue", "signer of two-venue"}
+    assert sorted(built.lookup_tables) == ["one-venue", "table", "two-venue"]
+
+
+async def test_a_quote_of_another_venue_is_not_built() -> None:
+    with pytest.raises(Unsupported, match="cannot be built by split"):
+        await combining(Split, DeepScripted("deep", direct_only())).build(
+            quote_of("other", SELL, 1), "Payer", Blockhash("h", 1)
+        )
+
+
+def router(*venues: AnyVenue, combined: tuple[str, ...] = ()) -> Router:
+    return Router(
+        {venue.name: venue for venue in venues},
+        CLOCK,
+        Observer(make_logger("critical")),
+        timeout_ms=2_000,
+        breaker_failures=3,
+        breaker_seconds=60,
+        combined=combined,
+    )
+
+
+async def test_a_policy_that_leaves_out_one_of_the_venues_leaves_out_the_route() -> None:
+    one, two = DeepScripted("one-venue", direct_only(POOLS[0])), DeepScripted("two-venue", direct_only(POOLS[1]))
+    both = router(combining(Split, one, two), combined=("split",))
+    allowed = await both.route(SELL, FAR, only={"split", "one-venue", "two-venue"})
+    assert [quote.venue for quote in allowed.ranking] == ["split"]
+    [answer] = (await both.route(SELL, FAR, only={"split", "one-venue"})).answers
+    assert (answer.code, answer.detail) == ("policy", "the policy of the order's key does not allow two-venue")
+    [answer] = (await both.route(SELL, FAR, only={"one-venue", "two-venue"})).answers
+    assert answer.code == "policy"
+
+
+async def test_an_adapter_cannot_open_other_tokens_of_the_wallet_by_naming_legs() -> None:
+    venue = ScriptedVenue("cunning", CLOCK)
+    price = venue.on_quote
+    leg = Leg(venue="cunning", pool="p", mint_in=HOP, mint_out=HOP, amount_in=1, amount_out=1)
+
+    async def with_legs(request: SwapRequest) -> Quote:
+        return replace(await price(request), legs=(leg,))
+
+    venue.on_quote = with_legs
+    [quote] = (await router(venue, combined=("split",)).route(SELL, FAR)).ranking
+    assert quote.legs == ()
+    assert quote.via == frozenset()
+
+
+def test_only_venues_that_show_their_depth_are_combined() -> None:
+    deep = DeepScripted("deep", direct_only())
+    assert isinstance(deep, DeepVenue)
+    assert combining(Split, deep, ScriptedVenue("flat", CLOCK)).combines == ("deep",)
+
+
+async def test_an_error_of_an_adapters_own_code_is_not_taken_for_an_empty_answer() -> None:
+    def broken(request: SwapRequest) -> Sequence[PoolDepth]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await combining(Split, DeepScripted("deep", broken)).quote(SELL, FAR)
+    [answer] = (
+        await router(combining(Split, DeepScripted("deep", broken)), combined=("split",)).route(SELL, FAR)
+    ).answers
+    assert answer.code == BadAnswer.code
+
+
+async def test_pools_of_a_quarantined_venue_are_left_out() -> None:
+    deep = DeepScripted("deep", direct_only(*POOLS))
+    context = VenueContext(CLOCK, Tokens(KNOWN), RecordedChain({}), NoOptions(), "localnet")
+    rules = RouteRules(hop_mints=(), hop_tolerance_bps=5, leg_lamports=0)
+    assert (await Split(context, [deep], rules).quote(SELL, FAR)).legs
+    with pytest.raises(Unsupported):
+        await Split(context, [deep], rules, lambda venue: f"{venue} was upgraded").quote(SELL, FAR)
+
+
+async def test_venues_that_only_combine_do_not_hide_that_all_others_are_skipped() -> None:
+    deep = DeepScripted("deep", direct_only())
+
+    async def fail(request: SwapRequest) -> Quote:
+        raise Unreachable("down")
+
+    deep.on_quote = fail
+    both = router(deep, combining(Split, deep), combined=("split",))
+    for _ in range(3):
+        routing = await both.route(SELL, FAR)
+    assert both.trouble() == "every venue is skipped after failures: deep (unreachable)"
+    routing = await both.route(SELL, FAR)
+    assert routing.breakers_open_ms == pytest.approx(60_000, abs=1)
