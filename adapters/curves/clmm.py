@@ -4,13 +4,14 @@ It follows raydium-clmm at commit 03b44b7. File names in comments are below `pro
 dynamic fee, a fee on the output or limit orders are refused: they are newer than the program it was compared with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dexexec_adapters.curves.clmm_ticks import (
     MAX_SQRT_PRICE,
     MIN_SQRT_PRICE,
+    Tick,
     TickArray,
     TickWalk,
     sqrt_price_at,
@@ -96,6 +97,19 @@ class _Range(NamedTuple):
     fee: int
 
 
+class _Moved(NamedTuple):
+    """What a swap moves in all its ranges: price, tick and liquidity afterwards, and base units."""
+
+    price: int
+    tick: int
+    liquidity: int
+    net_in: int
+    out: int
+    fee: int
+    protocol_fee: int
+    ranges: int
+
+
 def quote_exact_in(pool: ClmmPool, amount_in: int, direction: TradeDirection, now: ChainTime) -> SwapResult[ClmmPool]:
     """Price a swap that pays exactly `amount_in`.
 
@@ -156,9 +170,33 @@ def _check(pool: ClmmPool, a_to_b: bool, now: ChainTime) -> None:
 def _swap(
     pool: ClmmPool, amount: int, direction: TradeDirection, now: ChainTime, *, exact_in: bool
 ) -> SwapResult[ClmmPool]:
-    """Move through the ticks until `amount` is used up (instructions/swap.rs, swap_internal)."""
+    """Price the swap, and check what the program checks after it (instructions/swap_v2.rs, exact_internal_v2)."""
     a_to_b = direction is TradeDirection.A_TO_B
     _check(pool, a_to_b, now)
+    walk = TickWalk(pool.bitmap, pool.tick_spacing, pool.arrays)
+    moved = _moved(pool, walk.ticks(pool.tick_current, a_to_b=a_to_b), amount, a_to_b=a_to_b, exact_in=exact_in)
+    amount_in = moved.net_in + moved.fee
+    if amount_in == 0:
+        raise CurveError(
+            Refusal.ZERO_OUTPUT, "the amount is too small: it would cost nothing, which the program refuses"
+        )
+    check_output(moved.out)
+    check_fits("amount_in", amount_in)
+    check_fits("amount_out", moved.out)
+    return SwapResult(
+        amount_in=amount_in,
+        amount_out=moved.out,
+        fee_in=moved.fee,
+        fee_out=0,
+        protocol_fee=moved.protocol_fee,
+        price_impact_ppm=impact_ppm(pool.sqrt_price, moved.net_in, moved.out, moved.ranges, a_to_b=a_to_b),
+        pool_after=replace(pool, sqrt_price=moved.price, tick_current=moved.tick, liquidity=moved.liquidity),
+        arrays=tuple(walk.visited),
+    )
+
+
+def _moved(pool: ClmmPool, ticks: Iterator[Tick], amount: int, *, a_to_b: bool, exact_in: bool) -> _Moved:
+    """Move through the ticks ahead until `amount` is used up (instructions/swap.rs, swap_internal)."""
     limit = MIN_SQRT_PRICE + 1 if a_to_b else MAX_SQRT_PRICE - 1
     rate = pool.config.trade_fee_rate
     price = pool.sqrt_price
@@ -166,8 +204,6 @@ def _swap(
     left = amount
     net_in = out = fee = protocol_fee = ranges = 0
     crossed: int | None = None
-    walk = TickWalk(pool.bitmap, pool.tick_spacing, pool.arrays)
-    ticks = walk.ticks(pool.tick_current, a_to_b=a_to_b)
     while left:
         if price == limit:
             # Without a price limit of its own, the program refuses a swap that is filled in part.
@@ -178,52 +214,37 @@ def _swap(
                 f"the swap crosses more than {MOST_RANGES - 1} ticks: too many to compute",
             )
         tick = next(ticks)
-        if tick.has_orders:
-            raise CurveError(Refusal.UNSUPPORTED, f"tick {tick.at} has limit orders, which are not supported")
-        at_tick = sqrt_price_at(tick.at)
+        at_tick = _price_ahead(tick, price, a_to_b)
         target = max(at_tick, limit) if a_to_b else min(at_tick, limit)
-        if (target > price) if a_to_b else (target < price):
-            raise CurveError(Refusal.PRICE_RANGE, f"tick {tick.at} is not ahead of the price {price}")
-        moved = _range_in(price, target, liquidity, left, rate, a_to_b) if exact_in else (
-            _range_out(price, target, liquidity, left, rate, a_to_b)
-        )  # fmt: skip
-        left -= moved.net_in + moved.fee if exact_in else moved.out
-        net_in += moved.net_in
-        out += moved.out
-        fee += moved.fee
-        protocol_fee += moved.fee * pool.config.protocol_fee_rate // FEE_RATE_DENOMINATOR
+        part = (_range_in if exact_in else _range_out)(price, target, liquidity, left, rate, a_to_b)
+        left -= part.net_in + part.fee if exact_in else part.out
+        net_in += part.net_in
+        out += part.out
+        fee += part.fee
+        # The protocol's share of each range rounds down.
+        protocol_fee += part.fee * pool.config.protocol_fee_rate // FEE_RATE_DENOMINATOR
         ranges += 1
-        if moved.price == at_tick:
+        if part.price == at_tick:
             # The liquidity changes also where the swap ends exactly at the tick.
             liquidity += -tick.liquidity_net if a_to_b else tick.liquidity_net
             if not 0 <= liquidity <= U128_MAX:
                 raise CurveError(Refusal.MATH_OVERFLOW, f"the liquidity would be {liquidity} after tick {tick.at}")
             crossed = tick.at
-        elif moved.price != price:
+        elif part.price != price:
             crossed = None
-        price = moved.price
-    if net_in + fee == 0:
-        raise CurveError(
-            Refusal.ZERO_OUTPUT, "the amount is too small: it would cost nothing, which the program refuses"
-        )
-    check_output(out)
-    check_fits("amount_in", net_in + fee)
-    check_fits("amount_out", out)
-    return SwapResult(
-        amount_in=net_in + fee,
-        amount_out=out,
-        fee_in=fee,
-        fee_out=0,
-        protocol_fee=protocol_fee,
-        price_impact_ppm=impact_ppm(pool.sqrt_price, net_in, out, ranges, a_to_b=a_to_b),
-        pool_after=replace(
-            pool,
-            sqrt_price=price,
-            tick_current=_tick_after(pool, price, crossed, a_to_b),
-            liquidity=liquidity,
-        ),
-        arrays=tuple(walk.visited),
-    )
+        price = part.price
+    after = _tick_after(pool, price, crossed, a_to_b)
+    return _Moved(price, after, liquidity, net_in, out, fee, protocol_fee, ranges)
+
+
+def _price_ahead(tick: Tick, price: int, a_to_b: bool) -> int:
+    """The price of the next tick. Raises `CurveError` for one that cannot be crossed."""
+    if tick.has_orders:
+        raise CurveError(Refusal.UNSUPPORTED, f"tick {tick.at} has limit orders, which are not supported")
+    at_tick = sqrt_price_at(tick.at)
+    if (at_tick > price) if a_to_b else (at_tick < price):
+        raise CurveError(Refusal.PRICE_RANGE, f"tick {tick.at} is not ahead of the price {price}")
+    return at_tick
 
 
 def _range_in(price: int, target: int, liquidity: int, left: int, rate: int, a_to_b: bool) -> _Range:  # noqa: PLR0917
