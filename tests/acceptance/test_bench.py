@@ -20,6 +20,7 @@ from dexexec.bench.client.http import EXECUTE, Target
 from dexexec.bench.client.open_loop import OpenLoop
 from tests.support.service.embedded_servers import servers_running
 from tests.support.service.process import Launcher, Process
+from tests.support.tcp_server import tcp_server
 from tests.support.waiting import wait_until
 
 MACHINES = Path("/proc/self/smaps_rollup").exists()
@@ -226,11 +227,8 @@ async def serving(answer: Answer) -> AsyncIterator[Target]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield Target("127.0.0.1", server.sockets[0].getsockname()[1])
-    finally:
-        server.close()
+    async with tcp_server(serve) as port:
+        yield Target("127.0.0.1", port)
 
 
 async def closed_loop(answer: Answer, **options: Any) -> dict[str, Any]:
@@ -283,12 +281,9 @@ async def test_an_open_loop_counts_from_when_an_order_should_have_been_sent() ->
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        target = Target("127.0.0.1", server.sockets[0].getsockname()[1])
+    async with tcp_server(serve) as port:
+        target = Target("127.0.0.1", port)
         found: dict[str, Any] = await OpenLoop(target, rate=100, seconds=0.1, clients=1, path=EXECUTE).run()
-    finally:
-        server.close()
     assert (found["intended"], found["accepted"], found["unsent"], found["unanswered"]) == (10, 10, 0, 0)
     assert found["post"]["p50"] >= (stall - 0.1) * 1000 / 2, "the median order had to wait for the first one"
     assert found["sentLate"]["max"] >= 50

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from dexexec.domain.webhook import ClaimedDelivery, body_of_test
 from dexexec.webhooks.signing import new_secret
+from tests.support.tcp_server import tcp_server
 from tests.support.webhook_tables import LONG_AGO
 
 SECRET = new_secret(b"s" * 32)
@@ -117,22 +118,8 @@ async def receiver(
     made = Receiver(scheme="https" if tls else "http")
     if behaviour is not None:
         made.behaviour = behaviour
-    tasks: set[asyncio.Task[None]] = set()
-
-    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(made.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(begin, host, 0, ssl=tls)
-    made.port = server.sockets[0].getsockname()[1]
-    try:
+    async with tcp_server(made.serve, host, tls) as made.port:
         yield made
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def claimed(url: str, *, secrets: tuple[str, ...] = (SECRET,)) -> ClaimedDelivery:

@@ -22,6 +22,7 @@ from tests.support.redis_nodes import DATA_SECRET, PRIMARY, SENTINEL_SECRET, Wat
 from tests.support.service.client import http, watching
 from tests.support.service.process import QUICK, Launcher, say, servers_at
 from tests.support.service.promise_checks import agree, check_promises
+from tests.support.tcp_server import tcp_server
 from tests.support.waiting import until
 
 NOWHERE = Address(host="/nowhere")
@@ -137,8 +138,8 @@ async def test_a_sentinel_with_an_outdated_answer_is_not_believed_twice(watched:
                 writer.write(known if words[0] == b"SENTINEL" else b"+OK\r\n")
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as stale:
-        address = url(watched).replace("@", f"@127.0.0.1:{stale.sockets[0].getsockname()[1]},", 1)
+    async with tcp_server(answer) as stale:
+        address = url(watched).replace("@", f"@127.0.0.1:{stale},", 1)
         async with client(address, redis_prefix) as one:
             assert (await one.info("replication"))["role"] == "master"
             await one.connection_pool.disconnect()

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.support.tcp_server import tcp_server
+
 ORDER_ID = "01a2295d-82f2-7600-91fb-577a337d39e5"
 
 
@@ -101,21 +103,6 @@ class ScriptedServer:
 async def scripted(*script: Treat) -> AsyncIterator[ScriptedServer]:
     """A server with this script."""
     server = ScriptedServer(script)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Own tasks: asyncio reports one of its own that is cancelled at the end of a test as an error.
-        task = asyncio.create_task(server.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listening = await asyncio.start_server(begin, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    try:
+    async with tcp_server(server.serve) as port:
+        server.url = f"http://127.0.0.1:{port}"
         yield server
-    finally:
-        listening.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await listening.wait_closed()

@@ -23,6 +23,7 @@ from tests.support.localnet.in_process import SOL, run_localnet
 from tests.support.localnet.rpc_chains import LONG_TIMEOUTS, RecordingListener, open_chain, signed_transfer
 from tests.support.localnet.scripted_node import JsonRpcError, ScriptedNode, scripted_node
 from tests.support.scripted import SELL_ONE_SOL
+from tests.support.tcp_server import tcp_server
 from tests.support.waiting import until
 
 
@@ -34,11 +35,8 @@ async def hanging_endpoint() -> AsyncIterator[str]:
         await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
+    async with tcp_server(hang) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def drop_first(node: ScriptedNode) -> None:

@@ -12,6 +12,7 @@ import pytest
 from dexexec.bench.node.delaying_proxy import HOST, DelayingProxy
 from dexexec.bench.node.request_log import NodeRequest, first_send, sequential_round_trips
 from dexexec.cli.main import parser
+from tests.support.tcp_server import tcp_server
 
 
 def request(sent_at: float, answered_at: float | None, method: str = "getSlot", payload: str = "") -> NodeRequest:
@@ -65,14 +66,13 @@ async def proxied() -> AsyncIterator[DelayingProxy]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, HOST, 0)
-    proxy = DelayingProxy(server.sockets[0].getsockname()[1])
-    await proxy.open()
-    try:
-        yield proxy
-    finally:
-        await proxy.close()
-        server.close()
+    async with tcp_server(serve, HOST) as port:
+        proxy = DelayingProxy(port)
+        await proxy.open()
+        try:
+            yield proxy
+        finally:
+            await proxy.close()
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, call: object) -> bytes:
