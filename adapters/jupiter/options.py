@@ -56,6 +56,11 @@ class JupiterOptions(BaseModel):
     )
     max_accounts: int = Field(48, ge=8, le=64, description="about how many accounts a route may have")
     only_direct_routes: bool = Field(False, description="whether only routes of a single hop are used")
+    shared_accounts: bool = Field(
+        True,
+        description="whether tokens go through accounts of Jupiter's, so that the programs of pools never get the"
+        " wallet's signature; few new pools cannot do that",
+    )
     dexes: Names = Field((), description="the only markets that routes may use, by Jupiter's names, comma-separated")
     exclude_dexes: Names = Field((), description="markets that routes may not use, comma-separated")
     quote_ttl_ms: int | None = Field(

@@ -45,7 +45,8 @@ _SLICE_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """Where an instruction has its accounts, and how many bytes come before the route."""
+    """Where an instruction has its accounts, and how many bytes come before the route. `hands_on`: it hands the
+    wallet's accounts and signature on to the programs of the markets."""
 
     skipped: int
     signer: int
@@ -54,26 +55,27 @@ class _Form:
     absent: tuple[int, ...]
     mints: tuple[int | None, int]
     program: int
-    foreign: tuple[int, ...] = ()
+    token_2022: int | None = None
+    hands_on: bool = False
 
 
 _FORMS = {
-    ROUTE: _Form(8, signer=1, source=2, target=3, absent=(4, 6), mints=(None, 5), program=8),
-    SHARED_ACCOUNTS_ROUTE: _Form(
-        9, signer=2, source=3, target=6, absent=(9,), mints=(7, 8), program=12, foreign=(1, 4, 5)
-    ),
+    ROUTE: _Form(8, signer=1, source=2, target=3, absent=(4, 6), mints=(None, 5), program=8, hands_on=True),
+    SHARED_ACCOUNTS_ROUTE: _Form(9, signer=2, source=3, target=6, absent=(9,), mints=(7, 8), program=12, token_2022=10),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swap:
-    """What the order allows: the wallet, its accounts of the two mints, and the bounds in base units."""
+    """What the order allows: the wallet, its accounts of the two mints, and the bounds in base units. `hands_on`: the
+    programs of markets may get the wallet's signature."""
 
     payer: str
     source: TokenAccount
     target: TokenAccount
     amount_in: int
     min_out: int
+    hands_on: bool = False
 
 
 def bounded(program: str, step: Instruction, swap: Swap, pools: Collection[str]) -> Instruction:
@@ -86,6 +88,8 @@ def bounded(program: str, step: Instruction, swap: Swap, pools: Collection[str])
     form = _FORMS.get(step.data[:8])
     if form is None:
         raise Unsupported(f"Jupiter's instruction {step.data[:8].hex()} is not supported")
+    if form.hands_on and not swap.hands_on:
+        raise Unsupported("Jupiter's route would hand the wallet's signature on to its markets' programs")
     check_plan(step.data[form.skipped : -ARGUMENTS.size])
     _check_accounts(step, form, swap)
     if missing := set(pools) - {meta.address for meta in step.accounts}:
@@ -173,8 +177,15 @@ def _check_accounts(step: Instruction, form: _Form, swap: Swap) -> None:
     }
     if first_mint is not None:
         expected[first_mint] = {swap.source.mint}
+    if form.token_2022 is not None:
+        expected[form.token_2022] = {step.program, TOKEN_2022}
     for place, allowed in expected.items():
         if metas[place].address not in allowed:
             raise BadAnswer(f"Jupiter's route names {metas[place].address} as its account {place}")
-    if not metas[form.signer].signer or any(metas[place].address in own for place in form.foreign):
+    if not metas[form.signer].signer:
+        raise BadAnswer("Jupiter's route lacks the wallet's signature")
+    # The accounts behind are those of the markets' programs, which no operator has pinned. They may behave well in the
+    # simulation only. What they are not given they cannot take.
+    places = {form.signer, form.source, form.target}
+    if not form.hands_on and any(meta.address in own for place, meta in enumerate(metas) if place not in places):
         raise BadAnswer("Jupiter's route uses the wallet's accounts in another way than the swap needs")

@@ -160,7 +160,15 @@ class Jupiter(Venue[JupiterOptions]):
         await self._read_mints(request)
         mints = (request.mint_in, request.mint_out)
         source, target = (self._token_account(payer, mint, self._token_programs[mint]) for mint in mints)
-        swap = Swap(payer=payer, source=source, target=target, amount_in=quote.amount_in, min_out=quote.min_out)
+        shares = self.options.shared_accounts
+        swap = Swap(
+            payer=payer,
+            source=source,
+            target=target,
+            amount_in=quote.amount_in,
+            min_out=quote.min_out,
+            hands_on=not shares,
+        )
         body = {
             "quoteResponse": route.answer,
             "userPublicKey": payer,
@@ -168,8 +176,8 @@ class Jupiter(Venue[JupiterOptions]):
             "wrapAndUnwrapSol": False,
             "skipUserAccountsRpcCalls": True,
             "dynamicComputeUnitLimit": False,
-            # Tokens on the way stay out of the wallet: its accounts of other mints may not change.
-            "useSharedAccounts": bool(route.hops),
+            # Tokens on the way stay out of the wallet in any case: its accounts of other mints may not change.
+            "useSharedAccounts": shares or bool(route.hops),
         }
         answer = await self._api.instructions(body, BUILD_SECONDS)
         found = read_instructions(answer)

@@ -20,6 +20,7 @@ from dexexec.domain.swap import Landed, fill_of
 from dexexec.domain.token import USDC, WSOL
 from dexexec.venue import BadAnswer, Slippage
 from dexexec_adapters.jupiter.route import ARGUMENTS, LAST_MARKET, ROUTE, check_plan
+from dexexec_adapters.jupiter.venue import Jupiter
 from tests.programs import dumps
 from tests.programs.jupiter_localnet import JupiterLocalnet, jupiter_localnet
 from tests.programs.tokens import PEPE, TOKENS, WORTH, key
@@ -38,8 +39,8 @@ async def test_every_swap_of_a_route_realises_its_quote(tmp_path: Path, seed: in
     chance = Random(seed)
     async with jupiter_localnet(tmp_path / "ledger", seed) as jupiter:
         on = jupiter.on
-        venue = jupiter.venue()
-        await venue.prepare()
+        venues = [jupiter.venue(), jupiter.venue(shared_accounts=False)]
+        await venues[0].prepare()
         before = on.balances()
         fees = 0
         for _ in range(SWAPS * runs):
@@ -54,27 +55,28 @@ async def test_every_swap_of_a_route_realises_its_quote(tmp_path: Path, seed: in
                 mode=Mode.EXACT_IN,
                 slippage_bps=chance.choice([0, 50]),
             )
+            venue = chance.choice(venues)
             quote = await venue.quote(request, on.clock.monotonic() + 10)
-            fees += await realised(jupiter, quote, tables)
+            fees += await realised(jupiter, venue, quote, tables)
             way = "to SOL" if mint_out == WSOL else "SOL to" if mint_in == WSOL else "SPL"
             counts[f"{len(quote.route)} hops {way}"] += 1
+            tables["by Jupiter's accounts" if venue is venues[0] else "by the wallet's, if direct"] += 1
         total = on.balances()
         total[WSOL] += fees
         assert total == before, "a token appeared, or vanished"
-        await venue.aclose()
-    assert set(tables) == {"with tables", "without"}
+        for venue in venues:
+            await venue.aclose()
+    assert {"with tables", "without"} < set(tables)
     kinds = {**dict(sorted(counts.items())), **tables}
     say(f"jupiter, seed {seed}: {counts.total()} swaps equal to their quotes: {kinds}")
 
 
-async def realised(jupiter: JupiterLocalnet, quote: Quote, counts: Counter[str]) -> int:
+async def realised(jupiter: JupiterLocalnet, venue: Jupiter, quote: Quote, counts: Counter[str]) -> int:
     """Settle a quote, which must be what both the chain's record and the wallet then show; lamports of fees."""
     on = jupiter.on
     held = on.held()
-    venue = jupiter.venue()
     signed = await on.seal(venue, quote)
     status = await on.settle(signed)
-    await venue.aclose()
     assert isinstance(status, Landed), status
     message = VersionedTransaction.from_bytes(signed.payload).message
     assert isinstance(message, MessageV0)

@@ -19,7 +19,7 @@ PAYER, POOL, POOL_PROGRAM, AUTHORITY = (
 SOURCE, TARGET = token_account(PAYER, WSOL), token_account(PAYER, USDC)
 REQUEST = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=1_000_000, mode=Mode.EXACT_IN, slippage_bps=50)
 QUOTED = 125_630
-SWAP = Swap(payer=PAYER, source=SOURCE, target=TARGET, amount_in=REQUEST.amount, min_out=125_001)
+SWAP = Swap(payer=PAYER, source=SOURCE, target=TARGET, amount_in=REQUEST.amount, min_out=125_001, hands_on=True)
 PLAIN = (1).to_bytes(4, "little") + bytes([46, 100, 0, 1])
 """A route through one market without parameters."""
 

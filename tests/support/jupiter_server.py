@@ -61,13 +61,15 @@ class Received:
 @dataclass
 class JupiterServer:
     """Routes over `venues`, also with one of `hops` in between. `tables` are named with every route. `change` replaces
-    answers by path, `status` the status of all answers with `headers`."""
+    answers by path, `status` the status of all answers with `headers`. Without `shares` no
+    route uses Jupiter's accounts, although that was requested."""
 
     venues: Sequence[AnyVenue]
     hops: Sequence[str] = ()
     tables: Sequence[str] = ()
     change: dict[str, Change] = field(default_factory=dict)
     status: int = 200
+    shares: bool = True
     headers: dict[str, str] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
     _routes: dict[str, list[Leg]] = field(default_factory=dict)
@@ -120,7 +122,7 @@ class JupiterServer:
         quote = body["quoteResponse"]
         legs = self._routes[json.dumps(quote["routePlan"])]
         payer = body["userPublicKey"]
-        shared = body["useSharedAccounts"]
+        shared = body["useSharedAccounts"] and self.shares
         mints = [quote["inputMint"], *(leg.quote.request.mint_out for leg in legs)]
         own = {mint: associated(payer, mint) for mint in (mints[0], mints[-1])}
         held = {mint: associated(AUTHORITY, mint) for mint in mints}

@@ -219,6 +219,48 @@ def account_at(place: int, who: str) -> Callable[[dict[str, Any]], dict[str, Any
     return swap_with(change)
 
 
+def behind(meta: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """One more account behind those of the swap's instruction."""
+    return swap_with(lambda step: {**step, "accounts": [*step["accounts"], meta]})
+
+
+SHARED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "pays the output to another": account_at(6, address("thief")),
+    "keeps the output": account_at(6, token_account(address("thief"), USDC).address),
+    "a fee account": account_at(9, address("thief")),
+    "a token program of its own": account_at(10, address("thief")),
+    "our signature for a market": behind({"pubkey": PAYER, "isSigner": True, "isWritable": False}),
+    "our account for a market": behind(
+        {
+            "pubkey": token_account(PAYER, WSOL).address,
+            "isSigner": False,
+            "isWritable": True,
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+async def test_hostile_routes_over_shared_accounts_are_not_built(name: str) -> None:
+    async with jupiter() as on:
+        quote = await quoted(on)
+        on.server.change["swap-instructions"] = SHARED[name]
+        with pytest.raises(BadAnswer, match="Jupiter's route"):
+            await built(on, quote)
+
+
+async def test_a_route_that_hands_the_wallet_on_is_built_only_if_that_is_allowed() -> None:
+    async with jupiter() as on:
+        quote = await quoted(on)
+        assert (await built(on, quote)).instructions
+        on.server.shares = False
+        with pytest.raises(Unsupported, match="hand the wallet's signature on"):
+            await built(on, quote)
+    async with jupiter(shared_accounts=False) as on:
+        await built(on, await quoted(on))
+        assert on.server.received[-1].content["useSharedAccounts"] is False
+
+
 HOSTILE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "pays the output to another": account_at(3, address("thief")),
     "a destination beside ours": account_at(4, address("thief")),
@@ -233,7 +275,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_hostile_instructions_are_not_built(name: str) -> None:
-    async with jupiter() as on:
+    async with jupiter(shared_accounts=False) as on:
         quote = await quoted(on)
         on.server.change["swap-instructions"] = HOSTILE[name]
         with pytest.raises((BadAnswer, Unsupported)):
@@ -288,7 +330,7 @@ async def test_the_guard_looks_at_every_account_of_a_route(tmp_path: Path, given
     """The adapter cannot see which accounts the wallet has. What it lets pass, the guard refuses."""
     async with sealing_setup(tmp_path) as on:
         source, target = token_account(on.wallet, on.mint_in), token_account(on.wallet, on.mint_out)
-        swap = Swap(payer=on.wallet, source=source, target=target, amount_in=100, min_out=49)
+        swap = Swap(payer=on.wallet, source=source, target=target, amount_in=100, min_out=49, hands_on=True)
         more = on.own_account(on.other) if given == "other" else address("thief")
         step = bounded(PROGRAM, route(PLAIN, AccountMeta(more, writable=True), swap=swap), swap, {POOL})
         rules = GuardRules(1_000_000, pins=Pins({"jupiter": frozenset({PROGRAM})}))

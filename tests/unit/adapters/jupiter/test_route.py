@@ -20,7 +20,13 @@ from dexexec_adapters.jupiter.route import (
     check_plan,
     check_setup,
 )
-from dexexec_adapters.solana.spl import ASSOCIATED_TOKEN, SYSTEM, create_associated_idempotent, transfer_lamports
+from dexexec_adapters.solana.spl import (
+    ASSOCIATED_TOKEN,
+    SYSTEM,
+    TOKEN_2022,
+    create_associated_idempotent,
+    transfer_lamports,
+)
 from tests.support.jupiter_routes import (
     AUTHORITY,
     PAYER,
@@ -69,15 +75,29 @@ def test_each_account_of_a_route_has_its_place(place: int) -> None:
         bounded(PROGRAM, placed(route(), place, AccountMeta(THIEF, writable=True)), SWAP, {POOL})
 
 
-@pytest.mark.parametrize("place", [0, 2, 3, 6, 7, 8, 9, 12])
+@pytest.mark.parametrize("place", [0, 2, 3, 6, 7, 8, 9, 10, 12])
 def test_each_account_of_a_shared_route_has_its_place(place: int) -> None:
     with pytest.raises(BadAnswer, match=f"as its account {place}"):
         bounded(PROGRAM, placed(shared_route(), place, AccountMeta(THIEF, writable=True)), SWAP, {POOL})
 
 
-@pytest.mark.parametrize("place", [1, 4, 5])
+def test_the_wallets_signature_stays_with_jupiter_unless_the_operator_allows_more() -> None:
+    kept = replace(SWAP, hands_on=False)
+    bounded(PROGRAM, shared_route(), kept, {POOL})
+    with pytest.raises(Unsupported, match="hand the wallet's signature on"):
+        bounded(PROGRAM, route(), kept, {POOL})
+    assert placed(shared_route(), 10, AccountMeta(TOKEN_2022)) == bounded_shared(AccountMeta(TOKEN_2022))
+
+
+def bounded_shared(token_program: AccountMeta) -> Instruction:
+    """A shared route with its token program, and the API's own data."""
+    step = placed(shared_route(), 10, token_program)
+    return replace(bounded(PROGRAM, step, SWAP, {POOL}), data=step.data)
+
+
+@pytest.mark.parametrize("place", [1, 4, 5, 11, 13, 14])
 @pytest.mark.parametrize("own", [PAYER, SOURCE.address, TARGET.address])
-def test_the_wallets_accounts_are_not_used_as_those_of_jupiter(place: int, own: str) -> None:
+def test_the_wallets_accounts_are_used_by_nothing_else(place: int, own: str) -> None:
     with pytest.raises(BadAnswer, match="in another way"):
         bounded(PROGRAM, placed(shared_route(), place, AccountMeta(own, writable=True)), SWAP, {POOL})
 
@@ -101,7 +121,7 @@ CHANGES: dict[str, tuple[Callable[[Instruction], Instruction], type[Exception], 
         BadAnswer,
         "signature of another key",
     ),
-    "no signature": (lambda step: placed(step, 1, AccountMeta(PAYER)), BadAnswer, "in another way"),
+    "no signature": (lambda step: placed(step, 1, AccountMeta(PAYER)), BadAnswer, "lacks the wallet's signature"),
     "few accounts": (lambda step: replace(step, accounts=step.accounts[:8]), BadAnswer, "lacks accounts"),
     "another pool": (lambda step: placed(step, 10, AccountMeta(THIEF)), BadAnswer, "does not name the pool"),
 }
