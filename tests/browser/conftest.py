@@ -1,4 +1,4 @@
-"""One browser and one service per file; a page of its own for each test."""
+"""One browser, and one service per file; a page of its own for each test."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,9 +13,9 @@ from tests.support.databases import Databases
 from tests.support.service.process import QUICK, Launcher, Process, servers_at
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium."""
+    """Chromium. Not of the session: its loop must not run in the thread of other tests."""
     with chromium() as browser:
         yield browser
 
