@@ -40,6 +40,8 @@ from dexexec_adapters.curves.whirlpool_ticks import (
 FEE_RATE_DENOMINATOR = 1_000_000
 PROTOCOL_FEE_DENOMINATOR = 10_000
 U128_MAX = 2**128 - 1
+MOST_RANGES = 120
+"""Ranges of one swap. The program takes 8,000 to 10,000 compute units for each, and a transaction has 1.4 million."""
 MOST_PRODUCT = 2**192 - 1
 """Liquidity times a price, or a difference of prices, which the program shifts by 64 of its 256 bits."""
 
@@ -107,22 +109,27 @@ def _fee_rates(pool: Whirlpool, now: ChainTime, *, a_to_b: bool) -> FeeRates:
     return AdaptiveRates(pool.adaptive_fee, pool.fee_rate, pool.tick_current, now.unix_timestamp, a_to_b=a_to_b)
 
 
+def _check(pool: Whirlpool, limit: int, now: ChainTime) -> None:
+    """Raises `CurveError` for a pool that does not swap in this direction now."""
+    if now.unix_timestamp < pool.opens_at:
+        raise CurveError(Refusal.CLOSED, f"the pool opens at {pool.opens_at}, it is {now.unix_timestamp}")
+    if pool.sqrt_price == limit:
+        raise CurveError(Refusal.PRICE_RANGE, "the price is at the end of the program's range")
+
+
 def _swap(
     pool: Whirlpool, amount: int, direction: TradeDirection, now: ChainTime, *, exact_in: bool
 ) -> SwapResult[Whirlpool]:
     """Move through the ticks until `amount` is used up (manager/swap_manager.rs)."""
     a_to_b = direction is TradeDirection.A_TO_B
     limit = MIN_SQRT_PRICE if a_to_b else MAX_SQRT_PRICE
-    if now.unix_timestamp < pool.opens_at:
-        raise CurveError(Refusal.CLOSED, f"the pool opens at {pool.opens_at}, it is {now.unix_timestamp}")
-    if pool.sqrt_price == limit:
-        raise CurveError(Refusal.PRICE_RANGE, "the price is at the end of the program's range")
+    _check(pool, limit, now)
     rates = _fee_rates(pool, now, a_to_b=a_to_b)
     price = pool.sqrt_price
     tick_current = pool.tick_current
     liquidity = pool.liquidity
     left = amount
-    net_in = out = fee = protocol_fee = ranges = 0
+    net_in = out = fee = protocol_fee = ranges = first_rate = 0
     walk = TickWalk(pool.tick_current, pool.tick_spacing, pool.arrays, a_to_b=a_to_b)
     ticks = walk.ticks()
     while left:
@@ -137,6 +144,7 @@ def _swap(
         # With a fee that moves, several ranges lie between two ticks.
         while True:
             rate = rates.rate()
+            first_rate = first_rate if ranges else rate
             bound = rates.bounded(target, liquidity)
             moved = _range(price, bound, liquidity, left, rate, a_to_b=a_to_b, exact_in=exact_in)
             left -= moved.net_in + moved.fee if exact_in else moved.out
@@ -145,6 +153,11 @@ def _swap(
             fee += moved.fee
             protocol_fee += moved.fee * pool.protocol_fee_rate // PROTOCOL_FEE_DENOMINATOR
             ranges += 1
+            if ranges > MOST_RANGES:
+                raise CurveError(
+                    Refusal.INSUFFICIENT_LIQUIDITY,
+                    f"the swap moves through more than {MOST_RANGES} ranges, which a transaction cannot compute",
+                )
             if moved.price == at_tick:
                 liquidity += -tick.liquidity_net if a_to_b else tick.liquidity_net
                 if not 0 <= liquidity <= U128_MAX:
@@ -160,13 +173,15 @@ def _swap(
     check_output(out)
     check_fits("amount_in", net_in + fee)
     check_fits("amount_out", out)
+    # What an adaptive fee rises by on the way is an effect of the size too.
+    at_first_rate = (net_in + fee) * (FEE_RATE_DENOMINATOR - first_rate) // FEE_RATE_DENOMINATOR
     return SwapResult(
         amount_in=net_in + fee,
         amount_out=out,
         fee_in=fee,
         fee_out=0,
         protocol_fee=protocol_fee,
-        price_impact_ppm=impact_ppm(pool.sqrt_price, net_in, out, ranges, a_to_b=a_to_b),
+        price_impact_ppm=impact_ppm(pool.sqrt_price, at_first_rate, out, ranges, a_to_b=a_to_b),
         pool_after=replace(
             pool,
             sqrt_price=price,

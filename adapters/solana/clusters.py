@@ -46,6 +46,10 @@ PUMP = "6EF8rrecthR5Dkzon8Nwu78hRvfCKubJ14M5uBEwF6P"
 """The program of pump's coins, which makes the pools of those that are complete. The same on each cluster."""
 PUMP_FEES = "pfeeUxB6jkeY1Hxd7CsFCAjcbHA9rWtchMGdZ6VojVZ"
 """The program whose accounts hold the fees of both."""
+_WHIRLPOOL = Deployment(
+    "whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc",
+    ("2LecshUwdy9xi7meFgHtFJQNSKk4KdTrcpvaB56dP2NQ",),
+)
 
 RAYDIUM_CPMM: Mapping[str, Deployment] = MappingProxyType({
     "mainnet-beta": _CPMM,
@@ -83,3 +87,8 @@ METEORA_DLMM: Mapping[str, Deployment] = MappingProxyType({
     "localnet": _DLMM,
 })  # fmt: skip
 PUMPSWAP: Mapping[str, Deployment] = MappingProxyType(dict.fromkeys(("mainnet-beta", "devnet", "localnet"), _PUMPSWAP))
+ORCA: Mapping[str, Deployment] = MappingProxyType({
+    "mainnet-beta": _WHIRLPOOL,
+    "devnet": Deployment(_WHIRLPOOL.program, ("FcrweFY1G9HJAHG5inkGB6pKg1HZ6x9UC2WioAfWrGkR",)),
+    "localnet": _WHIRLPOOL,
+})  # fmt: skip

@@ -5,13 +5,16 @@ CPU time of this process, the least of several rounds.
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 
 from dexexec.domain.solana import Account
-from dexexec_adapters.curves import clmm, cpmm, dlmm
+from dexexec_adapters.curves import clmm, cpmm, dlmm, whirlpool
 from dexexec_adapters.curves.clmm_ticks import TickArray
 from dexexec_adapters.meteora_dlmm.layout import read_bins
+from dexexec_adapters.orca import layout as orca_layout
 from dexexec_adapters.raydium_clmm import layout
+from tests.support import orca_accounts, whirlpool_pools
 from tests.support.clmm_pools import Position, pool_of_positions
 from tests.support.curve_values import A_TO_B, NOW
 from tests.support.dlmm_pools import even_pool
@@ -85,6 +88,36 @@ def parsing_bins() -> Callable[[], object]:
     return parse
 
 
+def whirlpools(amount: int, *, adaptive: bool) -> tuple[str, Callable[[], object]]:
+    """A Whirlpool with liquidity between all ticks, and through how many the swap goes."""
+    nested = [whirlpool_pools.Position(-step, step, 10**12) for step in range(1, 120)]
+    fee = replace(whirlpool_pools.FEE, group_size=1, max_volatility=5_000_000) if adaptive else None
+    pool = whirlpool_pools.pool_of_positions(nested, tick=100, spacing=1, adaptive_fee=fee)
+    result = whirlpool.quote_exact_in(pool, amount, A_TO_B, NOW)
+    crossed = pool.tick_current - result.pool_after.tick_current
+    what = f"whirlpool, {'adaptive' if adaptive else 'fixed'} fee, over {crossed} ticks, up to 3 arrays"
+    return what, lambda: whirlpool.quote_exact_in(pool, amount, A_TO_B, NOW)
+
+
+def parsing_whirlpool() -> Callable[[], object]:
+    """Three changed tick arrays, each with all of its ticks in use."""
+    record = orca_accounts.WhirlpoolRecord(spacing=1)
+    state = orca_accounts.orca(orca_accounts.chain_of(record)).read_pool(
+        record.address, Account(orca_accounts.PROGRAM, 1, record.accounts()[record.address])
+    )
+    full = dict.fromkeys(range(88), (10**6, 10**6))
+    arrays = [(start, orca_accounts.fixed_array(record.address, start, full)) for start in (-88, 0, 88)]
+    version = count()
+
+    def parse() -> None:
+        grown = next(version).to_bytes(8, "little")
+        for start, data in arrays:
+            changed = data[:FEE_GROWTH_AT] + grown + data[FEE_GROWTH_AT + 8 :]
+            orca_layout.read_array("", Account(orca_accounts.PROGRAM, 1, changed), orca_accounts.PROGRAM, state, start)
+
+    return parse
+
+
 def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     """What is measured, by name."""
     yield "cpmm", product()
@@ -96,6 +129,10 @@ def cases() -> Iterator[tuple[str, Callable[[], object]]]:
     yield bins(138 * 10**9, exact_in=True)
     yield bins(130 * 10**9, exact_in=False)
     yield "dlmm, three changed arrays of bins parsed", parsing_bins()
+    yield whirlpools(10**9, adaptive=False)
+    yield whirlpools(3 * 10**11, adaptive=False)
+    yield whirlpools(3 * 10**11, adaptive=True)
+    yield "whirlpool, three changed tick arrays parsed", parsing_whirlpool()
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from dexexec_adapters.solana.clusters import (
     JUPITER_V6,
     METEORA_DAMM_V2,
     METEORA_DLMM,
+    ORCA,
     RAYDIUM_AMM,
     RAYDIUM_CLMM,
     RAYDIUM_CPMM,
@@ -26,6 +27,7 @@ PROGRAMS = {
     "meteora-dlmm": METEORA_DLMM["localnet"].program,
     "raydium-amm": RAYDIUM_AMM["localnet"].program,
     "raydium-clmm": RAYDIUM_CLMM["localnet"].program,
+    "orca": ORCA["localnet"].program,
     "jupiter": JUPITER_V6["localnet"].program,
 }
 RAYDIUM, METEORA = (PROGRAMS[name] for name in ("raydium", "meteora"))

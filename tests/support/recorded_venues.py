@@ -14,14 +14,17 @@ from dexexec.testing.harness import ChainSetup, Condition, Harness
 from dexexec.venue import Venue
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.meteora_dlmm.venue import MeteoraDlmm
+from dexexec_adapters.orca.venue import Orca
 from dexexec_adapters.raydium.venue import Raydium
 from dexexec_adapters.raydium_amm.venue import RaydiumAmm
 from dexexec_adapters.raydium_clmm.venue import RaydiumClmm
 from dexexec_adapters.solana.chain_clock import CLOCK
 from tests.support import meteora_accounts as at
 from tests.support import meteora_dlmm_accounts as dlmm
+from tests.support import orca_accounts as whirlpool
 from tests.support import raydium_amm_accounts as amm
 from tests.support import raydium_clmm_accounts as clmm
+from tests.support.orca_accounts import WhirlpoolRecord
 from tests.support.raydium_accounts import (
     CONFIG_DATA,
     MINTS_AT,
@@ -34,6 +37,7 @@ from tests.support.raydium_accounts import (
     pool_accounts,
     pool_of,
 )
+from tests.support.whirlpool_pools import FEE
 
 OLD = pool_of((WSOL, USDC), 1, (373, 1))
 WITH_CREATOR = pool_of((WSOL, USDC), 1, (373, 1), (389, b"\x02\x01"))
@@ -88,6 +92,13 @@ RECORDED: Mapping[type[Venue[Any]], Mapping[str, Callable[[], RecordedChain]]] =
     MeteoraDlmm: {
         **{name: _dlmm(name) for name in ("plain", "volatile", "only-y", "orders", "far", "far-below")},
         "several": _dlmm("gapped", "gapped"),
+    },
+    Orca: {
+        "fixed-fee": lambda: whirlpool.chain_of(WhirlpoolRecord()),
+        "adaptive-fee": lambda: whirlpool.chain_of(WhirlpoolRecord(adaptive_fee=FEE)),
+        "several": lambda: whirlpool.chain_of(
+            WhirlpoolRecord(dynamic=(0, 5_632)), WhirlpoolRecord(spacing=8, vaults=(address(181), address(182)))
+        ),
     },
 }
 """Venue -> kind of pools -> a fresh chain that shows them."""

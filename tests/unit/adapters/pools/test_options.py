@@ -17,9 +17,10 @@ from dexexec.venue import Network, Unsupported, VenueContext
 from dexexec.venues.registry import read_options
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.meteora_dlmm.venue import MeteoraDlmm
+from dexexec_adapters.orca.venue import Orca
 from dexexec_adapters.pools.options import PoolOptions
 from dexexec_adapters.raydium.venue import Raydium
-from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, METEORA_DLMM, RAYDIUM_CPMM, Deployment
+from dexexec_adapters.solana.clusters import METEORA_DAMM_V2, METEORA_DLMM, ORCA, RAYDIUM_CPMM, Deployment
 from dexexec_adapters.solana.keys import derived
 from tests.support.raydium_accounts import RecordedChain, address
 
@@ -27,9 +28,10 @@ DEPLOYMENTS: dict[type[Any], Mapping[str, Deployment]] = {
     Raydium: RAYDIUM_CPMM,
     Meteora: METEORA_DAMM_V2,
     MeteoraDlmm: METEORA_DLMM,
+    Orca: ORCA,
 }
 each_venue = pytest.mark.parametrize("venue", DEPLOYMENTS, ids=lambda venue: venue.name)
-CONFIGS = {Raydium: "AMM_CONFIGS", Meteora: "CONFIGS", MeteoraDlmm: "PRESETS"}
+CONFIGS = {Raydium: "AMM_CONFIGS", Meteora: "CONFIGS", MeteoraDlmm: "PRESETS", Orca: "WHIRLPOOLS_CONFIGS"}
 
 
 def options(venue: type[Any], **environ: str) -> Any:

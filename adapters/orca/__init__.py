@@ -1,0 +1,1 @@
+"""The venue `orca`: pools of Orca's Whirlpool program on Solana."""
