@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import LiteralString, Self
 
 import psycopg
@@ -61,6 +62,12 @@ END_SESSIONS = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+
+
+@cache
+def newest_migration() -> str:
+    """The name of the newest one of this program."""
+    return migrations()[-1][0]
 
 
 @contextmanager
@@ -133,7 +140,7 @@ class Databases:
             connection.execute(END_SESSIONS)
             if (
                 _only(connection, FINGERPRINT) != self._fingerprints[name]
-                or _only(connection, NEWEST) != migrations()[-1][0]
+                or _only(connection, NEWEST) != newest_migration()
             ):
                 return False
             if int(str(_only(connection, LARGEST))) > MOST_BYTES:
