@@ -17,14 +17,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import pytest
-from psycopg import sql
 from tornado.ioloop import IOLoop
 
 from dexexec.embedded import lifecycle
-from dexexec.store import Address, connect
+from dexexec.embedded.servers import POSTGRES_SETTINGS
+from dexexec.store import Address
 from tests.support.databases import Databases
 from tests.support.turns import turn
 
@@ -140,6 +141,11 @@ def short_dir() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+UNSYNCED = {"fsync": "off", "full_page_writes": "off"}
+"""No test cuts the power, and what a killed server wrote is in the system's cache. Each DROP DATABASE would wait until
+the disk has all of it, for seconds."""
+
+
 @pytest.fixture(scope="session")
 def servers(short_dir: Path) -> Iterator[Servers]:
     """Real servers: those named by TEST_*, or embedded ones."""
@@ -154,19 +160,11 @@ def servers(short_dir: Path) -> Iterator[Servers]:
                 password=os.environ.get("TEST_PG_PASSWORD", ""),
             )
         else:
-            started = stack.enter_context(lifecycle.postgres(short_dir / "data"))
+            with mock.patch.dict(POSTGRES_SETTINGS, UNSYNCED):
+                started = stack.enter_context(lifecycle.postgres(short_dir / "data"))
             address = Address(host=started.host, port=started.port, user=started.user, database=started.dbname)
-            spare_the_disk(address)
         redis_url = redis_url or stack.enter_context(lifecycle.valkey(short_dir / "data"))
         yield Servers(address, redis_url, embedded=not host)
-
-
-def spare_the_disk(address: Address) -> None:
-    """Wait for no disk: no test cuts the power, and what a killed server wrote is still in the system's cache."""
-    with connect(address) as connection:
-        for setting in ("fsync", "full_page_writes"):
-            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
-        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,10 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
 
+LENT: set[Address] = set()
+"""Those that are in use by a test, and had all tables and no rows when they were lent to it."""
+
+
 @cache
 def newest_migration() -> str:
     """The name of the newest one of this program."""
@@ -118,7 +122,10 @@ class Databases:
     def migrated(self) -> Iterator[Address]:
         """A database with the tables of the service, and no rows."""
         name, uses = self._migrated.pop() if self._migrated else (self._create_migrated(), 0)
-        yield replace(self.postgres, database=name)
+        address = replace(self.postgres, database=name)
+        LENT.add(address)
+        yield address
+        LENT.remove(address)
         if uses + 1 < MOST_USES and self._clear(name):
             self._migrated.append((name, uses + 1))
 

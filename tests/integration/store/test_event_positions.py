@@ -246,6 +246,7 @@ async def test_a_dump_whose_positions_are_above_the_numbers_of_this_postgres_goe
         connection.execute("UPDATE order_events SET position = position + 1000000000000")
     # Each start looks, and `dexexec migrate` too.
     async with open_database(database_address) as database:
+        assert await migrate(database) == []
         reader = EventReader(database)
         known = await last(reader)
         assert seen(await settled(reader, "start")) == [(kept, 1)]
