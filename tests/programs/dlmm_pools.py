@@ -15,6 +15,8 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dexexec_adapters.curves.dlmm_bins import BINS_PER_ARRAY, INNER_ARRAYS
+from dexexec_adapters.meteora_dlmm.venue import CUSTOM_POOLS
+from dexexec_adapters.solana.addresses import address_bytes
 from dexexec_adapters.solana.spl import SYSTEM
 from tests.programs.direct import Direct
 
@@ -55,7 +57,8 @@ class Preset:
 class DlmmPools:
     """Makes pools on a machine. The trader pays, and owns all positions."""
 
-    def __init__(self, direct: Direct) -> None:
+    def __init__(self, direct: Direct, program: Pubkey = PROGRAM) -> None:
+        self.program = program
         self._direct = direct
         self._owner = direct.trader.pubkey()
         self._presets = count(1)
@@ -66,19 +69,21 @@ class DlmmPools:
     def make(self, mints: tuple[str, str], preset: Preset, active_id: int) -> Pubkey:
         """A pool of X and Y without liquidity."""
         index = next(self._presets)
-        config = derived(b"preset_parameter2", pack("<H", index))
-        self._direct.put(config, PROGRAM, preset.data(index))
+        config = self._derived(b"preset_parameter2", pack("<H", index))
+        self._direct.put(config, self.program, preset.data(index))
         for mint in mints:
             self._direct.hold(self._direct.account_of(mint), mint, str(self._owner), PLENTY)
         keys = [Pubkey.from_string(mint) for mint in mints]
-        pool = derived(bytes(config), *sorted(map(bytes, keys)))
+        pool = self._derived(bytes(config), *sorted(map(bytes, keys)))
         programs = [Pubkey.from_string(self._direct.program_of(mint)) for mint in mints]
         outer = not -INNER_ARRAYS <= active_id // BINS_PER_ARRAY < INNER_ARRAYS
         metas = [
-            writable(pool), writable(extension(pool)) if outer else readable(PROGRAM), *map(readable, keys),
-            *(writable(reserve(pool, mint)) for mint in keys),
-            writable(derived(b"oracle", bytes(pool))), readable(config), AccountMeta(self._owner, True, True),
-            readable(PROGRAM), readable(PROGRAM), *map(readable, programs), readable(Pubkey.from_string(SYSTEM)),
+            writable(pool), writable(self._extension(pool)) if outer else readable(self.program),
+            *map(readable, keys),
+            *(writable(self._reserve(pool, mint)) for mint in keys),
+            writable(self._derived(b"oracle", bytes(pool))), readable(config), AccountMeta(self._owner, True, True),
+            readable(self.program), readable(self.program), *map(readable, programs),
+            readable(Pubkey.from_string(SYSTEM)),
             *self._events(),
         ]  # fmt: skip
         self._send("initialize_lb_pair2", pack("<i96x", active_id), metas)
@@ -86,17 +91,42 @@ class DlmmPools:
             self._extended.add(pool)
         return pool
 
+    def make_custom(
+        self, mints: tuple[str, str], preset: Preset, active_id: int, *, opens_at: int, by_time: bool
+    ) -> Pubkey:
+        """A pool without a preset, which opens at a second or a slot. Its Y must be USDC or SOL."""
+        for mint in mints:
+            self._direct.hold(self._direct.account_of(mint), mint, str(self._owner), PLENTY)
+        keys = [Pubkey.from_string(mint) for mint in mints]
+        pool = self._derived(address_bytes(CUSTOM_POOLS), *sorted(map(bytes, keys)))
+        programs = [Pubkey.from_string(self._direct.program_of(mint)) for mint in mints]
+        owned = [writable(self._direct.account_of(mint)) for mint in mints]
+        metas = [
+            writable(pool), readable(self.program), *map(readable, keys),
+            *(writable(self._reserve(pool, mint)) for mint in keys),
+            writable(self._derived(b"oracle", bytes(pool))), owned[0], AccountMeta(self._owner, True, True),
+            readable(self.program), readable(self.program), *map(readable, programs),
+            readable(Pubkey.from_string(SYSTEM)),
+            owned[1], *self._events(),
+        ]  # fmt: skip
+        data = pack(
+            "<iHHB??Q?BBB60x", active_id, preset.bin_step, preset.base_factor, by_time, False, True, opens_at, False,
+            preset.base_fee_power, not preset.orders, preset.collect_fee_mode,
+        )  # fmt: skip
+        self._send("initialize_customizable_permissionless_lb_pair2", data, metas)
+        return pool
+
     def extend(self, pool: Pubkey) -> None:
         """Make the bitmap of the arrays far from the middle."""
         if pool not in self._extended:
             self._extended.add(pool)
-            metas = [readable(pool), writable(extension(pool)), AccountMeta(self._owner, True, True)]
+            metas = [readable(pool), writable(self._extension(pool)), AccountMeta(self._owner, True, True)]
             metas += [readable(Pubkey.from_string(SYSTEM)), readable(RENT)]
             self._send("initialize_bin_array_bitmap_extension", b"", metas)
 
     def array(self, pool: Pubkey, index: int) -> Pubkey:
         """The array of bins at an index, made unless it exists."""
-        address = bin_array(pool, index)
+        address = self._derived(b"bin_array", bytes(pool), pack("<q", index))
         if address not in self._arrays:
             if not -INNER_ARRAYS <= index < INNER_ARRAYS:
                 self.extend(pool)
@@ -123,7 +153,7 @@ class DlmmPools:
         metas = [
             writable(position), writable(pool), self._bitmap(pool),
             *(writable(self._direct.account_of(mint)) for mint in mints),
-            *(writable(reserve(pool, key)) for key in keys), *map(readable, keys),
+            *(writable(self._reserve(pool, key)) for key in keys), *map(readable, keys),
             AccountMeta(self._owner, True, False), *map(readable, programs), *self._events(),
             writable(array),
         ]  # fmt: skip
@@ -131,13 +161,13 @@ class DlmmPools:
         data = pack("<QQIiHHI", *amounts, 1, bin_id, *shares, 0)
         self._send("add_liquidity2", data, metas)
 
-    def order(self, pool: Pubkey, mints: tuple[str, str], bins: Mapping[int, int], *, ask: bool) -> None:
-        """Limit orders that sell X (`ask`) or Y, in base units by bin."""
-        mint = mints[0 if ask else 1]
+    def order(self, pool: Pubkey, mints: tuple[str, str], bins: Mapping[int, int], *, asks: bool) -> None:
+        """Limit orders in base units by bin. With `asks` they sell X, otherwise Y."""
+        mint = mints[0 if asks else 1]
         made = self._keypair()
         arrays = [self.array(pool, index) for index in sorted({bin_id // BINS_PER_ARRAY for bin_id in bins})]
         metas = [
-            writable(pool), self._bitmap(pool), writable(reserve(pool, Pubkey.from_string(mint))),
+            writable(pool), self._bitmap(pool), writable(self._reserve(pool, Pubkey.from_string(mint))),
             readable(Pubkey.from_string(mint)), AccountMeta(made.pubkey(), True, True),
             AccountMeta(self._owner, True, True), readable(self._owner), writable(self._direct.account_of(mint)),
             AccountMeta(self._owner, True, False), readable(Pubkey.from_string(self._direct.program_of(mint))),
@@ -145,7 +175,7 @@ class DlmmPools:
             *map(writable, arrays),
         ]  # fmt: skip
         amounts = b"".join(pack("<iQ", *one) for one in sorted(bins.items()))
-        data = pack("<?16x?I", ask, False, len(bins)) + amounts + pack("<I", 0)
+        data = pack("<?16x?I", asks, False, len(bins)) + amounts + pack("<I", 0)
         self._send("place_limit_order", data, metas, made)
 
     def _deposit(self, pool: Pubkey, mint: str, index: int, position: Pubkey, amounts: list[tuple[int, int]]) -> None:
@@ -155,7 +185,7 @@ class DlmmPools:
         multiplier = max(1, -(-largest // (2**32 - 1)))
         metas = [
             writable(position), writable(pool), self._bitmap(pool), writable(self._direct.account_of(mint)),
-            writable(reserve(pool, key)), readable(key), AccountMeta(self._owner, True, False),
+            writable(self._reserve(pool, key)), readable(key), AccountMeta(self._owner, True, False),
             readable(Pubkey.from_string(self._direct.program_of(mint))), *self._events(),
             writable(array),
         ]  # fmt: skip
@@ -177,13 +207,22 @@ class DlmmPools:
         return Keypair.from_seed(next(self._keys).to_bytes(32, "big"))
 
     def _bitmap(self, pool: Pubkey) -> AccountMeta:
-        return writable(extension(pool)) if pool in self._extended else readable(PROGRAM)
+        return writable(self._extension(pool)) if pool in self._extended else readable(self.program)
+
+    def _reserve(self, pool: Pubkey, mint: Pubkey) -> Pubkey:
+        return reserve(pool, mint, self.program)
+
+    def _extension(self, pool: Pubkey) -> Pubkey:
+        return self._derived(b"bitmap", bytes(pool))
+
+    def _derived(self, *seeds: bytes) -> Pubkey:
+        return derived(*seeds, program=self.program)
 
     def _events(self) -> list[AccountMeta]:
-        return [readable(derived(b"__event_authority")), readable(PROGRAM)]
+        return [readable(self._derived(b"__event_authority")), readable(self.program)]
 
     def _send(self, name: str, data: bytes, metas: list[AccountMeta], *signers: Keypair) -> None:
-        step = Instruction(PROGRAM, discriminator(f"global:{name}") + data, metas)
+        step = Instruction(self.program, discriminator(f"global:{name}") + data, metas)
         self._direct.send([step], *signers)
 
 
@@ -192,24 +231,14 @@ def discriminator(text: str) -> bytes:
     return sha256(text.encode()).digest()[:8]
 
 
-def derived(*seeds: bytes) -> Pubkey:
+def derived(*seeds: bytes, program: Pubkey = PROGRAM) -> Pubkey:
     """An address of the program."""
-    return Pubkey.find_program_address(list(seeds), PROGRAM)[0]
+    return Pubkey.find_program_address(list(seeds), program)[0]
 
 
-def reserve(pool: Pubkey, mint: Pubkey) -> Pubkey:
+def reserve(pool: Pubkey, mint: Pubkey, program: Pubkey = PROGRAM) -> Pubkey:
     """Where the pool keeps a token."""
-    return derived(bytes(pool), bytes(mint))
-
-
-def bin_array(pool: Pubkey, index: int) -> Pubkey:
-    """An array of bins."""
-    return derived(b"bin_array", bytes(pool), pack("<q", index))
-
-
-def extension(pool: Pubkey) -> Pubkey:
-    """The bitmap of the arrays far from the middle."""
-    return derived(b"bitmap", bytes(pool))
+    return derived(bytes(pool), bytes(mint), program=program)
 
 
 def writable(address: Pubkey) -> AccountMeta:

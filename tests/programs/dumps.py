@@ -25,6 +25,7 @@ PROGRAMS = {
     "raydium": RAYDIUM_CPMM["localnet"].program,
     "meteora": METEORA_DAMM_V2["localnet"].program,
     "meteora-dlmm": METEORA_DLMM["localnet"].program,
+    "meteora-dlmm, build for tests": "LbVRzDTvBDEcrthxfZ4RL6yiq3uZw8bS6MwtdY6UhFQ",
     "raydium-amm": RAYDIUM_AMM["localnet"].program,
     "raydium-clmm": RAYDIUM_CLMM["localnet"].program,
     "orca": ORCA["localnet"].program,

@@ -27,7 +27,7 @@ PROGRAM = METEORA_DLMM["mainnet-beta"].program
 RECORDS: Mapping[str, dict[str, Any]] = {record["name"]: record for record in load("dlmm.json")}
 BINS, OUTER = 70, 512
 DEADLINE = 60.0
-"""Of real seconds, beside a clock that stands: one second is too short on a busy machine."""
+"""Seconds of real time: one second is too short on a busy machine."""
 SELL = SwapRequest(mint_in=WSOL, mint_out=USDC, amount=10**6, mode=Mode.EXACT_IN, slippage_bps=50)
 BUY = SwapRequest(mint_in=USDC, mint_out=WSOL, amount=10**6, mode=Mode.EXACT_OUT, slippage_bps=50)
 
