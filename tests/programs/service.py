@@ -31,12 +31,13 @@ VENUES = {
     "DEXEXEC_RAYDIUM_CLUSTER": "localnet",
     "DEXEXEC_METEORA_CLUSTER": "localnet",
     "DEXEXEC_TOKENS": SETTING,
+    "DEXEXEC_ROUTES": "single",
     "DEXEXEC_FINALITY_SECONDS": "0.5",
     "DEXEXEC_RETRY_BASE_MS": "10",
     "DEXEXEC_QUOTE_TIMEOUT_MS": "10000",
     "DEXEXEC_BREAKER_FAILURES": "1000",
 }
-"""Both real venues. Machines that run tests are busy: a quote may take its time."""
+"""Both real venues, one pool for each swap. Machines that run tests are busy: a quote may take its time."""
 Order = dict[str, Any]
 
 

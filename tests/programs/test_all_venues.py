@@ -17,19 +17,21 @@ VENUES = (*dumps.MARKET, *made_pools.VENUES)
 pytestmark = [dumps.needs(*VENUES), pytest.mark.timeout(1_800)]
 
 SERIAL, AT_ONCE, BATCHES = 100, 50, 8
+ROUTES = ("split", "hops")
 CLUSTERS = {f"DEXEXEC_{name.upper().replace('-', '_')}_CLUSTER": "localnet" for name in VENUES}
 SETTINGS = {**CLUSTERS, "DEXEXEC_ADAPTERS": ",".join(VENUES), "DEXEXEC_CONCURRENCY": "32"}
 
 
 @pytest.mark.gen_test(timeout=1_700)
+@pytest.mark.parametrize("routes", ["single", "all"])
 async def test_500_orders_over_all_venues_realise_their_quotes_unless_another_swap_came_in_between(
-    given: dict[str, str], tmp_path: Path, seed: int, runs: int
+    given: dict[str, str], tmp_path: Path, routes: str, seed: int, runs: int
 ) -> None:
     async with service_on_programs(given, tmp_path, seed, more=made_pools.made_pools(seed)) as on:
         wallet, chance = await on.trader(), Random(seed)
         async with (
             outside(on.url, wallet.pubkey()) as independent,
-            serving(on, wallet, **SETTINGS) as (url, calls),
+            serving(on, wallet, **SETTINGS, DEXEXEC_ROUTES=routes) as (url, calls),
         ):
             before = await independent.totals(on.market)
             serial: list[str] = []
@@ -39,7 +41,7 @@ async def test_500_orders_over_all_venues_realise_their_quotes_unless_another_sw
             await followed(url, serial)
             orders = await read(calls, url, serial)
             alone = await independent.check(orders)
-            reported(f"seed {seed}, one after the other", alone)
+            reported(f"routes {routes}, seed {seed}, one after the other", alone)
             # A quote may be of the slot before that of the last order's swap. Then that swap is what came in between.
             assert alone.equal + alone.moved == len(serial)
             assert alone.equal >= len(serial) * 9 // 10, alone
@@ -51,9 +53,9 @@ async def test_500_orders_over_all_venues_realise_their_quotes_unless_another_sw
                 orders += await read(calls, url, batch)
             # The check fails for an amount that differs although no other swap of the same pool came in between.
             both = await independent.check(orders)
-            reported(f"seed {seed}, and with many at once", both)
+            reported(f"routes {routes}, seed {seed}, and with many at once", both)
             assert both.equal + both.moved >= len(orders) * 9 // 10, both
-            check_venues(orders)
+            check_venues(orders, {*VENUES, *(ROUTES if routes == "all" else ())})
             moves = await independent.moves()
             after = await independent.totals(on.market)
             after[WSOL] += fees(moves.values())
@@ -65,10 +67,10 @@ def reported(what: str, tally: Tally) -> None:
     say(f"{what}: equal {tally.equal}, moved {tally.moved}, {dict(sorted(tally.counts.items()))}")
 
 
-def check_venues(orders: list[Order]) -> None:
+def check_venues(orders: list[Order], expected: set[str]) -> None:
     """All venues quoted, and each won some."""
     quoted = Counter(quote["venue"] for order in orders for quote in order["quotes"])
-    assert quoted.keys() == {*VENUES}
+    assert quoted.keys() == expected
     won = Counter(order["venue"] for order in orders if order["status"] == "confirmed")
     say(f"quotes {dict(quoted)}, won {dict(won)}")
-    assert won.keys() == {*VENUES}
+    assert won.keys() == expected
