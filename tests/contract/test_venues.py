@@ -23,7 +23,7 @@ from dexexec_adapters.mock.raydium import MockRaydium
 from dexexec_adapters.pumpswap.venue import PumpSwap
 from dexexec_adapters.raydium.venue import Raydium
 from tests.support import pumpswap_accounts
-from tests.support.jupiter_venues import JupiterHarness
+from tests.support.jupiter_venues import JupiterHarness, PatientJupiter
 from tests.support.raydium_accounts import address
 from tests.support.recorded_venues import RECORDED, RecordedHarness
 
@@ -73,7 +73,7 @@ async def test_on_recorded_pools_only_rules_that_send_swaps_are_skipped(
 )
 @pytest.mark.parametrize("pair", PAIRS[:2], ids=["sell", "buy"])
 async def test_jupiter_keeps_the_rule_with_a_server_over_recorded_pools(check: Check, pair: tuple[str, str]) -> None:
-    await check(JupiterHarness(Jupiter, pair=pair))
+    await check(JupiterHarness(PatientJupiter, pair=pair))
 
 
 class Sales(PumpSwap):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -181,10 +182,13 @@ async def test_an_answer_is_read_up_to_a_bound() -> None:
 
 
 async def test_a_server_that_is_away_or_slow_is_reported() -> None:
-    async with jupiter() as on:
-        pass
-    with pytest.raises(Unreachable, match="cannot be reached"):
-        await quoted(on)
+    # Bound and not listening, so that no other process gets the port meanwhile.
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/swap/v1"
+        async with jupiter(api_url=url) as on:
+            with pytest.raises(Unreachable, match="cannot be reached"):
+                await quoted(on)
 
     async def never(parameters: object) -> Any:
         await asyncio.Event().wait()
