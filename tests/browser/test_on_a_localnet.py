@@ -1,5 +1,6 @@
 """The page beside a chain with wallets: an order that its client signs elsewhere, balances, nodes, and the explorer."""
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from tests.support.service.process import Launcher, Process
 pytestmark = needs_chromium
 
 ON_A_LOCALNET = {"DEXEXEC_MOCK_SETTLEMENT": "localnet", "DEXEXEC_FINALITY_SECONDS": "1"}
+UPGRADED = [{"venue": "old", "program": "P", "since": "2026-01-31T12:00:00.000Z", "detail": "its program was upgraded"}]
 EXPLORER = "https://explorer.example.com/tx/{signature}?cluster=custom"
 
 
@@ -37,12 +39,13 @@ def signed(unsigned: str, key: Keypair) -> str:
 
 
 def with_an_explorer(route: Route) -> None:
-    """Answer the overview of a network that an explorer shows."""
+    """Answer the overview of a network that an explorer shows, with a venue that is quarantined."""
     answer = route.fetch()
     overview = answer.json()
     network = {**overview["network"], "explorer": EXPLORER}
     # Attempts are open for a moment only.
-    route.fulfill(response=answer, json={**overview, "network": network, "wallets": reserved(overview["wallets"])})
+    wallets = reserved(overview["wallets"])
+    route.fulfill(response=answer, json={**overview, "network": network, "wallets": wallets, "quarantines": UPGRADED})
 
 
 def reserved(wallets: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -101,3 +104,4 @@ def test_wallets_nodes_and_endpoints_are_shown(tabs: Tabs, service: Process) -> 
     expect(wallets).to_contain_text("USDC")
     expect(page.get_by_text("Node 127.0.0.1")).to_be_visible()
     expect(page.get_by_role("table", name="Endpoints").get_by_role("row").nth(1)).to_contain_text("100 %")
+    expect(page.get_by_text(re.compile("old gets no orders since .*: its program was upgraded"))).to_be_visible()

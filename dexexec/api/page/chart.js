@@ -16,6 +16,7 @@ const SVG = "http://www.w3.org/2000/svg";
  * @property {string} unit
  * @property {string[]} names
  * @property {(value: number) => string} write
+ * @property {number} top The end of the axis while no value is above 0.
  */
 
 export class Chart {
@@ -98,13 +99,13 @@ export class Chart {
   _create(columns, colours) {
     const [ink, line] = this._resolved(["var(--muted)", "var(--line)"]);
     const axis = { stroke: ink ?? "", grid: { stroke: line ?? "", width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
-    const { write, names } = this._about;
+    const { write, names, top } = this._about;
     const times = (/** @type {any} */ _plot, /** @type {number[]} */ ticks) => ticks.map((tick) => clock(tick * 1000).slice(0, step(ticks) % 60 === 0 ? 5 : 8));
     const options = {
       width: this._place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
       scales: {
         x: { range: () => this._times },
-        y: { range: (/** @type {any} */ _plot, /** @type {number} */ _least, /** @type {number} */ most) => [0, Math.max(most * 1.1, 1e-9) || 1] },
+        y: { range: (/** @type {any} */ _plot, /** @type {number} */ _least, /** @type {number} */ most) => [0, most > 0 ? most * 1.1 : top] },
       },
       axes: [{ ...axis, size: 26, space: 70, values: times }, { ...axis, size: 62, values: (/** @type {any} */ _plot, /** @type {number[]} */ ticks) => ticks.map(write) }],
       series: [{}, ...names.map((label, index) => ({ label, stroke: colours[index] ?? "", width: 2, dash: dash(index), points: { show: false, size: 5, filter: isolated } }))],

@@ -13,6 +13,7 @@ const RETRY_MS = 2_000;
 export function mount(container, context) {
   const venues = el("tbody");
   const note = el("p", { class: "hint" });
+  const quarantines = el("div", { class: "stack" });
   const endpoints = el("tbody");
   const sending = el("section", { class: "panel", hidden: true }, el("h2", { class: "panel-head" }, "Where transactions are sent"),
     scrolled("Endpoints", table("Endpoints", ["Endpoint", "Attempts", "Accepted", "Landed", "Land rate", "Slots to land, p50", "p90"], endpoints)));
@@ -20,7 +21,7 @@ export function mount(container, context) {
   const workers = el("tbody");
   const workersTable = scrolled("Workers", table("Workers", ["Worker", "State", "Orders", "Since"], workers));
   container.append(
-    el("section", { class: "panel" }, el("div", { class: "panel-head" }, el("h2", null, "Venues"), note),
+    el("section", { class: "panel" }, el("div", { class: "panel-head" }, el("h2", null, "Venues"), note), quarantines,
       scrolled("Venues", table("Venues", ["Venue", "Network", "State", "Quote, p50", "p99", "Errors", "Wins", "Pools in memory"], venues))),
     sending,
     el("div", { class: "story-columns" },
@@ -67,7 +68,7 @@ export function mount(container, context) {
   return {
     update: () => {
       const overview = context.overview();
-      const now = JSON.stringify([overview?.queue, overview?.workers, overview?.nodes]);
+      const now = JSON.stringify([overview?.queue, overview?.workers, overview?.nodes, overview?.quarantines]);
       if (!overview || now === drawn) return;
       drawn = now;
       patch(queue, facts({
@@ -75,6 +76,8 @@ export function mount(container, context) {
         "Oldest of them": overview.queue?.oldestMs ? duration(overview.queue.oldestMs) : "–",
         ...Object.fromEntries((overview.nodes ?? []).map((node) => [`Node ${node.name}`, lag(node)])),
       }));
+      patch(quarantines, (overview.quarantines ?? []).map(({ venue, since, detail }) => el("p", { class: "notice" },
+        el("strong", null, `${venue} gets no orders`), ` since ${dateTime(since)}: ${detail}`)));
       workersTable.hidden = !overview.workers;
       patch(workers, (overview.workers ?? []).map((worker) => el("tr", null,
         el("th", { scope: "row" }, worker.name),

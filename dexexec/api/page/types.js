@@ -19,7 +19,7 @@
  * @property {any[]} halts
  * @property {{length: number, oldestMs: number | null}} [queue]
  * @property {any[]} [workers]
- * @property {any[]} [venues]
+ * @property {any[]} [quarantines] Venues whose program was upgraded.
  * @property {any[]} [nodes]
  * @property {{name: string, address: string, balances: {mint: string, symbol: string, amount: string | null, reserved: string, decimals?: number}[]}[]} [wallets]
  * @property {{failed: number}} [webhooks]
