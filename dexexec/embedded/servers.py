@@ -42,7 +42,7 @@ POSTGRES_SETTINGS = {
     "full_page_writes": "on",
     "synchronous_commit": "on",
     "wal_compression": "on",
-    "max_connections": "200",
+    "max_connections": "320",  # 16 processes with up to 19 connections each (docs/SCALING.md)
     "shared_buffers": "128MB",
     "jit": "off",
     "autovacuum_naptime": "10s",  # keeps the planner's statistics fresh while the tables grow fast
