@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.domain.solana import Account, AccountFilters, Instruction
-from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError, pace_of
+from dexexec.domain.solana import Account, AccountFilters, AccountMeta, Instruction
+from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueError, pace_of
 from dexexec_adapters.curves.damm_v2 import BY_TIMESTAMP, DammV2Pool, quote_exact_in, quote_exact_out, stretches
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.meteora import layout
@@ -16,9 +16,12 @@ from dexexec_adapters.meteora.layout import PoolState
 from dexexec_adapters.pools.options import CONFIGS_SETTING, PoolOptions
 from dexexec_adapters.pools.search import Mints, PoolKeys
 from dexexec_adapters.pools.venue import PoolVenue
-from dexexec_adapters.solana.addresses import Addresses
+from dexexec_adapters.solana.addresses import Addresses, address_bytes
 from dexexec_adapters.solana.clusters import METEORA_DAMM_V2
 
+SWAP2 = bytes.fromhex("414b3f4ceb5b5b88")
+SWAP_MODE = {Mode.EXACT_IN: 0, Mode.EXACT_OUT: 2}
+"""The third mode of the program, 1, may fill only a part of the order, so it is not used."""
 FAILURES: Mapping[int, VenueError] = {
     6000: NoRoute("the amounts are more than the pool can count"),
     6002: Slippage("the price moved past the order's bound"),
@@ -48,17 +51,9 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
     deployments = METEORA_DAMM_V2
     failures = FAILURES
 
-    def __init__(self, context: VenueContext[PoolOptions]) -> None:
-        super().__init__(context)
-        # Imported here because it needs a Solana library, which an installation without Solana lacks.
-        from dexexec_adapters.meteora import instructions  # noqa: PLC0415
-
-        self._swap = instructions
-        self._program = instructions.Program.at(self.program_id)
-
     def vault_owner(self, pool: PoolKeys) -> str:
         """The address that the program derives for the vaults of all its pools."""
-        return self._program.pool_authority
+        return self._authority
 
     def filters(self, pair: Mints) -> Sequence[AccountFilters]:
         """Two searches, because a pool may have the pair in either order."""
@@ -66,8 +61,10 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
 
     def derived_pools(self, pair: Mints) -> Sequence[str]:
         """The pool without a config, and the pools from each config."""
-        of_configs = (self._program.pool_of_config(config, *pair) for config in self.configs)
-        return [self._program.customizable_pool(*pair), *of_configs]
+        # The seed is sorted, whatever the order of the tokens in the pool.
+        mints = sorted(pair, reverse=True)
+        of_configs = (self.derived(b"pool", address_bytes(config), *mints) for config in self.configs)
+        return [self.derived(b"cpool", *mints), *of_configs]
 
     def read_pool(self, address: str, account: Account | None) -> PoolState:
         """The pool, after checking owner, discriminator, size and numbers."""
@@ -86,11 +83,11 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
 
     def swap_accounts(self) -> Sequence[str]:
         """The owner of the vaults, and the address by which the program reports its events."""
-        return [self._program.pool_authority, self._program.event_authority]
+        return [self._authority, self._event_authority]
 
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
         """The vaults."""
-        return self._program.vaults_of_pool(pool, pair)
+        return [self.derived(b"token_vault", mint, address_bytes(pool)) for mint in pair]
 
     def curve(self, state: PoolState, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> DammV2Pool:
         """The curve's state, which is completely in the pool account."""
@@ -107,10 +104,6 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
         """One, of the same curve."""
         return stretches(curve, direction, now)
 
-    def fee(self, result: SwapResult[DammV2Pool], request: SwapRequest) -> tuple[int, str]:
-        """The fee, which a pool takes from one side only."""
-        return result.fee_out or result.fee_in, request.mint_out if result.fee_out else request.mint_in
-
     def reserves(self, state: PoolState, held: tuple[int, int]) -> tuple[int, int]:
         """The reserves that the pool tracks. Its vaults also hold unclaimed fees."""
         return state.reserves
@@ -123,6 +116,27 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
             return point * 1000
         return round((now.unix_timestamp - pace_of(self.chain).seconds(now.slot - point)) * 1000)
 
-    def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`swap2`, with the instructions around it."""
-        return self._swap.swap_steps(self._program, pool, quote, payer)
+    def swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+        """`swap2`."""
+        # Vaults and mints are in the order A, B for both directions. The program derives the direction from the mint of
+        # the account that pays.
+        mode = quote.request.mode
+        amounts = (quote.amount_in, quote.min_out) if mode is Mode.EXACT_IN else (quote.amount_out, quote.max_in)
+        metas = (
+            AccountMeta(self._authority),
+            *(AccountMeta(address, writable=True) for address in (pool.address, *accounts, *pool.vaults)),
+            *map(AccountMeta, pool.mints),
+            AccountMeta(payer, signer=True),
+            # The program's own address in place of the referral account means that there is no referral.
+            *map(AccountMeta, (*pool.token_programs, self.program_id, self._event_authority, self.program_id)),
+        )
+        data = SWAP2 + b"".join(amount.to_bytes(8, "little") for amount in amounts) + bytes([SWAP_MODE[mode]])
+        return Instruction(self.program_id, metas, data)
+
+    @property
+    def _authority(self) -> str:
+        return self.derived(b"pool_authority")
+
+    @property
+    def _event_authority(self) -> str:
+        return self.derived(b"__event_authority")

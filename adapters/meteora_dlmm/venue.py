@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
 
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, AccountMeta, Instruction
@@ -39,8 +38,6 @@ AROUND = 2
 """Arrays of bins in each direction that are read with a pool, the current one included."""
 CLEARLY_ABOVE = 16
 """Base units."""
-MOST_ADDRESSES = 8_192
-"""Derived addresses that are kept. One costs as much as a quote."""
 
 _MOVED = Slippage("the price moved past the order's bound")
 _PAST = Slippage("the price moved past the bins that the swap may use")
@@ -78,11 +75,6 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
 
     def __init__(self, context: VenueContext[PoolOptions]) -> None:
         super().__init__(context)
-        # Imported here because it needs a Solana library, which an installation without Solana lacks.
-        from dexexec_adapters.solana import keys  # noqa: PLC0415
-
-        self._keys = keys
-        self._derived = lru_cache(maxsize=MOST_ADDRESSES)(partial(keys.derived, self.program_id))
 
     # ---- its pools ----
 
@@ -92,11 +84,11 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
 
     def derived_pools(self, pair: Mints) -> Sequence[str]:
         """The pool without a preset, and the pools from each preset of the options."""
-        return [self._derived(address_bytes(made), *sorted(pair)) for made in (CUSTOM_POOLS, *self.configs)]
+        return [self.derived(address_bytes(made), *sorted(pair)) for made in (CUSTOM_POOLS, *self.configs)]
 
     def read_pool(self, address: str, account: Account | None) -> PoolState:
         """The pool, after checking owner, discriminator, size and tokens."""
-        extension = self._derived(b"bitmap", address_bytes(address))
+        extension = self.derived(b"bitmap", address_bytes(address))
         return layout.read_pool(address, account, self.program_id, extension)
 
     def check_config(self, address: str, account: Account | None) -> None:
@@ -137,7 +129,7 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
 
     def array_at(self, pool: PoolKeys, index: int) -> str:
         """The array of the bins from `index` x 70 on."""
-        return self._derived(b"bin_array", address_bytes(pool.address), index.to_bytes(8, "little", signed=True))
+        return self.derived(b"bin_array", address_bytes(pool.address), index.to_bytes(8, "little", signed=True))
 
     def curve(self, state: PoolState, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> DlmmPool:
         """The pool with its extension and the arrays that were read."""
@@ -166,29 +158,18 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
 
-    def fee(self, result: SwapResult[DlmmPool], request: SwapRequest) -> tuple[int, str]:
-        """The fee, which a pool takes from one side only."""
-        return result.fee_out or result.fee_in, request.mint_out if result.fee_out else request.mint_in
-
     # ---- swaps ----
 
     def swap_accounts(self) -> Sequence[str]:
         """The address by which the program reports its events."""
-        return [self._derived(b"__event_authority")]
+        return [self.derived(b"__event_authority")]
 
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
         """The vaults and the pool's record of prices."""
         key = address_bytes(pool)
-        return [*(self._derived(key, mint) for mint in pair), self._derived(b"oracle", key)]
+        return [*(self.derived(key, mint) for mint in pair), self.derived(b"oracle", key)]
 
-    def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`swap2` or `swap_exact_out2`, with the instructions around it."""
-        sides = (quote.request.mint_in, quote.request.mint_out)
-        source, target = (self._keys.token_account(payer, mint, pool.token_program(mint)) for mint in sides)
-        swap = self._swap(pool, quote, payer, (source.address, target.address))
-        return spl.between_accounts(payer, source, target, quote.max_in, (swap,))
-
-    def _swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+    def swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
         """The swap from the first to the second of the payer's token accounts."""
         # Vaults and mints are in the order X, Y for both directions.
         arrays = arrays_of(quote)
@@ -202,7 +183,7 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
             AccountMeta(pool.oracle, writable=True),
             none,  # the account of a host, which would get a part of the fee
             AccountMeta(payer, signer=True),
-            *map(AccountMeta, (*pool.token_programs, spl.MEMO, self._derived(b"__event_authority"), self.program_id)),
+            *map(AccountMeta, (*pool.token_programs, spl.MEMO, self.derived(b"__event_authority"), self.program_id)),
             *(AccountMeta(self.array_at(pool, index), writable=True) for index in arrays),
         )
         exact_in = quote.request.mode is Mode.EXACT_IN

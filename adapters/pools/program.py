@@ -11,6 +11,7 @@ from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, Instruction
 from dexexec.venue import BadAnswer, VenueError
+from dexexec_adapters.curves.integers import ceil_div
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.pools.search import Mints, PoolKeys, PoolState
 from dexexec_adapters.solana.chain_clock import CLOCK, read_clock
@@ -111,15 +112,20 @@ class PoolProgram(ABC, Generic[KeysT, StateT, CurveT]):
         Raises `CurveError`."""
         return ()
 
-    @abstractmethod
     def fee(self, result: SwapResult[CurveT], request: SwapRequest) -> tuple[int, str]:
-        """The venue's whole fee in one token: base units and the mint."""
+        """The venue's whole fee in one token, even if the pool takes it from both sides: base units and the mint."""
+        if not result.fee_out:
+            return result.fee_in, request.mint_in
+        # The part from the input counts as the output that it would have bought at the swap's rate, rounded up.
+        bought = ceil_div(result.fee_in * (result.amount_out + result.fee_out), result.amount_in - result.fee_in)
+        return result.fee_out + bought, request.mint_out
 
     # ---- swaps ----
 
     @abstractmethod
-    def steps(self, pool: KeysT, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """The instructions that execute a quote of a pool."""
+    def swap(self, pool: KeysT, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+        """The program's instruction that executes a quote of a pool, with its bounds, from the first to the second of
+        the payer's token accounts."""
 
     def swap_accounts(self) -> Sequence[str]:
         """What swaps of all pools read besides: no programs, and none of the wallet's accounts."""

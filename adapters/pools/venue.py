@@ -5,9 +5,10 @@ arithmetic (`pools/pricing.py`) and takes the best one. `build` returns the inst
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import cast
 
 from pydantic import BaseModel
@@ -17,7 +18,7 @@ from dexexec.domain.depth import PoolDepth
 from dexexec.domain.launch import NewPool
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.reading_ahead import ReadingAheadChain
-from dexexec.domain.solana import Account, SwapInstructions
+from dexexec.domain.solana import Account, Instruction, SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure
 from dexexec.venue import (
     BadAnswer,
@@ -54,15 +55,21 @@ from dexexec_adapters.pools.search import (
 )
 from dexexec_adapters.pools.startup import check_named, check_program, find_deployment
 from dexexec_adapters.solana.addresses import address_bytes
+from dexexec_adapters.solana.spl import between_accounts
 
 MAX_POOLS = 16
 """How many pools are priced for one quote, the deepest ones. Their accounts must fit into one answer of a node."""
 
 
+MOST_DERIVED = 8_192
+"""Derived addresses that are kept. One costs as much as a quote."""
+
+
 class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
     """Quotes and builds swaps, each with one pool. A subclass adds its program's accounts, prices and instructions.
 
-    `program_id` and `configs` are set by `__init__`.
+    `program_id`, `configs` and `derived` are set by `__init__`: `derived` returns the address that the program derives
+    from seeds.
     """
 
     capabilities = Capabilities(network=Network.SOLANA)
@@ -73,9 +80,14 @@ class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
             raise TypeError("this chain has no accounts: the network solana or localnet is needed")
         self.chain: SolanaChain = context.chain
         self.capabilities = replace(self.capabilities, network=self.network_for(self.options))
+        # Imported here because it needs a Solana library, which an installation without Solana lacks.
+        from dexexec_adapters.solana import keys  # noqa: PLC0415
+
+        self._token_account = keys.token_account
         self._names = {"kind": self.kind, "prefix": self.options_prefix}
         deployment = find_deployment(self.options, context.cluster, self.deployments, **self._names)
         self.program_id = deployment.program
+        self.derived: Callable[..., str] = lru_cache(maxsize=MOST_DERIVED)(partial(keys.derived, self.program_id))
         self.configs = deployment.configs
         max_age = self.options.pool_max_age_ms / 1000
         self._pricing: PoolPricing[KeysT, StateT, CurveT] = PoolPricing(self, context.chain, context.clock.monotonic)
@@ -133,6 +145,13 @@ class PoolVenue(Venue[PoolOptions], PoolProgram[KeysT, StateT, CurveT]):
             raise Unsupported(f"a quote of {quote.venue} cannot be built by {self.name}")
         check_age(quote, blockhash, self.options.quote_max_slots, self.context.clock.unix_ms())
         return SwapInstructions(tuple(self.steps(cast("KeysT", pool), quote, payer)), blockhash)
+
+    def steps(self, pool: KeysT, quote: Quote, payer: str) -> Sequence[Instruction]:
+        """The swap of a quote, with the instructions that open, fill and close the payer's accounts around it."""
+        mints = (quote.request.mint_in, quote.request.mint_out)
+        source, target = (self._token_account(payer, mint, pool.token_program(mint)) for mint in mints)
+        swap = self.swap(pool, quote, payer, (source.address, target.address))
+        return between_accounts(payer, source, target, quote.max_in, (swap,))
 
     async def watch_pools(self, pair: tuple[str, str]) -> AsyncGenerator[NewPool, None]:
         """The program's pools of the pair. A new one is quoted from then on."""

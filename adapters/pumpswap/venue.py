@@ -20,7 +20,6 @@ from dexexec_adapters.pools.token_programs import TokenPrograms
 from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.pumpswap import layout
 from dexexec_adapters.pumpswap.layout import NO_KEY, GlobalConfig, PoolKeys, PoolState
-from dexexec_adapters.solana import spl
 from dexexec_adapters.solana.addresses import address_bytes
 from dexexec_adapters.solana.clusters import PUMP, PUMP_FEES, PUMPSWAP
 from dexexec_adapters.solana.spl import ASSOCIATED_TOKEN, SYSTEM
@@ -65,10 +64,10 @@ class PumpSwap(PoolVenue[PoolKeys, PoolState, PumpPool]):
 
         self._keys = keys
         self._token_programs = TokenPrograms(self.chain)
-        self._config_address = keys.derived(self.program_id, b"global_config")
+        self._config_address = self.derived(b"global_config")
         self._fee_config = keys.derived(PUMP_FEES, b"fee_config", address_bytes(self.program_id))
-        self._events = keys.derived(self.program_id, b"__event_authority")
-        self._volume = keys.derived(self.program_id, b"global_volume_accumulator")
+        self._events = self.derived(b"__event_authority")
+        self._volume = self.derived(b"global_volume_accumulator")
         self._maker = lru_cache(MOST_MAKERS)(self._derive_maker)
         self._recipients: tuple[Sequence[str], Sequence[str]] | None = None
 
@@ -82,9 +81,7 @@ class PumpSwap(PoolVenue[PoolKeys, PoolState, PumpPool]):
         """The pool that pump's own program makes for a coin and SOL."""
         wsol = address_bytes(WSOL)
         return [
-            self._keys.derived(
-                self.program_id, b"pool", bytes(2), address_bytes(self._maker(base58.encode(mint))), mint, wsol
-            )
+            self.derived(b"pool", bytes(2), address_bytes(self._maker(base58.encode(mint))), mint, wsol)
             for mint in pair
             if wsol in pair and mint != wsol
         ]
@@ -176,38 +173,24 @@ class PumpSwap(PoolVenue[PoolKeys, PoolState, PumpPool]):
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
 
-    def fee(self, result: SwapResult[PumpPool], request: SwapRequest) -> tuple[int, str]:
-        """The fee, which is in the quote token: that is the output of a sale and the input of a purchase."""
-        return (result.fee_in, request.mint_in) if result.fee_in else (result.fee_out, request.mint_out)
-
     # ---- swaps ----
 
-    def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`sell` or `buy`, with the instructions around it."""
-        base, second = (
-            self._keys.token_account(payer, mint, program)
-            for mint, program in zip(pool.mints, pool.token_programs, strict=True)
-        )
+    def swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+        """`sell` or `buy`. Both name the account of the base token first."""
         sells = quote.request.mode is Mode.EXACT_IN
-        swap = self._swap(pool, quote, payer, (base.address, second.address))
-        source, target = (base, second) if sells else (second, base)
-        return spl.between_accounts(payer, source, target, quote.max_in, (swap,))
-
-    def _swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
-        """The swap between the payer's accounts of the base and the quote token."""
-        sells = quote.request.mode is Mode.EXACT_IN
-        authority = self._keys.derived(self.program_id, b"creator_vault", address_bytes(pool.coin_creator))
-        owner = self._keys.derived(self.program_id, b"user_volume_accumulator", address_bytes(payer))
+        own = accounts if sells else accounts[::-1]
+        authority = self.derived(b"creator_vault", address_bytes(pool.coin_creator))
+        owner = self.derived(b"user_volume_accumulator", address_bytes(payer))
         volume = () if sells else (AccountMeta(self._volume), AccountMeta(owner, writable=True))
         # Pools of pump's own coins name one more account.
-        newer = self._keys.derived(self.program_id, b"pool-v2", address_bytes(pool.mints[0]))
+        newer = self.derived(b"pool-v2", address_bytes(pool.mints[0]))
         beyond = () if pool.coin_creator == NO_KEY else (AccountMeta(newer),)
         metas = (
             AccountMeta(pool.address, writable=True),
             AccountMeta(payer, signer=True, writable=True),
             AccountMeta(self._config_address),
             *map(AccountMeta, pool.mints),
-            *(AccountMeta(account, writable=True) for account in (*accounts, *pool.vaults)),
+            *(AccountMeta(account, writable=True) for account in (*own, *pool.vaults)),
             AccountMeta(pool.protocol_fee_recipient),
             AccountMeta(self._in_quote(pool, pool.protocol_fee_recipient), writable=True),
             *map(AccountMeta, (*pool.token_programs, SYSTEM, ASSOCIATED_TOKEN, self._events, self.program_id)),

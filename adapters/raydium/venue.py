@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 
 from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
-from dexexec.domain.solana import Account, AccountFilters, Instruction
-from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError
+from dexexec.domain.solana import Account, AccountFilters, AccountMeta, Instruction
+from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueError
 from dexexec_adapters.curves.cpmm import CpmmPool, quote_exact_in, quote_exact_out, stretches
-from dexexec_adapters.curves.integers import ceil_div
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
 from dexexec_adapters.pools.options import CONFIGS_SETTING, PoolOptions
 from dexexec_adapters.pools.search import Mints
 from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.raydium import layout
 from dexexec_adapters.raydium.layout import PoolKeys, PoolState
-from dexexec_adapters.solana.addresses import Addresses
+from dexexec_adapters.solana.addresses import Addresses, address_bytes
 from dexexec_adapters.solana.chain_clock import CLOCK
 from dexexec_adapters.solana.clusters import RAYDIUM_CPMM
 from dexexec_adapters.solana.spl import TOKEN_2022
 
+# `instructions/swap_base_input.rs`.
+SWAP_BASE_INPUT = bytes.fromhex("8fbe5adac41e33de")
+SWAP_BASE_OUTPUT = bytes.fromhex("37d96256a34ab4ad")
 FAILURES: Mapping[int, VenueError] = {
     6000: NoRoute("the pool is closed, or not open yet"),
     6005: Slippage("the price moved past the order's bound"),
@@ -53,17 +55,9 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
     deployments = RAYDIUM_CPMM
     failures = FAILURES
 
-    def __init__(self, context: VenueContext[PoolOptions]) -> None:
-        super().__init__(context)
-        # Imported here because it needs a Solana library, which an installation without Solana lacks.
-        from dexexec_adapters.raydium import instructions  # noqa: PLC0415
-
-        self._swap = instructions
-        self._program = instructions.Program.at(self.program_id)
-
     def vault_owner(self, pool: PoolKeys) -> str:
         """The address that the program derives for the vaults of all its pools."""
-        return self._program.authority
+        return self._authority
 
     def now(self, accounts: Mapping[str, Account | None], slot: int) -> ChainTime:
         """The chain's time, or this process's if the node does not return the clock."""
@@ -77,7 +71,7 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
 
     def derived_pools(self, pair: Mints) -> Sequence[str]:
         """The pools created from one of the configs."""
-        return [self._program.pool_of_config(config, *pair) for config in self.configs]
+        return [self.derived(b"pool", address_bytes(config), *sorted(pair)) for config in self.configs]
 
     def read_pool(self, address: str, account: Account | None) -> PoolState:
         """The pool, after checking owner, discriminator and size."""
@@ -96,11 +90,12 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
 
     def swap_accounts(self) -> Sequence[str]:
         """The owner of the vaults, and the usual configs."""
-        return [self._program.authority, *self.configs]
+        return [self._authority, *self.configs]
 
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
         """The vaults and the pool's record of prices."""
-        return self._program.accounts_of_pool(pool, pair)
+        at = address_bytes(pool)
+        return [*(self.derived(b"pool_vault", at, mint) for mint in pair), self.derived(b"observation", at)]
 
     def curve(self, state: PoolState, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> CpmmPool:
         """The pool with the rates of its config."""
@@ -119,14 +114,6 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
         """One, of the same curve."""
         return stretches(curve, direction, now)
 
-    def fee(self, result: SwapResult[CpmmPool], request: SwapRequest) -> tuple[int, str]:
-        """The fee in one token, even if the pool takes it from both sides."""
-        if not result.fee_out:
-            return result.fee_in, request.mint_in
-        # The part from the input counts as the output that it would have bought at the swap's rate, rounded up.
-        bought = ceil_div(result.fee_in * (result.amount_out + result.fee_out), result.amount_in - result.fee_in)
-        return result.fee_out + bought, request.mint_out
-
     def reserves(self, state: PoolState, held: tuple[int, int]) -> tuple[int, int]:
         """The vaults without the fees that are still in them."""
         return layout.reserves(state, held)
@@ -135,6 +122,27 @@ class Raydium(PoolVenue[PoolKeys, PoolState, CpmmPool]):
         """The time at which the pool opens. The program stores the next second for a pool without one."""
         return state.open_time * 1000
 
-    def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`swap_base_input` or `swap_base_output`, with the instructions around it."""
-        return self._swap.swap_steps(self._program, pool, quote, payer)
+    def swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+        """`swap_base_input` or `swap_base_output`."""
+        # Both instructions take the same thirteen accounts. The vault in the input's place selects the direction.
+        way = slice(None) if quote.request.mint_in == pool.mints[0] else slice(None, None, -1)
+        metas = (
+            AccountMeta(payer, signer=True),
+            AccountMeta(self._authority),
+            AccountMeta(pool.amm_config),
+            *(AccountMeta(address, writable=True) for address in (pool.address, *accounts, *pool.vaults[way])),
+            *map(AccountMeta, (*pool.token_programs[way], *pool.mints[way])),
+            AccountMeta(pool.observation, writable=True),
+        )
+        if quote.request.mode is Mode.EXACT_IN:
+            tag = SWAP_BASE_INPUT
+            amounts = (quote.amount_in, quote.min_out)
+        else:
+            tag = SWAP_BASE_OUTPUT
+            amounts = (quote.max_in, quote.amount_out)
+        data = tag + b"".join(amount.to_bytes(8, "little") for amount in amounts)
+        return Instruction(self.program_id, metas, data)
+
+    @property
+    def _authority(self) -> str:
+        return self.derived(b"vault_and_lp_mint_auth_seed")

@@ -51,10 +51,9 @@ class RaydiumAmm(PoolVenue[PoolKeys, PoolState, AmmV4Pool]):
     def __init__(self, context: VenueContext[PoolOptions]) -> None:
         super().__init__(context)
         # Imported here because it needs a Solana library, which an installation without Solana lacks.
-        from dexexec_adapters.solana import keys  # noqa: PLC0415
+        from dexexec_adapters.solana.keys import derived_with_bump  # noqa: PLC0415
 
-        self._token_account = keys.token_account
-        self._authority, self._nonce = keys.derived_with_bump(self.program_id, b"amm authority")
+        self._authority, self._nonce = derived_with_bump(self.program_id, b"amm authority")
 
     def vault_owner(self, pool: PoolKeys) -> str:
         """The address that the program derives for the vaults of all its pools."""
@@ -95,10 +94,6 @@ class RaydiumAmm(PoolVenue[PoolKeys, PoolState, AmmV4Pool]):
         """One, of the same curve."""
         return stretches(curve, direction, now)
 
-    def fee(self, result: SwapResult[AmmV4Pool], request: SwapRequest) -> tuple[int, str]:
-        """All of it is taken from the input."""
-        return result.fee_in, request.mint_in
-
     def reserves(self, state: PoolState, held: tuple[int, int]) -> tuple[int, int]:
         """The vaults without what they hold for the protocol."""
         return layout.curve_of(state.info, held).reserves
@@ -107,9 +102,8 @@ class RaydiumAmm(PoolVenue[PoolKeys, PoolState, AmmV4Pool]):
         """The time at which a pool that still waits opens. The others are open."""
         return state.info.pool_open_time * 1000 if state.info.status == WAITING_TRADE else 0
 
-    def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`swap_base_in` or `swap_base_out`, with the instructions around it."""
-        source, target = (self._token_account(payer, mint) for mint in (quote.request.mint_in, quote.request.mint_out))
+    def swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+        """`swap_base_in` or `swap_base_out`."""
         # The direction follows from the two token accounts. The pool's vaults keep their order.
         metas = (
             AccountMeta(spl.TOKEN),
@@ -118,13 +112,11 @@ class RaydiumAmm(PoolVenue[PoolKeys, PoolState, AmmV4Pool]):
             AccountMeta(pool.address, writable=True),  # the open orders, which belong to the market
             *(AccountMeta(vault, writable=True) for vault in pool.vaults),
             *(AccountMeta(pool.address) for _ in range(MARKET_ACCOUNTS)),
-            AccountMeta(source.address, writable=True),
-            AccountMeta(target.address, writable=True),
+            *(AccountMeta(account, writable=True) for account in accounts),
             AccountMeta(payer, signer=True),
         )
         if quote.request.mode is Mode.EXACT_IN:
             tag, amounts = SWAP_BASE_IN, (quote.amount_in, quote.min_out)
         else:
             tag, amounts = SWAP_BASE_OUT, (quote.max_in, quote.amount_out)
-        swap = Instruction(self.program_id, metas, tag + b"".join(amount.to_bytes(8, "little") for amount in amounts))
-        return spl.between_accounts(payer, source, target, quote.max_in, (swap,))
+        return Instruction(self.program_id, metas, tag + b"".join(amount.to_bytes(8, "little") for amount in amounts))

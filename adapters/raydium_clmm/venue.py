@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
 
 from dexexec.domain import base58
 from dexexec.domain.quote import Mode, Quote, SwapRequest
@@ -28,7 +27,6 @@ from dexexec_adapters.pools.token_programs import TokenPrograms
 from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.raydium_clmm import layout
 from dexexec_adapters.raydium_clmm.layout import PoolKeys, PoolState
-from dexexec_adapters.solana import spl
 from dexexec_adapters.solana.addresses import Addresses, address_bytes
 from dexexec_adapters.solana.clusters import RAYDIUM_CLMM
 from dexexec_adapters.solana.spl import MEMO, TOKEN, TOKEN_2022
@@ -40,8 +38,6 @@ AROUND = 2
 """Tick arrays in each direction that are read with a pool."""
 MOST_ARRAYS = 8
 """Tick arrays that a swap passes through at most: more do not fit into a transaction."""
-MOST_ADDRESSES = 8_192
-"""Derived addresses of tick arrays that are kept. One costs as much as a quote."""
 FIRST_SPACING_OF_ALL = 15
 """From this tick spacing on, the pool's own bitmap has all arrays (`states/pool.rs`)."""
 
@@ -83,11 +79,6 @@ class RaydiumClmm(PoolVenue[PoolKeys, PoolState, ClmmPool]):
 
     def __init__(self, context: VenueContext[PoolOptions]) -> None:
         super().__init__(context)
-        # Imported here because it needs a Solana library, which an installation without Solana lacks.
-        from dexexec_adapters.solana import keys  # noqa: PLC0415
-
-        self._keys = keys
-        self._derived = lru_cache(maxsize=MOST_ADDRESSES)(partial(keys.derived, self.program_id))
         self._token_programs = TokenPrograms(self.chain)
 
     # ---- its pools ----
@@ -98,7 +89,7 @@ class RaydiumClmm(PoolVenue[PoolKeys, PoolState, ClmmPool]):
 
     def derived_pools(self, pair: Mints) -> Sequence[str]:
         """The pools created from one of the configs."""
-        return [self._derived(b"pool", address_bytes(config), *sorted(pair)) for config in self.configs]
+        return [self.derived(b"pool", address_bytes(config), *sorted(pair)) for config in self.configs]
 
     async def learn(self, pair: Mints) -> None:
         """Read the token programs of the pair, which a pool does not name."""
@@ -116,7 +107,7 @@ class RaydiumClmm(PoolVenue[PoolKeys, PoolState, ClmmPool]):
             token_programs=(self._token_programs.of(mints[0]), self._token_programs.of(mints[1])),
             amm_config=pool.amm_config,
             observation=pool.observation_key,
-            extension=self._derived(EXTENSION_SEED, address_bytes(address)) if extended else "",
+            extension=self.derived(EXTENSION_SEED, address_bytes(address)) if extended else "",
         )
         return PoolState(keys, pool)
 
@@ -155,7 +146,7 @@ class RaydiumClmm(PoolVenue[PoolKeys, PoolState, ClmmPool]):
 
     def array_at(self, pool: PoolKeys, index: int) -> str:
         """The tick array that begins at a tick."""
-        return self._derived(b"tick_array", address_bytes(pool.address), index.to_bytes(4, "big", signed=True))
+        return self.derived(b"tick_array", address_bytes(pool.address), index.to_bytes(4, "big", signed=True))
 
     def swap_accounts(self) -> Sequence[str]:
         """The usual configs."""
@@ -164,8 +155,8 @@ class RaydiumClmm(PoolVenue[PoolKeys, PoolState, ClmmPool]):
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
         """The vaults, the pool's record of prices, and its bitmap extension."""
         at = address_bytes(pool)
-        vaults = (self._derived(b"pool_vault", at, mint) for mint in sorted(pair))
-        return (*vaults, self._derived(b"observation", at), self._derived(EXTENSION_SEED, at))
+        vaults = (self.derived(b"pool_vault", at, mint) for mint in sorted(pair))
+        return (*vaults, self.derived(b"observation", at), self.derived(EXTENSION_SEED, at))
 
     # ---- prices ----
 
@@ -198,20 +189,9 @@ class RaydiumClmm(PoolVenue[PoolKeys, PoolState, ClmmPool]):
         arrays = with_neighbours(curve, result.arrays, MOST_ARRAYS, a_to_b=direction is TradeDirection.A_TO_B)
         return replace(result, arrays=arrays)
 
-    def fee(self, result: SwapResult[ClmmPool], request: SwapRequest) -> tuple[int, str]:
-        """The fee, which is taken from the input."""
-        return result.fee_in, request.mint_in
-
     # ---- swaps ----
 
-    def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`swap_v2`, with the instructions around it."""
-        mints = (quote.request.mint_in, quote.request.mint_out)
-        source, target = (self._keys.token_account(payer, mint, pool.token_program(mint)) for mint in mints)
-        swap = self._swap(pool, quote, payer, (source.address, target.address))
-        return spl.between_accounts(payer, source, target, quote.max_in, (swap,))
-
-    def _swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+    def swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
         """The swap from the first to the second of the payer's token accounts."""
         # The vault in the input's place selects the direction.
         way = slice(None) if quote.request.mint_in == pool.mints[0] else slice(None, None, -1)

@@ -12,10 +12,10 @@ from solders.account import Account
 from solders.pubkey import Pubkey
 
 from dexexec_adapters.curves.damm_v2 import liquidity_from_b, range_reserves, sqrt_price_from_amounts
-from dexexec_adapters.meteora.instructions import Program
 from tests.programs.dumps import METEORA
 from tests.programs.tokens import key
 from tests.support import meteora_accounts as recorded
+from tests.support.meteora_accounts import Program
 from tests.support.raydium_accounts import patched
 
 PROGRAM = Pubkey.from_string(METEORA)

@@ -13,11 +13,11 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
 from dexexec.domain.token import WSOL
-from dexexec_adapters.raydium.instructions import Program
 from dexexec_adapters.solana.keys import associated
 from dexexec_adapters.solana.spl import ASSOCIATED_TOKEN, SYSTEM, TOKEN
 from tests.programs.dumps import RAYDIUM
 from tests.programs.tokens import ata, key, token_account
+from tests.support.raydium_accounts import Program
 
 CREATE_POOL_FEE = Pubkey.from_string("DNXgeM9EiiaAbaWvwjHj9fQQLAX5ZsfHyvmYUNRAdNC8")
 """Takes the fee of a new pool: a constant of the program (`lib.rs`)."""

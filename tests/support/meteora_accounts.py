@@ -2,7 +2,8 @@
 `tests.support.raydium_accounts.RecordedChain` shows them."""
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dexexec.clock import Clock
@@ -12,14 +13,41 @@ from dexexec.domain.solana import Account
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import VenueContext
-from dexexec_adapters.meteora.instructions import Program
 from dexexec_adapters.meteora.venue import Meteora, MeteoraOptions
+from dexexec_adapters.solana.addresses import address_bytes
 from dexexec_adapters.solana.chain_clock import CLOCK, SYSVAR
 from dexexec_adapters.solana.clusters import METEORA_DAMM_V2
 from dexexec_adapters.solana.keys import derived
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
 from tests.support.raydium_accounts import RecordedChain, address, key, mint_account, patched, token_account
 from tests.vectors.accounts import load
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The program at an address, with the two derived addresses that all its pools share."""
+
+    address: str
+    pool_authority: str
+    event_authority: str
+
+    @classmethod
+    def at(cls, address: str) -> "Program":
+        """The program at `address`. Raises `ValueError` for an invalid address."""
+        return cls(address, derived(address, b"pool_authority"), derived(address, b"__event_authority"))
+
+    def customizable_pool(self, mint_a: bytes, mint_b: bytes) -> str:
+        """The address of the pair's only pool without a config. The mints may be in any order."""
+        return derived(self.address, b"cpool", *sorted((mint_a, mint_b), reverse=True))
+
+    def vaults_of_pool(self, pool: str, mints: Sequence[bytes]) -> tuple[str, ...]:
+        """The addresses of a pool's vaults."""
+        return tuple(derived(self.address, b"token_vault", mint, address_bytes(pool)) for mint in mints)
+
+    def pool_of_config(self, config: str, mint_a: bytes, mint_b: bytes) -> str:
+        """The address of the pair's pool from `config`. The mints may be in any order."""
+        return derived(self.address, b"pool", address_bytes(config), *sorted((mint_a, mint_b), reverse=True))
+
 
 PROGRAM = Program.at(METEORA_DAMM_V2["mainnet-beta"].program)
 RECORDS = load("damm_v2.json")

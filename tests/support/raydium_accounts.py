@@ -13,11 +13,36 @@ from dexexec.domain.swap import Accepted, Blockhash, NotSeen, SignedSwap, Submit
 from dexexec.domain.token import KNOWN, Tokens
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import VenueContext, VenueError
-from dexexec_adapters.raydium.instructions import Program
 from dexexec_adapters.raydium.venue import Raydium, RaydiumOptions
+from dexexec_adapters.solana.addresses import address_bytes
 from dexexec_adapters.solana.clusters import RAYDIUM_CPMM
+from dexexec_adapters.solana.keys import derived
 from dexexec_adapters.solana.spl import TOKEN
 from tests.vectors.accounts import load
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The program at an address, with the derived address that owns the vaults of all its pools."""
+
+    address: str
+    authority: str
+
+    @classmethod
+    def at(cls, address: str) -> "Program":
+        """The program at `address`. Raises `ValueError` for an invalid address."""
+        return cls(address, derived(address, b"vault_and_lp_mint_auth_seed"))
+
+    def pool_of_config(self, config: str, mint_a: bytes, mint_b: bytes) -> str:
+        """The address of the pair's pool from `config`, if it was created at the derived address."""
+        return derived(self.address, b"pool", address_bytes(config), *sorted((mint_a, mint_b)))
+
+    def accounts_of_pool(self, pool: str, mints: Sequence[bytes]) -> tuple[str, ...]:
+        """The addresses of a pool's vaults and of its record of prices."""
+        at = address_bytes(pool)
+        vaults = (derived(self.address, b"pool_vault", at, mint) for mint in mints)
+        return (*vaults, derived(self.address, b"observation", at))
+
 
 PROGRAM = RAYDIUM_CPMM["mainnet-beta"].program
 AUTHORITY = Program.at(PROGRAM).authority

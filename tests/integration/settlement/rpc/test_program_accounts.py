@@ -12,7 +12,6 @@ from dexexec.domain.solana import Account, AccountFilters
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import BadAnswer, Unreachable, VenueContext
-from dexexec_adapters.raydium.instructions import Program
 from dexexec_adapters.raydium.layout import pool_filters
 from dexexec_adapters.raydium.venue import Raydium, RaydiumOptions
 from tests.support.localnet.in_process import InProcessLocalnet, run_localnet
@@ -21,6 +20,7 @@ from tests.support.localnet.scripted_node import scripted_node
 from tests.support.raydium_accounts import (
     POOL_DATA,
     PROGRAM,
+    Program,
     RecordedChain,
     address,
     key,

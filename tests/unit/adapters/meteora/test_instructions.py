@@ -15,12 +15,12 @@ from dexexec.domain import base58
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import AccountMeta, Instruction
 from dexexec.domain.token import USDC, WSOL
-from dexexec_adapters.meteora.instructions import SWAP2, swap_steps
+from dexexec_adapters.meteora.venue import SWAP2
 from dexexec_adapters.pools.search import PoolKeys
 from dexexec_adapters.solana import spl
 from dexexec_adapters.solana.keys import associated
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
-from tests.support.meteora_accounts import PROGRAM
+from tests.support.meteora_accounts import PROGRAM, chain_of, meteora
 from tests.support.raydium_accounts import address
 from tests.support.scripted import quote_of
 
@@ -34,7 +34,7 @@ def steps(mint_in: str, mint_out: str, mode: Mode, pool: PoolKeys = KEYS) -> tup
         SwapRequest(mint_in=mint_in, mint_out=mint_out, amount=1_000_000, mode=mode, slippage_bps=50),
         2_000_000,
     )
-    return quote, swap_steps(PROGRAM, pool, quote, PAYER)
+    return quote, tuple(meteora(chain_of()).steps(pool, quote, PAYER))
 
 
 def the_swap(found: tuple[Instruction, ...]) -> Instruction:
@@ -141,7 +141,7 @@ def test_the_whole_swap_fits_into_a_transaction_of_one_signature(mint_in: str, m
             one.data,
             [SoldersMeta(Pubkey.from_string(meta.address), meta.signer, meta.writable) for meta in one.accounts],
         )
-        for one in swap_steps(PROGRAM, KEYS, quote, str(payer.pubkey()))
+        for one in meteora(chain_of()).steps(KEYS, quote, str(payer.pubkey()))
     ]
     message = MessageV0.try_compile(payer.pubkey(), compiled, [], Hash.default())
     assert len(bytes(VersionedTransaction(message, [payer]))) <= 1_232 - 200

@@ -24,7 +24,6 @@ from dexexec.venue import (
     Unsupported,
     VenueError,
 )
-from dexexec_adapters.meteora.instructions import swap_steps
 from dexexec_adapters.meteora.layout import pool_filters, read_pool
 from dexexec_adapters.meteora.venue import FAILURES
 from dexexec_adapters.pools.venue import MAX_POOLS
@@ -230,7 +229,7 @@ async def test_a_quote_is_built_into_the_swap_of_its_pool(request_: SwapRequest)
     quote = await venue.quote(request_, DEADLINE)
     built = await venue.build(quote, WALLET, BLOCKHASH)
     keys = read_pool(POOL, chain.held[POOL], PROGRAM.address).keys
-    assert built == SwapInstructions(swap_steps(PROGRAM, keys, quote, WALLET), BLOCKHASH)
+    assert built == SwapInstructions(tuple(venue.steps(keys, quote, WALLET)), BLOCKHASH)
     assert venue.programs == {PROGRAM.address}
     assert [one.program for one in built.instructions].count(PROGRAM.address) == 1
 

@@ -13,7 +13,6 @@ from dexexec.domain.solana import Account, AccountFilters, Accounts, ProgramAcco
 from dexexec.domain.token import USDC, WSOL
 from dexexec.venue import Unreachable
 from dexexec_adapters.pools.search import sorted_mints
-from dexexec_adapters.raydium.instructions import Program
 from dexexec_adapters.solana.chain_clock import CLOCK
 from dexexec_adapters.solana.clusters import RAYDIUM_CPMM
 from dexexec_adapters.solana.spl import TOKEN, TOKEN_2022
@@ -25,6 +24,7 @@ from tests.support.raydium_accounts import (
     OBSERVATION_AT,
     PROGRAM,
     VAULTS_AT,
+    Program,
     RecordedChain,
     address,
     patched,

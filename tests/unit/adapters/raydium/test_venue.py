@@ -16,7 +16,6 @@ from dexexec.testing.clock import ManualClock
 from dexexec.venue import NoRoute, Unreachable
 from dexexec_adapters.curves.integers import U64_MAX
 from dexexec_adapters.pools.venue import MAX_POOLS
-from dexexec_adapters.raydium.instructions import Program
 from dexexec_adapters.solana.chain_clock import CLOCK
 from dexexec_adapters.solana.spl import TOKEN_2022
 from tests.support.meteora_accounts import clock_account
@@ -35,6 +34,7 @@ from tests.support.raydium_accounts import (
     VAULT_0,
     VAULT_1,
     VAULT_AMOUNTS,
+    Program,
     RecordedChain,
     address,
     key,
