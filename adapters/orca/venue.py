@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
 
 from dexexec.domain import base58
 from dexexec.domain.quote import Mode, Quote, SwapRequest
@@ -27,8 +26,6 @@ from dexexec_adapters.solana.clusters import ORCA
 SWAP_V2 = bytes.fromhex("2b04ed0b1ac91e62")
 FEE_TIERS = (1, 2, 4, 8, 16, 64, 96, 128, 256, 32_896)
 """Tick spacings of the usual pools, by which their addresses are derived."""
-MOST_ADDRESSES = 8_192
-"""Derived addresses that are kept. One costs as much as a quote."""
 
 _MOVED = Slippage("the price moved past the order's bound")
 _PAST = Slippage("the price moved past the ticks that the swap may use")
@@ -67,11 +64,6 @@ class Orca(PoolVenue[PoolKeys, PoolState, Whirlpool]):
 
     def __init__(self, context: VenueContext[PoolOptions]) -> None:
         super().__init__(context)
-        # Imported here because it needs a Solana library, which an installation without Solana lacks.
-        from dexexec_adapters.solana import keys  # noqa: PLC0415
-
-        self._keys = keys
-        self._derived = lru_cache(maxsize=MOST_ADDRESSES)(partial(keys.derived, self.program_id))
         self._token_programs = TokenPrograms(self.chain)
 
     # ---- its pools ----
@@ -83,7 +75,7 @@ class Orca(PoolVenue[PoolKeys, PoolState, Whirlpool]):
     def derived_pools(self, pair: Mints) -> Sequence[str]:
         """The pools of the usual fee tiers of each config."""
         return [
-            self._derived(b"whirlpool", address_bytes(config), *sorted(pair), tier.to_bytes(2, "little"))
+            self.derived(b"whirlpool", address_bytes(config), *sorted(pair), tier.to_bytes(2, "little"))
             for config in self.configs
             for tier in FEE_TIERS
         ]
@@ -103,7 +95,7 @@ class Orca(PoolVenue[PoolKeys, PoolState, Whirlpool]):
             mints=mints,
             vaults=(pool.token_vault_a, pool.token_vault_b),
             token_programs=(self._token_programs.of(mints[0]), self._token_programs.of(mints[1])),
-            oracle=self._derived(b"oracle", address_bytes(address)),
+            oracle=self.derived(b"oracle", address_bytes(address)),
         )
         return PoolState(keys, pool)
 
@@ -141,7 +133,7 @@ class Orca(PoolVenue[PoolKeys, PoolState, Whirlpool]):
 
     def array_at(self, pool: PoolKeys, index: int) -> str:
         """The array of the ticks from `index` on."""
-        return self._derived(b"tick_array", address_bytes(pool.address), str(index).encode())
+        return self.derived(b"tick_array", address_bytes(pool.address), str(index).encode())
 
     def curve(self, state: PoolState, held: tuple[int, int], accounts: Mapping[str, Account | None]) -> Whirlpool:
         """The pool with its adaptive fee and the arrays of ticks that were read."""
@@ -176,24 +168,13 @@ class Orca(PoolVenue[PoolKeys, PoolState, Whirlpool]):
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
 
-    def fee(self, result: SwapResult[Whirlpool], request: SwapRequest) -> tuple[int, str]:
-        """All of it is taken from the input."""
-        return result.fee_in, request.mint_in
-
     # ---- swaps ----
 
     def likely_accounts(self, pool: str, pair: Mints) -> Sequence[str]:
         """The pool's oracle. Its vaults may be at any address."""
-        return [self._derived(b"oracle", address_bytes(pool))]
+        return [self.derived(b"oracle", address_bytes(pool))]
 
-    def steps(self, pool: PoolKeys, quote: Quote, payer: str) -> Sequence[Instruction]:
-        """`swap_v2`, with the instructions around it."""
-        sides = (quote.request.mint_in, quote.request.mint_out)
-        source, target = (self._keys.token_account(payer, mint, pool.token_program(mint)) for mint in sides)
-        swap = self._swap(pool, quote, payer, (source.address, target.address))
-        return spl.between_accounts(payer, source, target, quote.max_in, (swap,))
-
-    def _swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
+    def swap(self, pool: PoolKeys, quote: Quote, payer: str, accounts: tuple[str, str]) -> Instruction:
         """The swap from the first to the second of the payer's token accounts."""
         # Accounts, mints and vaults are in the order A, B for both directions.
         a_to_b = quote.request.mint_in == pool.mints[0]
