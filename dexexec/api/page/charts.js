@@ -21,7 +21,7 @@ let minutes = 5;
 
 /** @type {Record<string, import("./chart.js").ChartAbout>} */
 const CHARTS = {
-  throughput: { title: "Throughput", unit: "orders a second, by when they were accepted", names: ["accepted", "confirmed"], write: (value) => `${Math.round(value * 10) / 10}/s`, top: 1 },
+  throughput: { title: "Throughput", unit: "orders a second, by when they were accepted", names: ["accepted", "confirmed"], write: (value) => `${Math.round(value * 100) / 100}/s`, top: 1 },
   latency: { title: "Latency", unit: "from acceptance to the confirmation", names: ["p50", "p90", "p99"], write: duration, top: 1_000 },
   landed: { title: "Land rate", unit: "transactions that landed, of those with an outcome", names: ["landed"], write: (value) => `${Math.round(value)} %`, top: 100 },
   prices: { title: "Price per venue", unit: "how far its quotes were behind the best, net of fees, median", names: [], write: bps, top: 10 },
