@@ -26,7 +26,8 @@ from tests.support.service.client import Http, http
 from tests.support.service.promise_checks import agree, check_promises, picture, rows, unfinished
 from tests.support.waiting import POLL, until
 
-CASE_SECONDS = 60.0
+CASE_SECONDS = 150.0
+"""Only guards against a hang; the promised time is below."""
 AT_ONCE = 6
 """Cases that run side by side: what is measured here is time after healing, on a machine that has some left."""
 HEALED_SECONDS = 35.0
@@ -229,14 +230,16 @@ PARTITIONS = [
 
 
 @pytest.mark.alone
-@pytest.mark.gen_test(timeout=110)
+@pytest.mark.timeout(300)
+@pytest.mark.gen_test(timeout=240)
 async def test_a_process_that_is_cut_off_loses_nothing_and_doubles_nothing(servers: Servers) -> None:
     """Promises 2, 3, 6, 7 and 10."""
     await all_survive(PARTITIONS, partial(survive_partition, servers), AT_ONCE)
 
 
 @pytest.mark.alone
-@pytest.mark.gen_test(timeout=110)
+@pytest.mark.timeout(300)
+@pytest.mark.gen_test(timeout=240)
 async def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(servers: Servers) -> None:
     """Promises 1 to 3, 9 and 10: the statement has reached Postgres, and its writer gets no answer."""
     cases = [LostAnswer(*case) for case in product(Lost, (False, True))]

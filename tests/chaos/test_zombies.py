@@ -22,7 +22,7 @@ from tests.support.chaos.victim import Fault, Strike, service
 from tests.support.service.client import http
 from tests.support.service.promise_checks import agree, check_promises, rows
 
-CASE_SECONDS = 40.0
+CASE_SECONDS = 55.0
 FREEZES_AT = [Failpoint.QUOTED, Failpoint.SIGNED, Failpoint.RECORDED, Failpoint.SENDING, Failpoint.PROVEN]
 """Where the first process holds the order; after each comes a write or a send."""
 IS_HELD = [Failpoint.CLAIMED, Failpoint.PROVEN]
