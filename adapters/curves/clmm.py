@@ -5,9 +5,11 @@ dynamic fee, a fee on the output or limit orders are refused: they are newer tha
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from dexexec.domain.depth import Stretch
 from dexexec_adapters.curves.clmm_ticks import (
     MAX_SQRT_PRICE,
     MIN_SQRT_PRICE,
@@ -17,10 +19,12 @@ from dexexec_adapters.curves.clmm_ticks import (
     sqrt_price_at,
     tick_at,
 )
-from dexexec_adapters.curves.integers import ceil_div
+from dexexec_adapters.curves.integers import Q64, ceil_div
+from dexexec_adapters.curves.stretches import MOST_STRETCHES, ranged
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
+    MissingArray,
     Refusal,
     SwapResult,
     TradeDirection,
@@ -126,6 +130,28 @@ def quote_exact_out(pool: ClmmPool, amount_out: int, direction: TradeDirection, 
     """
     check_amount("amount_out", amount_out)
     return _swap(pool, amount_out, direction, now, exact_in=False)
+
+
+def stretches(pool: ClmmPool, direction: TradeDirection, now: ChainTime) -> tuple[Stretch, ...]:
+    """How the price moves, fee included, as far as the tick arrays were read. Raises `CurveError` for a closed pool."""
+    a_to_b = direction is TradeDirection.A_TO_B
+    _check(pool, a_to_b, now)
+    kept = 1 - pool.config.trade_fee_rate / FEE_RATE_DENOMINATOR
+    price = pool.sqrt_price
+    liquidity = pool.liquidity
+    found: list[Stretch] = []
+    # A division that reaches further is priced by the pool itself, which reads more or refuses.
+    with suppress(CurveError, MissingArray):
+        for tick in TickWalk(pool.bitmap, pool.tick_spacing, pool.arrays).ticks(pool.tick_current, a_to_b=a_to_b):
+            if tick.has_orders or len(found) == MOST_STRETCHES:
+                break
+            at_tick = sqrt_price_at(tick.at)
+            if liquidity > 0 and (at_tick < price if a_to_b else at_tick > price):
+                roots = (price / Q64, at_tick / Q64) if a_to_b else (Q64 / price, Q64 / at_tick)
+                found.append(ranged(*roots, liquidity, kept_in=kept))
+            liquidity += -tick.liquidity_net if a_to_b else tick.liquidity_net
+            price = at_tick
+    return tuple(found)
 
 
 def arrays_ahead(pool: ClmmPool, count: int, *, a_to_b: bool) -> list[int]:

@@ -6,9 +6,12 @@ transfer fees are outside the curve.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import sqrt
 from typing import NamedTuple
 
+from dexexec.domain.depth import Stretch, constant
 from dexexec_adapters.curves.dlmm_bins import (
     BINS_PER_ARRAY,
     NOTHING,
@@ -23,6 +26,7 @@ from dexexec_adapters.curves.dlmm_bins import (
 )
 from dexexec_adapters.curves.dlmm_fees import BASIS_POINTS, FEE_PRECISION, DlmmFee, DlmmVolatility
 from dexexec_adapters.curves.integers import U64_MAX, ceil_div, ppm
+from dexexec_adapters.curves.stretches import MOST_STRETCHES
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
@@ -124,6 +128,21 @@ def quote_exact_out(pool: DlmmPool, amount_out: int, direction: TradeDirection, 
         if not left:
             break
     return swap.result()
+
+
+def stretches(pool: DlmmPool, direction: TradeDirection, now: ChainTime) -> tuple[Stretch, ...]:
+    """How the price moves, fees included, as far as the bins were read. Raises `CurveError` for a closed pool."""
+    swap = _Swap(pool, direction, now, exact_out=False)
+    found: list[Stretch] = []
+    # A division that reaches further is priced by the pool itself, which reads more or refuses.
+    with suppress(CurveError, MissingArray):
+        for layers in swap.bins():
+            fill = swap.take(swap.fill_in(layers, U64_MAX))
+            if fill.got > 0:
+                found.append(constant(sqrt(fill.got / fill.paid), float(fill.paid)))
+            if len(found) == MOST_STRETCHES:
+                break
+    return tuple(found)
 
 
 def arrays_ahead(pool: DlmmPool, count: int, *, a_to_b: bool) -> list[int]:

@@ -4,13 +4,17 @@ It follows orca-so/whirlpools at commit 630c0e0. File names in comments are belo
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from dexexec_adapters.curves.integers import U64_MAX, ceil_div
+from dexexec.domain.depth import Stretch
+from dexexec_adapters.curves.integers import Q64, U64_MAX, ceil_div
+from dexexec_adapters.curves.stretches import MOST_STRETCHES, ranged
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
+    MissingArray,
     Refusal,
     SwapResult,
     TradeDirection,
@@ -101,6 +105,37 @@ def quote_exact_out(
     """
     check_amount("amount_out", amount_out)
     return _swap(pool, amount_out, direction, now, exact_in=False)
+
+
+def stretches(pool: Whirlpool, direction: TradeDirection, now: ChainTime) -> tuple[Stretch, ...]:
+    """How the price moves, fees included, as far as the arrays were read. Raises `CurveError` for a closed pool."""
+    a_to_b = direction is TradeDirection.A_TO_B
+    limit = MIN_SQRT_PRICE if a_to_b else MAX_SQRT_PRICE
+    _check(pool, limit, now)
+    rates = _fee_rates(pool, now, a_to_b=a_to_b)
+    price = pool.sqrt_price
+    liquidity = pool.liquidity
+    found: list[Stretch] = []
+    # A division that reaches further is priced by the pool itself, which reads more or refuses.
+    with suppress(CurveError, MissingArray):
+        for tick in TickWalk(pool.tick_current, pool.tick_spacing, pool.arrays, a_to_b=a_to_b).ticks():
+            at_tick = sqrt_price_at(tick.at)
+            target = max(at_tick, limit) if a_to_b else min(at_tick, limit)
+            # With a fee that moves, several ranges lie between two ticks.
+            for _ in range(MOST_STRETCHES):
+                kept = 1 - rates.rate() / FEE_RATE_DENOMINATOR
+                bound = rates.bounded(target, liquidity)
+                if liquidity > 0 and (bound < price if a_to_b else bound > price):
+                    roots = (price / Q64, bound / Q64) if a_to_b else (Q64 / price, Q64 / bound)
+                    found.append(ranged(*roots, liquidity, kept_in=kept))
+                price = bound
+                rates.advance(price, tick.at)
+                if price == target:
+                    break
+            if price != target or len(found) >= MOST_STRETCHES:
+                break
+            liquidity += -tick.liquidity_net if a_to_b else tick.liquidity_net
+    return tuple(found)
 
 
 def _fee_rates(pool: Whirlpool, now: ChainTime, *, a_to_b: bool) -> FeeRates:

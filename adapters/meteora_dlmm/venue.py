@@ -6,6 +6,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, AccountMeta, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError, pace_of
@@ -16,6 +17,7 @@ from dexexec_adapters.curves.dlmm import (
     arrays_ahead,
     quote_exact_in,
     quote_exact_out,
+    stretches,
 )
 from dexexec_adapters.curves.dlmm_bins import Bin, is_outer
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
@@ -157,6 +159,10 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
         """The swap by `adapters/curves/dlmm.py`."""
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
+
+    def stretches(self, curve: DlmmPool, direction: TradeDirection, now: ChainTime) -> Sequence[Stretch]:
+        """As far as its arrays were read."""
+        return stretches(curve, direction, now)
 
     # ---- swaps ----
 

@@ -6,11 +6,12 @@
 from collections.abc import Mapping, Sequence
 
 from dexexec.domain import base58
+from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, AccountMeta, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError
 from dexexec_adapters.curves.swap import ChainTime, SwapResult, TradeDirection
-from dexexec_adapters.curves.whirlpool import Whirlpool, quote_exact_in, quote_exact_out
+from dexexec_adapters.curves.whirlpool import Whirlpool, quote_exact_in, quote_exact_out, stretches
 from dexexec_adapters.curves.whirlpool_ticks import MOST_ARRAYS, array_starts
 from dexexec_adapters.orca import layout
 from dexexec_adapters.orca.layout import PoolKeys, PoolState
@@ -167,6 +168,10 @@ class Orca(PoolVenue[PoolKeys, PoolState, Whirlpool]):
         """The swap by `adapters/curves/whirlpool.py`."""
         price = quote_exact_in if request.mode is Mode.EXACT_IN else quote_exact_out
         return price(curve, request.amount, direction, now)
+
+    def stretches(self, curve: Whirlpool, direction: TradeDirection, now: ChainTime) -> Sequence[Stretch]:
+        """As far as its tick arrays were read."""
+        return stretches(curve, direction, now)
 
     # ---- swaps ----
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dexexec.domain import base58
+from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, AccountMeta, Instruction
 from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError
@@ -16,6 +17,7 @@ from dexexec_adapters.curves.clmm import (
     arrays_ahead,
     quote_exact_in,
     quote_exact_out,
+    stretches,
     with_neighbours,
 )
 from dexexec_adapters.curves.clmm_ticks import TickArray
@@ -188,6 +190,10 @@ class RaydiumClmm(PoolVenue[PoolKeys, PoolState, ClmmPool]):
             )
         arrays = with_neighbours(curve, result.arrays, MOST_ARRAYS, a_to_b=direction is TradeDirection.A_TO_B)
         return replace(result, arrays=arrays)
+
+    def stretches(self, curve: ClmmPool, direction: TradeDirection, now: ChainTime) -> Sequence[Stretch]:
+        """As far as its arrays were read."""
+        return stretches(curve, direction, now)
 
     # ---- swaps ----
 

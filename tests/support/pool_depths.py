@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from dexexec.domain.depth import PoolDepth
+from dexexec.domain.depth import PoolDepth, Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.venue import NoRoute
 from dexexec_adapters.curves.raydium_amm import AmmV4Pool, quote_exact_in, quote_exact_out, stretches
@@ -43,3 +43,10 @@ def quoted(pool: AmmV4Pool, name: str, venue: str, request: SwapRequest) -> Quot
         context_slot=NOW.slot,
         route=(name,),
     )
+
+
+def output_of(stretch: Stretch, amount_in: float) -> float:
+    """What a part of one stretch gives."""
+    if stretch.start == stretch.end:
+        return amount_in * stretch.start**2
+    return stretch.liquidity * (stretch.start - 1 / (1 / stretch.start + amount_in / stretch.liquidity))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dexexec.domain.depth import Stretch, constant, falling
 from dexexec.domain.quote import Mode
 from dexexec.venues.routes.division import Pool, divide
+from tests.support.pool_depths import output_of
 
 PROPERTY = settings(deadline=None)
 
@@ -42,10 +43,7 @@ def received(pool: Pool, amount_in: float) -> float:
     for stretch in pool:
         part = min(amount_in, stretch.amount_in)
         amount_in -= part
-        if stretch.start == stretch.end:
-            total += part * stretch.start**2
-        else:
-            total += stretch.liquidity * (stretch.start - 1 / (1 / stretch.start + part / stretch.liquidity))
+        total += output_of(stretch, part)
     return total
 
 
