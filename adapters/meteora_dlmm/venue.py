@@ -9,7 +9,7 @@ from dataclasses import replace
 from dexexec.domain.depth import Stretch
 from dexexec.domain.quote import Mode, Quote, SwapRequest
 from dexexec.domain.solana import Account, AccountFilters, AccountMeta, Instruction
-from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueContext, VenueError, pace_of
+from dexexec.venue import BadAnswer, NoRoute, Slippage, VenueError, pace_of
 from dexexec_adapters.curves.dlmm import (
     ACTIVATED_TYPES,
     BY_TIMESTAMP,
@@ -74,9 +74,6 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
     deployments = METEORA_DLMM
     failures = FAILURES
     depth_in_vaults = True
-
-    def __init__(self, context: VenueContext[PoolOptions]) -> None:
-        super().__init__(context)
 
     # ---- its pools ----
 

@@ -1,5 +1,6 @@
 """Addresses in settings: base58, in lists separated by commas. Needs no Solana library."""
 
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
@@ -8,8 +9,11 @@ from dexexec.domain import base58
 
 SIZE = 32
 """Bytes of an address."""
+MOST_DECODED = 16_384
+"""Addresses that are kept decoded: the arrays of a pool are derived from its address for each quote."""
 
 
+@lru_cache(maxsize=MOST_DECODED)
 def address_bytes(text: str) -> bytes:
     """The bytes of an address. Raises `ValueError` for an invalid address."""
     # Base58 decoding takes time quadratic in the length. No address has more than 44 characters.
