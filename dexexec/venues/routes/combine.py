@@ -19,10 +19,10 @@ _SYNC_NATIVE = b"\x11"
 def quote_of(parts: Sequence[Part], request: SwapRequest, venue: str, network_fee: int) -> Quote:
     """The quote of all parts together, whose bounds add up to the request's own. `network_fee` is in lamports."""
     exact_in = request.mode is Mode.EXACT_IN
-    quotes = _bounded([part.quote for part in parts], request)
+    quotes = [part.quote for part in parts]
     paid = sum(quote.amount_in for quote in quotes if quote.request.mint_in == request.mint_in)
     received = sum(quote.amount_out for quote in quotes if quote.request.mint_out == request.mint_out)
-    return Quote(
+    whole = Quote(
         venue=venue,
         request=request,
         amount_in=paid,
@@ -36,7 +36,6 @@ def quote_of(parts: Sequence[Part], request: SwapRequest, venue: str, network_fe
         expires_at_ms=min(quote.expires_at_ms for quote in quotes),
         context_slot=min(quote.context_slot for quote in quotes),
         route=tuple(part.depth.pool for part in parts),
-        raw={"quotes": quotes},
         legs=tuple(
             Leg(
                 venue=part.depth.venue,
@@ -49,21 +48,29 @@ def quote_of(parts: Sequence[Part], request: SwapRequest, venue: str, network_fe
             for part, quote in zip(parts, quotes, strict=True)
         ),
     )
+    return replace(whole, raw={"quotes": bounded(quotes, whole)})
 
 
-def _bounded(quotes: Sequence[Quote], request: SwapRequest) -> tuple[Quote, ...]:
-    """The quotes, with the bounds of the last one such that all of them together keep the request's."""
+def bounded(quotes: Sequence[Quote], whole: Quote) -> tuple[Quote, ...]:
+    """The quotes of the parts, with bounds that together keep those of the `whole`, to the unit."""
     *others, last = quotes
-    if last.request.mint_in != request.mint_in:  # through a third token: each is bound by itself
-        return tuple(quotes)
-    # Each bound is rounded in the wallet's disfavour, so their sum would miss the whole one by some units.
+    request = whole.request
+    if last.request.mint_in != request.mint_in:  # through a third token: the first one pays, the last one receives
+        first, *between = others
+        first = replace(first, max_in=min(first.max_in, whole.max_in))
+        return (first, *between, replace(last, min_out=max(last.min_out, whole.min_out)))
+    # An order's bound may be closer to the quoted amounts than the slippage is. Each part gets its share of what is
+    # left between them, so that none must do better than its pool quoted. The last one gets what rounding leaves.
     if request.mode is Mode.EXACT_IN:
-        received = sum(quote.amount_out for quote in quotes)
-        least = min_out(received, request.slippage_bps) - sum(quote.min_out for quote in others)
+        room = whole.amount_out - whole.min_out
+        others = [
+            replace(quote, min_out=quote.amount_out - room * quote.amount_out // whole.amount_out) for quote in others
+        ]
+        least = max(0, whole.min_out - sum(quote.min_out for quote in others))
         return (*others, replace(last, min_out=least))
-    paid = sum(quote.amount_in for quote in quotes)
-    most = max_in(paid, request.slippage_bps) - sum(quote.max_in for quote in others)
-    return (*others, replace(last, max_in=most))
+    room = whole.max_in - whole.amount_in
+    others = [replace(quote, max_in=quote.amount_in + room * quote.amount_in // whole.amount_in) for quote in others]
+    return (*others, replace(last, max_in=whole.max_in - sum(quote.max_in for quote in others)))
 
 
 def _fee(quotes: Sequence[Quote], request: SwapRequest) -> int:

@@ -26,7 +26,7 @@ from dexexec.venue import (
 )
 from dexexec.venues.quote_check import checked
 from dexexec.venues.ranking import rank
-from dexexec.venues.routes.combine import instructions_of, quote_of
+from dexexec.venues.routes.combine import bounded, instructions_of, quote_of
 from dexexec.venues.routes.hops import through
 from dexexec.venues.routes.split import Part, split
 
@@ -85,6 +85,8 @@ class Routes(Venue[NoOptions], ABC):
         quotes = quote.raw.get("quotes")
         if quote.venue != self.name or not isinstance(quotes, tuple):
             raise Unsupported(f"a quote of {quote.venue} cannot be built by {self.name}")
+        # The order's bound has made the whole quote's tighter since it was quoted, and the parts' are what is signed.
+        quotes = bounded(quotes, quote)
         built = await asyncio.gather(*(self._venues[one.venue].build(one, payer, blockhash) for one in quotes))
         if not all(isinstance(part, SwapInstructions) for part in built):
             raise Unsupported("a part of the swap is not given as instructions, so it cannot be combined")

@@ -10,7 +10,7 @@ from dexexec.domain.quote import Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.solana import Instruction, SwapInstructions
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import USDC, WSOL
-from dexexec.venues.routes.combine import instructions_of, quote_of
+from dexexec.venues.routes.combine import bounded, instructions_of, quote_of
 from dexexec.venues.routes.hops import through
 from dexexec.venues.routes.split import Part, split
 from dexexec_adapters.solana import spl
@@ -47,6 +47,36 @@ def test_the_bounds_of_the_parts_add_up_to_the_bound_of_the_whole(mode: Mode, am
         assert quote.max_in == max_in(quote.amount_in, bps)
         assert sum(part.max_in for part in quotes_of(quote)) == quote.max_in
     assert all(part.min_out <= part.amount_out and part.amount_in <= part.max_in for part in quotes_of(quote))
+
+
+@PROPERTY
+@given(st.sampled_from(Mode), st.integers(10**9, 10**12), st.integers(0, 10_000), st.integers(0, 100))
+def test_parts_keep_a_bound_that_an_order_has_tightened_and_none_must_beat_its_quote(
+    mode: Mode, amount: int, bps: int, percent: int
+) -> None:
+    request = request_of(mode, amount, bps)
+    quote = quote_of(split(DEPTHS, request), request, "routes", 5_000)
+    tight = replace(
+        quote,
+        min_out=quote.min_out + (quote.amount_out - quote.min_out) * percent // 100,
+        max_in=quote.max_in - (quote.max_in - quote.amount_in) * percent // 100,
+    )
+    parts = bounded(quotes_of(quote), tight)
+    if mode is Mode.EXACT_IN:
+        assert sum(part.min_out for part in parts) == tight.min_out
+    else:
+        assert sum(part.max_in for part in parts) == tight.max_in
+    assert all(0 <= part.min_out <= part.amount_out and part.amount_in <= part.max_in for part in parts)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_way_through_a_third_token_keeps_a_bound_that_an_order_has_tightened(mode: Mode) -> None:
+    quote = quote_of(through(DEPTHS, DEPTHS, request_of(mode), "Hop", 5), request_of(mode), "routes", 5_000)
+    first, last = bounded(quotes_of(quote), replace(quote, min_out=quote.amount_out, max_in=quote.amount_in))
+    assert first.max_in == quote.amount_in
+    assert last.min_out == quote.amount_out
+    # What is passed through is bound as before.
+    assert (first.min_out, last.max_in) == (quotes_of(quote)[0].min_out, quotes_of(quote)[1].max_in)
 
 
 def test_the_legs_name_pools_and_amounts_and_nothing_is_passed_through() -> None:

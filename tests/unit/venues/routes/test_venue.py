@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dexexec.clock import SystemClock
+from dexexec.domain.bound import Bound
 from dexexec.domain.depth import DeepVenue, PoolDepth
 from dexexec.domain.quote import Leg, Mode, Quote, SwapRequest
 from dexexec.domain.solana import SwapInstructions
@@ -114,6 +115,26 @@ async def test_what_the_parts_need_to_be_signed_and_read_is_put_together() -> No
     assert isinstance(built, SwapInstructions)
     assert set(built.signers) == {"signer of one-venue", "signer of two-venue"}
     assert sorted(built.lookup_tables) == ["one-venue", "table", "two-venue"]
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_what_is_built_keeps_the_bound_of_the_order_and_not_only_the_slippage(mode: Mode) -> None:
+    built: list[Quote] = []
+
+    class Noting(DeepScripted):
+        async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> SwapInstructions:  # type: ignore[override]
+            built.append(quote)
+            return await super().build(quote, payer, blockhash)
+
+    venue = combining(Split, Noting("deep", direct_only(*POOLS)))
+    quote = await venue.quote(replace(SELL, mode=mode), FAR)
+    bound = Bound(quote.amount_out - 3, quote.amount_in + (3 if mode is Mode.EXACT_OUT else 0))
+    await venue.build(bound.tighten(quote), "Payer", Blockhash("hash", 1))
+    assert len(built) == 2
+    if mode is Mode.EXACT_IN:
+        assert sum(part.min_out for part in built) == bound.min_out
+    else:
+        assert sum(part.max_in for part in built) == bound.max_in
 
 
 async def test_a_quote_of_another_venue_is_not_built() -> None:
