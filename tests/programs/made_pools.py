@@ -2,6 +2,7 @@
 machine, and what they then hold is given to the localnet as accounts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import isqrt, log
 from random import Random
@@ -13,16 +14,19 @@ from solders.token.state import TokenAccount, TokenAccountState
 
 from dexexec.domain import base58
 from dexexec.domain.token import WSOL
+from dexexec_adapters.curves import whirlpool_ticks
 from dexexec_adapters.curves.clmm_ticks import sqrt_price_at, tick_at
-from tests.programs import dlmm_pools, dumps
+from tests.programs import dlmm_pools, dumps, orca_pools
 from tests.programs.direct import Direct
 from tests.programs.dlmm_pools import DlmmPools, Preset
 from tests.programs.market import GivenPools, Pool
 from tests.programs.raydium_amm_pools import put_pool
 from tests.programs.raydium_clmm_pools import Config, create_pool, open_position
 from tests.programs.tokens import RENT_EXEMPT, TOKENS, WORTH, key
+from tests.support.orca_accounts import WhirlpoolRecord
+from tests.support.whirlpool_pools import FEE, Position
 
-VENUES = ("raydium-clmm", "raydium-amm", "meteora-dlmm")
+VENUES = ("raydium-clmm", "raydium-amm", "meteora-dlmm", "orca")
 LEAST, MOST = 300_000 * 10**6, 3_000_000 * 10**6
 """Base units of USDC on each side of a pool."""
 OFF = 3_000
@@ -31,6 +35,8 @@ CONFIGS = (Config(8, 400, 1), Config(1, 2_500, 60))
 PRESET = Preset(bin_step=10, base_factor=4_000, variable_fee_control=50_000, max_volatility=150_000)
 VAULTS_AT = (336, 368)
 """Of AMM v4."""
+STEADY = {"filter_period": 3_000, "decay_period": 3_500}
+"""Seconds. No adaptive fee changes between a quote and its swap because of the time in between."""
 REACH = 60
 """Bins with liquidity on each side of the active one: 6 % of the price."""
 
@@ -61,6 +67,7 @@ def _makers(direct: Direct, chance: Random) -> dict[str, Callable[[Sequence[str]
         "raydium-clmm": lambda mints: [_clmm(direct, config, mints, chance) for config in CONFIGS],
         "raydium-amm": lambda mints: [_amm(direct, chance.sample(mints, 2), chance)],
         "meteora-dlmm": lambda mints: [_dlmm(direct, bins, chance.sample(mints, 2), chance)],
+        "orca": lambda mints: [_orca(direct, mints, chance, adaptive=adaptive) for adaptive in (False, True)],
     }
 
 
@@ -90,6 +97,31 @@ def _clmm(direct: Direct, config: Config, mints: Sequence[str], chance: Random) 
         open_position(direct, pool, middle - reach, middle + reach, liquidity)
     vaults = [str(vault) for vault in pool.vaults]
     return _pool(direct, "raydium-clmm", f"spacing {config.spacing}", pool.address, mints, vaults)
+
+
+def _orca(direct: Direct, mints: Sequence[str], chance: Random, *, adaptive: bool) -> Pool:
+    """The same shape, with a fixed or an adaptive fee."""
+    spacing = 8 if adaptive else 64
+    amounts = _sides(mints, chance)
+    price = isqrt((amounts[1] << 128) // amounts[0])
+    tick = whirlpool_ticks.tick_at(price)
+    middle = tick // spacing * spacing
+    positions = []
+    for steps in (64, 320, 3_200):
+        depth = price - whirlpool_ticks.sqrt_price_at(middle - steps)
+        positions.append(Position(middle - steps, middle + steps, (amounts[1] // 3 << 64) // depth))
+    record = WhirlpoolRecord(
+        mints=(mints[0], mints[1]),
+        positions=positions,
+        tick=tick,
+        beyond=price - whirlpool_ticks.sqrt_price_at(tick),
+        spacing=spacing,
+        fee_rate=2_500,
+        adaptive_fee=replace(FEE, group_size=spacing, **STEADY) if adaptive else None,
+        vaults=(str(Pubkey.new_unique()), str(Pubkey.new_unique())),
+    )
+    pool = orca_pools.put_pool(direct, record)
+    return _pool(direct, "orca", f"spacing {spacing}", pool, mints, record.vaults)
 
 
 def _amm(direct: Direct, mints: Sequence[str], chance: Random) -> Pool:

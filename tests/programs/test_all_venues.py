@@ -44,7 +44,8 @@ async def test_500_orders_over_all_venues_realise_their_quotes_unless_another_sw
             reported(f"routes {routes}, seed {seed}, one after the other", alone)
             # A quote may be of the slot before that of the last order's swap. Then that swap is what came in between.
             assert alone.equal + alone.moved == len(serial)
-            assert alone.equal >= len(serial) * 9 // 10, alone
+            # With routes over several pools, more orders share one with the order before.
+            assert alone.equal >= len(serial) * (9 if routes == "single" else 7) // 10, alone
 
             for _ in range(BATCHES * runs):
                 wanted = [body(draw(chance.choice(on.market.pools), chance), chance) for _ in range(AT_ONCE)]
