@@ -149,16 +149,19 @@ class ProgramsLocalnet:
 
 
 @asynccontextmanager
-async def programs_localnet(folder: Path, seed: int, only: Sequence[str] = ()) -> AsyncIterator[ProgramsLocalnet]:
-    """A localnet with the programs and a market by `seed` (`only`: few pools, of one pair of mints); blocks come when
-    a test decides it. Swaps are simulated here, and each simulation is compared with the node's."""
+async def programs_localnet(
+    folder: Path, seed: int, only: Sequence[str] = (), more: GivenPools | None = None
+) -> AsyncIterator[ProgramsLocalnet]:
+    """A localnet with the programs and a market by `seed` (`only`: few pools, of one pair of mints), and `more` pools
+    of other venues; blocks come when a test decides it. Swaps are simulated here, and each simulation is compared with
+    the node's."""
     clock = Time()
     async with (
         run_localnet(folder, now=clock.unix) as net,
         open_chain(SimulatingLocalnet([net.url], SystemClock(), RecordingListener())) as chain,
         local_simulations(net, chain) as chain.local,
     ):
-        yield await _market(net, chain, clock, seed, only)
+        yield await _market(net, chain, clock, seed, only, more)
 
 
 @asynccontextmanager

@@ -43,6 +43,27 @@ def started(cluster: str, **environ: str) -> list[Any]:
     return registry.create(classes, given, ManualClock(), Tokens(KNOWN), chains, {Network.SOLANA: cluster})
 
 
+# ---- mainnet ---------------------------------------------------------------------------------------------------------
+
+
+def test_mainnet_has_every_venue_that_was_compared_with_its_program() -> None:
+    classes = registry.load(["mainnet"])
+    proven = [load for load in registry.load(own()) if not load.capabilities.unproven]
+    assert {venue.name for venue in classes} == {venue.name for venue in proven}
+    chains = {Network.SOLANA: RecordedChain({})}
+    given = environment({ADAPTERS: "mainnet"})
+    made = registry.create(classes, given, ManualClock(), Tokens(KNOWN), chains, {Network.SOLANA: "mainnet-beta"})
+    assert {venue.capabilities.network for venue in made} == {Network.SOLANA}
+    with pytest.raises(AdapterLoadError, match="is mainnet-beta, but the node belongs to devnet"):
+        registry.create(classes, given, ManualClock(), Tokens(KNOWN), chains, {Network.SOLANA: "devnet"})
+
+
+def own() -> list[str]:
+    """The adapters of this repository with real programs."""
+    names = (name for name, point in registry.installed().items() if point.value.startswith("dexexec_adapters."))
+    return [name for name in names if not name.startswith("mock-")]
+
+
 # ---- devnet ----------------------------------------------------------------------------------------------------------
 
 
@@ -122,7 +143,7 @@ def test_a_preset_and_an_adapter_are_loaded_side_by_side() -> None:
 
 
 def test_a_name_close_to_a_preset_is_pointed_to_it() -> None:
-    with pytest.raises(AdapterLoadError, match=r"'devnett': did you mean devnet\? .*; presets are devnet$"):
+    with pytest.raises(AdapterLoadError, match=r"'devnett': did you mean devnet\? .*; presets are devnet, mainnet$"):
         registry.load(["devnett"])
 
 

@@ -132,7 +132,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_nearest() -> Non
     text = refusal(["mock-raydum"])
     assert "'mock-raydum'" in text
     assert "did you mean mock-raydium?" in text
-    assert f"installed are {', '.join(installed())}; presets are devnet" in text
+    assert f"installed are {', '.join(installed())}; presets are devnet, mainnet" in text
     assert "did you mean" not in refusal(["zzz"])
 
 
