@@ -20,6 +20,7 @@ from dexexec.venue import AnyVenue
 from dexexec.venues.registry import VenueClass
 from dexexec_adapters.meteora.venue import Meteora
 from dexexec_adapters.meteora_dlmm.venue import MeteoraDlmm
+from dexexec_adapters.orca.venue import Orca
 from dexexec_adapters.raydium.venue import Raydium
 from dexexec_adapters.raydium_amm.venue import RaydiumAmm
 from dexexec_adapters.raydium_clmm.venue import RaydiumClmm
@@ -30,7 +31,7 @@ from tests.programs.localnet import ProgramsLocalnet, flowing
 from tests.programs.market import fund
 from tests.programs.tokens import PEPE, TOKENS, WORTH
 
-MADE: tuple[VenueClass, ...] = (RaydiumAmm, RaydiumClmm, MeteoraDlmm)
+MADE: tuple[VenueClass, ...] = (RaydiumAmm, RaydiumClmm, MeteoraDlmm, Orca)
 """The venues whose pools `made_pools.py` makes."""
 ALL: tuple[VenueClass, ...] = (Raydium, Meteora, *MADE)
 VENUES = [pytest.param(venue, marks=dumps.needs(*dumps.MARKET, venue.name), id=venue.name) for venue in ALL]
