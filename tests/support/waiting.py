@@ -10,11 +10,15 @@ T = TypeVar("T")
 
 POLL = 0.02
 """Seconds between two checks of a condition outside this process."""
+SPINS, SPARING = 200, 0.001
+"""Checks of a condition without a pause, which is enough for other tasks of this loop; after these it waits for
+something else, and pauses for so many seconds."""
 
 
 async def until(condition: Callable[[], Any], seconds: float = 20.0, pause: float = 0.0) -> Any:
     """The first true answer of `condition`, which may be a coroutine function; TimeoutError after `seconds`. Other
     tasks run in between; `pause` spares the processor."""
+    checks = 0
     async with asyncio.timeout(seconds):
         while True:
             answer = condition()
@@ -22,7 +26,8 @@ async def until(condition: Callable[[], Any], seconds: float = 20.0, pause: floa
                 answer = await answer
             if answer:
                 return answer
-            await asyncio.sleep(pause)
+            checks += 1
+            await asyncio.sleep(pause or (0.0 if checks < SPINS else SPARING))
 
 
 def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
