@@ -39,6 +39,7 @@ from dexexec.settlement.solana.guard.pinned_programs import Pins
 from dexexec.settlement.solana.spending import ReservationsByChain, nothing_reserved, reservations_on
 from dexexec.settlement.wallet_sealers import WalletSealers
 from dexexec.venue import Chain, Network, VenueError
+from dexexec.venues.routes.venue import Fits
 
 if TYPE_CHECKING:
     from dexexec.settlement.solana.rpc import RpcChain
@@ -85,8 +86,7 @@ class NamedOnNetworks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
-    """The open networks. Each dict is keyed by network. Sealers, simulators and wallets are those of the default
-    wallet."""
+    """The open networks, each dict by network. Sealers, simulators and wallets are those of the default wallet."""
 
     chains: dict[str, Chain]
     nodes: dict[str, Chain]
@@ -104,13 +104,13 @@ class Networks:
     genesis: dict[str, str] = field(default_factory=dict)
     """Genesis hashes; the simulated chain has none."""
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    fits: dict[str, Fits] = field(default_factory=dict)
     watches: "dict[str, AccountWatch]" = field(default_factory=dict)
     """The accounts in memory; only with `Purpose.TRADE` and real transactions."""
     payers: list[WalletOnChain] = field(default_factory=list)
     """Wallets that pay for swaps, with their transaction history; only with `Purpose.TRADE` and real transactions."""
     clients: dict[str, Callable[[str], ClientSignedSealer]] = field(default_factory=dict)
-    """They make the sealer of a client's own wallet from its address; only with `Purpose.TRADE` and real
-    transactions."""
+    """They make the sealer of a client's own wallet; only with `Purpose.TRADE` and real transactions."""
 
     def of(self, wallet: str | None) -> "NamedOnNetworks | Networks":
         """The sealers, simulators and addresses of a wallet, to be filled; None: the default one."""
@@ -183,8 +183,7 @@ def _add_simulated(networks: Networks, settings: Settings) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Solana:
-    """Adds the networks with real transactions. It imports Solana's libraries on use, since the simulated mocks must
-    neither wait for them nor need them."""
+    """Adds the networks with real transactions. It imports Solana's libraries on use, since the mocks need none."""
 
     networks: Networks
     settings: Settings
@@ -356,6 +355,7 @@ class _Solana:
         if warm.watch is not None:
             networks.watches[name] = warm.watch
         compiler = message_compiler(settings, chain, self.clock, networks.background)
+        networks.fits[name] = compiler.fits
         signature_fee = SignatureFee(chain, self.clock)
         networks.background.append(signature_fee.run)
         rules = GuardRules(cap, pins=self.pins, spend_wrapped=settings.spend_wrapped_sol, bids=bids(settings, name))

@@ -1,6 +1,7 @@
 """Adds swaps over several pools to the venues, if the settings allow them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from dexexec.clock import Clock
 from dexexec.config.settings import Settings
@@ -9,7 +10,7 @@ from dexexec.errors import AdapterLoadError
 from dexexec.settlement.solana.message import priority_fee
 from dexexec.venue import AnyVenue, NoOptions, VenueContext
 from dexexec.venues.router import no_quarantine
-from dexexec.venues.routes.venue import Hops, RouteRules, Split
+from dexexec.venues.routes.venue import Fits, Hops, RouteRules, Split
 
 LEG_UNITS = 120_000
 """Compute units of one more pool, about what the dearest of the programs takes for a swap of middle size."""
@@ -20,10 +21,12 @@ def with_routes(
     settings: Settings,
     clock: Clock,
     quarantine: Callable[[str], str] = no_quarantine,
+    fits: Mapping[str, Fits] = MappingProxyType({}),
 ) -> list[AnyVenue]:
     """The venues, and behind them those that combine pools, if some of one network show the depth of theirs.
 
-    `quarantine` returns why a venue gets no orders. Raises `AdapterLoadError` for an adapter with the name of one of
+    `quarantine` returns why a venue gets no orders, and `fits` by network whether a swap fits into a transaction
+    (where it is not known: always). Raises `AdapterLoadError` for an adapter with the name of one of
     these.
     """
     if taken := sorted({venue.name for venue in venues} & {Split.name, Hops.name}):
@@ -40,4 +43,5 @@ def with_routes(
         leg_lamports=priority_fee(LEG_UNITS, settings.max_compute_price),
     )
     context = VenueContext(clock, first.tokens, first.chain, NoOptions(), first.cluster)
-    return [*venues, *(kind(context, combined, rules, quarantine) for kind in (Split, Hops))]
+    fit = fits.get(network)
+    return [*venues, *(kind(context, combined, rules, quarantine, fit) for kind in (Split, Hops))]

@@ -114,7 +114,7 @@ async def open_worker_half(shared: Shared, role: Role) -> AsyncIterator[WorkerHa
         programs = {venue.name: pins.of(venue.name) for venue in venues}
         watching = await watch_programs(shared, venues, networks)
         # After the others are bound: what it may call is what they may call.
-        venues = with_routes(venues, settings, shared.clock, shared.quarantines.refusal)
+        venues = with_routes(venues, settings, shared.clock, shared.quarantines.refusal, networks.fits)
         pins.combine({venue.name: venue.combines for venue in venues if isinstance(venue, Routes)})
         former = await at_start(comparisons.wallets())
         payers = with_former(networks.payers, former)

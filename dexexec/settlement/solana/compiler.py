@@ -6,10 +6,12 @@ Lookup tables are the last resort: without them the message itself has every add
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
+from uuid import UUID
 
+from dexexec.domain.attempt_id import UNNAMED, AttemptId
 from dexexec.domain.solana import Instruction, SwapInstructions
 from dexexec.settlement.solana.lookup_table import LookupTable
-from dexexec.settlement.solana.message import MAX_UNITS, Version, compute_unit_limit, compute_unit_price
+from dexexec.settlement.solana.message import MAX_UNITS, Version, compute_unit_limit, compute_unit_price, memo
 from dexexec.settlement.solana.table_reader import TableReader
 from dexexec.settlement.solana.transaction import PRICE_BYTES, TooLarge, compile_message
 from dexexec.venue import Unsupported
@@ -25,6 +27,8 @@ class VersionChoice(StrEnum):
 
 
 MIN_UNITS = 10_000
+LONG_MEMO = AttemptId(UUID(int=0), 10, "0" * 16).memo(UNNAMED)
+"""As long as the memo of an order with a key, in its tenth attempt or a later one."""
 PRICE_UNITS = 150
 """Compute units of the instruction that sets the priority fee, which is not part of the simulation."""
 
@@ -69,6 +73,16 @@ class MessageCompiler:
             # A table that was read before may have been extended for this very swap.
             again = await self._tables.read(named, blockhash.newest_slot, again=True)
             return with_tables(tables=again), again
+
+    def fits(self, swap: SwapInstructions, payer: str) -> bool:
+        """Whether a swap most likely fits into a transaction, with what the engine adds. One that may use lookup tables
+        counts as fitting: only its build shows it."""
+        steps = (compute_unit_limit(MAX_UNITS), *swap.instructions, memo(LONG_MEMO))
+        try:
+            self.draft(payer, steps, swap.blockhash.hash, PRICE_BYTES)
+        except Unsupported:
+            return bool(self._tables and swap.lookup_tables)
+        return True
 
     def draft(self, payer: str, steps: Sequence[Instruction], blockhash: str, spare: int = 0) -> bytes:
         """Returns the message to simulate, which has no priority fee yet, without lookup tables. In version 0 it leaves

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dexexec.domain import base58
 from dexexec.domain.depth import DeepVenue, PoolDepth
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import SwapInstructions
@@ -18,7 +19,6 @@ from dexexec.venue import (
     AnyVenue,
     Capabilities,
     NoOptions,
-    Unsigned,
     Unsupported,
     Venue,
     VenueContext,
@@ -29,6 +29,12 @@ from dexexec.venues.ranking import rank
 from dexexec.venues.routes.combine import bounded, instructions_of, quote_of
 from dexexec.venues.routes.hops import through
 from dexexec.venues.routes.split import Part, split
+
+STAND_IN = base58.encode(bytes([1]) * 32)
+"""In the place of a wallet, where only the size of a transaction counts."""
+NO_BLOCKHASH = Blockhash(STAND_IN, 0)
+Fits = Callable[[SwapInstructions, str], bool]
+"""Whether a swap of this wallet fits into a transaction. Known where transactions are signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +49,7 @@ class RouteRules:
 
 class Routes(Venue[NoOptions], ABC):
     """Combines the pools of `venues`, which all settle on one network. `quarantine` returns why one of them gets no
-    orders at present."""
+    orders at present, and `fits` whether a way fits into a transaction (None: not known)."""
 
     def __init__(
         self,
@@ -51,11 +57,13 @@ class Routes(Venue[NoOptions], ABC):
         venues: Sequence[AnyVenue],
         rules: RouteRules,
         quarantine: Callable[[str], str] = lambda _: "",
+        fits: Fits | None = None,
     ) -> None:
         super().__init__(context)
         self._venues = {venue.name: venue for venue in venues if isinstance(venue, DeepVenue)}
         self._rules = rules
         self._quarantine = quarantine
+        self._fits = fits
         self.capabilities = Capabilities(network=venues[0].capabilities.network)
 
     @property
@@ -78,9 +86,13 @@ class Routes(Venue[NoOptions], ABC):
         if not quotes:
             # Not `NoRoute`: waiting for another answer is up to the venues themselves, which answer too.
             raise Unsupported("one pool alone is the best way, or the only one")
-        return rank(quotes)[0]
+        # The best quote fixes an order's bound: one that cannot be sent would only keep the next best from being taken.
+        for quote in rank(quotes):
+            if self._fits is None or self._fits(await self.build(quote, STAND_IN, NO_BLOCKHASH), STAND_IN):
+                return quote
+        raise Unsupported("the transaction would be too large")
 
-    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> Unsigned:
+    async def build(self, quote: Quote, payer: str, blockhash: Blockhash) -> SwapInstructions:
         """The instructions of all parts. Raises what the parts' venues raise."""
         quotes = quote.raw.get("quotes")
         if quote.venue != self.name or not isinstance(quotes, tuple):

@@ -7,7 +7,7 @@ from solders.hash import Hash
 from solders.message import MessageV1, TransactionConfig, to_bytes_versioned
 from solders.pubkey import Pubkey
 
-from dexexec.domain.solana import Account, AccountMeta, Accounts, Instruction
+from dexexec.domain.solana import Account, AccountMeta, Accounts, Instruction, SwapInstructions
 from dexexec.settlement.guard_errors import GuardError, Rule
 from dexexec.settlement.solana.compiler import MessageCompiler, VersionChoice
 from dexexec.settlement.solana.guard.message_rules import check_message
@@ -159,6 +159,23 @@ def test_version_1_is_built_where_it_helps_and_the_cluster_executes_it(
             compiler.draft(WALLET, steps, BLOCKHASH.hash)
         return
     assert parse_message(compiler.draft(WALLET, steps, BLOCKHASH.hash)).version is version
+
+
+@pytest.mark.parametrize(
+    ("choice", "executes", "big"),
+    [
+        (VersionChoice.AUTO, True, True),
+        (VersionChoice.AUTO, False, False),
+        (VersionChoice.V0, True, False),
+        (VersionChoice.V1, False, True),
+    ],
+)
+def test_what_most_likely_fits_is_seen_before_it_is_built_for_a_wallet(
+    choice: VersionChoice, *, executes: bool, big: bool
+) -> None:
+    compiler = MessageCompiler(choice, lambda: executes)
+    assert compiler.fits(SwapInstructions(STEPS[1:], BLOCKHASH), WALLET)
+    assert compiler.fits(SwapInstructions(BIG[1:], BLOCKHASH), WALLET) is big
 
 
 def test_what_fits_only_without_its_priority_fee_is_of_version_1_from_the_start() -> None:

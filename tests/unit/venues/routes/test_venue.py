@@ -117,6 +117,30 @@ async def test_what_the_parts_need_to_be_signed_and_read_is_put_together() -> No
     assert sorted(built.lookup_tables) == ["one-venue", "table", "two-venue"]
 
 
+async def test_a_way_that_does_not_fit_into_a_transaction_is_not_quoted() -> None:
+    def built(quote: Quote) -> str:
+        [part, *_] = quote.legs
+        return part.mint_out
+
+    def shown(request: SwapRequest) -> Sequence[PoolDepth]:
+        return POOLS
+
+    deep = DeepScripted("deep", shown)
+    context = VenueContext(CLOCK, Tokens(KNOWN), RecordedChain({}), NoOptions(), "localnet")
+    rules = RouteRules(hop_mints=(HOP, "OtherHop"), hop_tolerance_bps=5, leg_lamports=0)
+    seen: list[SwapInstructions] = []
+
+    def second(swap: SwapInstructions, payer: str) -> bool:
+        seen.append(swap)
+        return len(seen) > 1
+
+    first = await Hops(context, [deep], rules).quote(SELL, FAR)
+    other = await Hops(context, [deep], rules, fits=second).quote(SELL, FAR)
+    assert built(first) != built(other)
+    with pytest.raises(Unsupported, match="too large"):
+        await Hops(context, [deep], rules, fits=lambda *_: False).quote(SELL, FAR)
+
+
 @pytest.mark.parametrize("mode", Mode)
 async def test_what_is_built_keeps_the_bound_of_the_order_and_not_only_the_slippage(mode: Mode) -> None:
     built: list[Quote] = []
