@@ -44,6 +44,16 @@ def constant(root: float, amount_in: float) -> Stretch:
     return Stretch(root, root, 0.0, amount_in)
 
 
+def sound(stretches: Sequence[Stretch]) -> bool:
+    """Whether a division can compute with these: an adapter may show anything."""
+    return all(
+        0 <= stretch.end <= stretch.start < inf
+        and stretch.start > 0
+        and (0 < stretch.amount_in < inf if stretch.end == stretch.start else 0 < stretch.liquidity < inf)
+        for stretch in stretches
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolDepth:
     """A pool as it was at one slot, for the direction of one request.

@@ -6,7 +6,9 @@ some amounts are only known then.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
+from dexexec.domain.event import Detail
 from dexexec.domain.handout import Handout
 from dexexec.domain.order import NewOrder, Order, Side
 from dexexec.domain.policy import Policy
@@ -49,7 +51,8 @@ class Trade:
 
     `most_in` is the most that it may spend (base units of `mint_in`), None while that is not known. `kinds` are the
     types of orders that it is or may lead to, none for an order that the service made for another one. Without a
-    `wallet` it is not checked. `venues` are those that it is limited to, or the one that it uses; empty: any.
+    `wallet` it is not checked. `venues` are those that it is limited to, or the one that it uses; empty: any. Of a swap
+    over several pools, `parts` are the venues of all of them, and `via` the tokens that it passes through.
     `impact_ppm` is the price impact that it allows or has, None if it is not known.
     """
 
@@ -60,6 +63,8 @@ class Trade:
     field_out: str = "outputMint"
     kinds: tuple[tuple[str, OrderType], ...] = ()
     venues: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    via: tuple[str, ...] = ()
     slippage_bps: int
     impact_ppm: int | None
     wallet: str = ""
@@ -97,6 +102,8 @@ def attempted_trade(order: Order, quote: Quote) -> Trade:
         most_in=quote.max_in,
         kinds=kinds,
         venues=(quote.venue,),
+        parts=tuple(dict.fromkeys(leg.venue for leg in quote.legs)),
+        via=tuple(sorted(quote.via)),
         slippage_bps=order.slippage_bps,
         impact_ppm=quote.price_impact_ppm,
         wallet=order.wallet or DEFAULT_WALLET,
@@ -106,9 +113,13 @@ def attempted_trade(order: Order, quote: Quote) -> Trade:
 def handed_out_trade(order: Order, handout: Handout) -> Trade:
     """What an attempt does that a client has signed."""
     swap = order.swap
+    legs = cast("list[Detail]", handout.quoted.get("legs", []))
+    mints = {str(leg[end]) for leg in legs for end in ("mintIn", "mintOut")}
     return Trade(
         mint_in=swap.mint_in,
         mint_out=swap.mint_out,
+        parts=tuple(dict.fromkeys(str(leg["venue"]) for leg in legs)),
+        via=tuple(sorted(mints - {swap.mint_in, swap.mint_out})),
         most_in=handout.most_in,
         kinds=(("type", order.type),),
         venues=(handout.venue,),
@@ -185,7 +196,8 @@ def _kind_breaches(policy: Policy, trade: Trade) -> Iterator[Breach]:
 def _mint_breaches(policy: Policy, trade: Trade) -> Iterator[Breach]:
     if policy.mints is None:
         return
-    for field, mint in ((trade.field_in, trade.mint_in), (trade.field_out, trade.mint_out)):
+    passed = ((trade.field_out, mint) for mint in trade.via)
+    for field, mint in ((trade.field_in, trade.mint_in), (trade.field_out, trade.mint_out), *passed):
         if mint not in policy.mints:
             yield Breach(field=field, policy="mints", limit=_names(policy.mints), given=mint)
 
@@ -227,6 +239,8 @@ def _place_breaches(policy: Policy, trade: Trade) -> Iterator[Breach]:
         yield Breach(
             field="conditions.venues", policy="venues", limit=_names(policy.venues), given=", ".join(trade.venues)
         )
+    if policy.venues is not None and (others := [part for part in trade.parts if part not in policy.venues]):
+        yield Breach(field="conditions.venues", policy="venues", limit=_names(policy.venues), given=", ".join(others))
     if policy.wallets is not None and trade.wallet and trade.wallet not in policy.wallets:
         yield Breach(field="wallet", policy="wallets", limit=_names(policy.wallets), given=trade.wallet)
 

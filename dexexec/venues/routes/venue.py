@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dexexec.domain import base58
-from dexexec.domain.depth import DeepVenue, PoolDepth
+from dexexec.domain.depth import DeepVenue, PoolDepth, sound
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure
@@ -35,6 +35,8 @@ STAND_IN = base58.encode(bytes([1]) * 32)
 NO_BLOCKHASH = Blockhash(STAND_IN, 0)
 Fits = Callable[[SwapInstructions, str], bool]
 """Whether a swap of this wallet fits into a transaction. Known where transactions are signed."""
+WAITING_SHARE = 0.6
+"""The part of the time for quotes in which venues must have shown their pools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,23 +127,37 @@ class Routes(Venue[NoOptions], ABC):
         return quote_of(parts, request, self.name, fee)
 
     async def depths_of(self, request: SwapRequest, deadline: float) -> list[PoolDepth]:
-        """The pools of all venues; one that fails says why in its own quote."""
-        venues = {name: venue for name, venue in self._venues.items() if not self._quarantine(name)}
-        answers = await asyncio.gather(
-            *(venue.depths(replace(request), deadline) for venue in venues.values()), return_exceptions=True
-        )
+        """The pools of all venues that answer in time; one that fails says why in its own quote."""
+        reading = {
+            name: asyncio.create_task(_read(venue, replace(request), deadline))
+            for name, venue in self._venues.items()
+            if not self._quarantine(name)
+        }
+        if not reading:
+            return []
+        # A venue that hangs must not take the others with it.
+        most = max(0.0, deadline - self.context.clock.monotonic()) * WAITING_SHARE
+        try:
+            await asyncio.wait(reading.values(), timeout=most)
+        finally:
+            for task in reading.values():
+                task.cancel()
         found = []
-        for name, answer in zip(venues, answers, strict=True):
-            if isinstance(answer, VenueError):
+        for name, task in reading.items():
+            if not task.done() or task.cancelled() or isinstance(error := task.exception(), VenueError):
                 continue
-            if isinstance(answer, BaseException):
-                raise answer
-            found += [replace(depth, venue=name, quote=partial(self._checked, name, depth)) for depth in answer]
-        return found
+            if error is not None:
+                raise error
+            found += [replace(depth, venue=name, quote=partial(self._checked, name, depth)) for depth in task.result()]
+        return [depth if sound(depth.stretches) else replace(depth, stretches=()) for depth in found]
 
     def _checked(self, venue: str, depth: PoolDepth, request: SwapRequest) -> Quote:
         """A part's quote, as carefully read as a whole one. Raises `VenueError`."""
         return checked(venue, request, depth.quote(replace(request)), self.context.clock.unix_ms())
+
+
+async def _read(venue: DeepVenue, request: SwapRequest, deadline: float) -> Sequence[PoolDepth]:
+    return await venue.depths(request, deadline)
 
 
 class Split(Routes):

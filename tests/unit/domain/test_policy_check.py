@@ -11,12 +11,22 @@ from dexexec.domain.bound import Bound
 from dexexec.domain.bracket import Bracket, Exit
 from dexexec.domain.order import NewOrder, Side
 from dexexec.domain.policy import NO_LIMITS, Policy
-from dexexec.domain.policy_check import Breach, breaches, day_breach, most_spent, open_orders_breach, posted_trade
-from dexexec.domain.quote import Mode
+from dexexec.domain.policy_check import (
+    Breach,
+    attempted_trade,
+    breaches,
+    day_breach,
+    most_spent,
+    open_orders_breach,
+    posted_trade,
+)
+from dexexec.domain.quote import Leg, Mode
 from dexexec.domain.sniper_conditions import SniperConditions
 from dexexec.domain.terms import OrderType, Terms, TimeInForce
 from dexexec.domain.token import USDC, WSOL
+from tests.support.attempts import claimed_order
 from tests.support.parts import new_order
+from tests.support.scripted import quote_of
 
 OWN = 10_000_000
 
@@ -136,3 +146,21 @@ def test_every_broken_limit_is_reported() -> None:
 def test_a_breach_says_what_is_allowed_and_what_was_given() -> None:
     breach = Breach(field="slippageBps", policy="maxSlippageBps", limit="30", given="50")
     assert breach.detail == "over the key's policy: maxSlippageBps is 30, given 50"
+
+
+def test_every_pool_and_token_of_a_swap_over_several_pools_must_be_allowed() -> None:
+    hop = "Hop" * 11
+    legs = (
+        Leg(venue="one", pool="p", mint_in=WSOL, mint_out=hop, amount_in=1, amount_out=1),
+        Leg(venue="two", pool="q", mint_in=hop, mint_out=USDC, amount_in=1, amount_out=1),
+    )
+    quote = replace(quote_of("hops", posted().swap, 1), legs=legs)
+    trade = attempted_trade(claimed_order(), quote)
+
+    def broken_by(**limits: Any) -> list[tuple[str, str]]:
+        return [(breach.policy, breach.given) for breach in breaches(Policy(**limits), trade)]
+
+    assert broken_by(venues=frozenset({"hops", "one", "two"})) == []
+    assert broken_by(venues=frozenset({"hops", "one"})) == [("venues", "two")]
+    assert broken_by(mints=frozenset({WSOL, USDC})) == [("mints", hop)]
+    assert broken_by(mints=frozenset({WSOL, USDC, hop})) == []

@@ -1,14 +1,16 @@
 """The venues `split` and `hops` over venues whose pools they combine, as the router and the worker use them."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf, nan
 from typing import Any
 
 import pytest
 
 from dexexec.clock import SystemClock
 from dexexec.domain.bound import Bound
-from dexexec.domain.depth import DeepVenue, PoolDepth
+from dexexec.domain.depth import DeepVenue, PoolDepth, Stretch
 from dexexec.domain.quote import Leg, Mode, Quote, SwapRequest
 from dexexec.domain.solana import SwapInstructions
 from dexexec.domain.swap import Blockhash
@@ -245,3 +247,32 @@ async def test_venues_that_only_combine_do_not_hide_that_all_others_are_skipped(
     assert both.trouble() == "every venue is skipped after failures: deep (unreachable)"
     routing = await both.route(SELL, FAR)
     assert routing.breakers_open_ms == pytest.approx(60_000, abs=1)
+
+
+async def test_a_venue_that_hangs_does_not_take_the_others_with_it() -> None:
+    class Hanging(DeepScripted):
+        async def depths(self, request: SwapRequest, deadline: float) -> Sequence[PoolDepth]:
+            await asyncio.Event().wait()
+            return []
+
+    venue = combining(Split, Hanging("hanging", direct_only()), DeepScripted("deep", direct_only(*POOLS)))
+    quote = await venue.quote(SELL, CLOCK.monotonic() + 0.05)
+    assert {leg.venue for leg in quote.legs} == {"deep"}
+
+
+@pytest.mark.parametrize(
+    "stretch",
+    [
+        Stretch(1.0, 0.5, inf, 1.0),
+        Stretch(nan, nan, 0.0, 1.0),
+        Stretch(0.5, 1.0, 1.0, 1.0),
+        Stretch(1.0, -1.0, 1.0, 1.0),
+        Stretch(0.0, 0.0, 0.0, 1.0),
+        Stretch(1.0, 1.0, 0.0, inf),
+        Stretch(1.0, 0.5, 0.0, 1.0),
+    ],
+)
+async def test_a_pool_with_a_false_curve_is_not_divided_over(stretch: Stretch) -> None:
+    false = replace(POOLS[0], pool="false", stretches=(stretch,))
+    venue = combining(Split, DeepScripted("deep", direct_only(false, *POOLS)))
+    assert {leg.pool for leg in (await venue.quote(SELL, FAR)).legs} == {"one", "two"}
