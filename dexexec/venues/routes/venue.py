@@ -15,6 +15,7 @@ from dexexec.domain.depth import DeepVenue, PoolDepth, sound
 from dexexec.domain.quote import Quote, SwapRequest
 from dexexec.domain.solana import SwapInstructions
 from dexexec.domain.swap import Blockhash, ProgramFailure
+from dexexec.observe.untrusted_text import LONGEST_NAME, clean
 from dexexec.venue import (
     AnyVenue,
     Capabilities,
@@ -148,7 +149,9 @@ class Routes(Venue[NoOptions], ABC):
                 continue
             if error is not None:
                 raise error
-            found += [replace(depth, venue=name, quote=partial(self._checked, name, depth)) for depth in task.result()]
+            for depth in task.result():
+                pool = clean(depth.pool, LONGEST_NAME)
+                found.append(replace(depth, venue=name, pool=pool, quote=partial(self._checked, name, depth)))
         return [depth if sound(depth.stretches) else replace(depth, stretches=()) for depth in found]
 
     def _checked(self, venue: str, depth: PoolDepth, request: SwapRequest) -> Quote:

@@ -16,6 +16,7 @@ from dexexec.domain.solana import SwapInstructions
 from dexexec.domain.swap import Blockhash
 from dexexec.domain.token import KNOWN, USDC, WSOL, Tokens
 from dexexec.observe.observer import Observer, make_logger
+from dexexec.observe.untrusted_text import LONGEST_NAME
 from dexexec.testing.clock import ManualClock
 from dexexec.venue import (
     AnyVenue,
@@ -108,6 +109,14 @@ async def test_a_part_with_a_false_quote_is_not_used(change: dict[str, Any]) -> 
 
     with pytest.raises(Unsupported):
         await combining(Split, Lying("lying", direct_only(*POOLS))).quote(SELL, FAR)
+
+
+async def test_the_name_of_a_pool_can_be_stored() -> None:
+    named = [replace(POOLS[0], pool="x\0" * 500), POOLS[1]]
+    quote = await combining(Split, DeepScripted("deep", direct_only(*named))).quote(SELL, FAR)
+    names = {leg.pool for leg in quote.legs}
+    assert len(names) == 2
+    assert all(name.isprintable() and len(name) <= LONGEST_NAME for name in names)
 
 
 async def test_what_the_parts_need_to_be_signed_and_read_is_put_together() -> None:
