@@ -38,6 +38,10 @@ Fits = Callable[[SwapInstructions, str], bool]
 """Whether a swap of this wallet fits into a transaction. Known where transactions are signed."""
 WAITING_SHARE = 0.6
 """The part of the time for quotes in which venues must have shown their pools."""
+LATE_SECONDS = 5.0
+"""How long a venue is left out that had not shown its pools by then. Every order would wait for it again."""
+LEAST_SECONDS = 0.1
+"""A shorter wait is due to the order's deadline, and shows nothing of a venue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class Routes(Venue[NoOptions], ABC):
         self._venues = {venue.name: venue for venue in venues if isinstance(venue, DeepVenue)}
         self._rules = rules
         self._quarantine = quarantine
+        self._late_until: dict[str, float] = {}
         self._fits = fits
         self.capabilities = Capabilities(network=venues[0].capabilities.network)
 
@@ -129,15 +134,16 @@ class Routes(Venue[NoOptions], ABC):
 
     async def depths_of(self, request: SwapRequest, deadline: float) -> list[PoolDepth]:
         """The pools of all venues that answer in time; one that fails says why in its own quote."""
+        begun = self.context.clock.monotonic()
         reading = {
             name: asyncio.create_task(_read(venue, replace(request), deadline))
             for name, venue in self._venues.items()
-            if not self._quarantine(name)
+            if not self._quarantine(name) and self._late_until.get(name, begun) <= begun
         }
         if not reading:
             return []
         # A venue that hangs must not take the others with it.
-        most = max(0.0, deadline - self.context.clock.monotonic()) * WAITING_SHARE
+        most = max(0.0, deadline - begun) * WAITING_SHARE
         try:
             await asyncio.wait(reading.values(), timeout=most)
         finally:
@@ -145,7 +151,11 @@ class Routes(Venue[NoOptions], ABC):
                 task.cancel()
         found = []
         for name, task in reading.items():
-            if not task.done() or task.cancelled() or isinstance(error := task.exception(), VenueError):
+            if not task.done():
+                if most >= LEAST_SECONDS:
+                    self._late_until[name] = self.context.clock.monotonic() + LATE_SECONDS
+                continue
+            if task.cancelled() or isinstance(error := task.exception(), VenueError):
                 continue
             if error is not None:
                 raise error

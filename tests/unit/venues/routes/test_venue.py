@@ -269,6 +269,25 @@ async def test_a_venue_that_hangs_does_not_take_the_others_with_it() -> None:
     assert {leg.venue for leg in quote.legs} == {"deep"}
 
 
+@pytest.mark.parametrize(("seconds", "times"), [(0.2, 1), (0.01, 2)])
+async def test_no_second_order_waits_for_a_venue_that_hangs_unless_the_first_had_no_time(
+    seconds: float, times: int
+) -> None:
+    requested: list[SwapRequest] = []
+
+    class Hanging(DeepScripted):
+        async def depths(self, request: SwapRequest, deadline: float) -> Sequence[PoolDepth]:
+            requested.append(request)
+            await asyncio.Event().wait()
+            return []
+
+    venue = combining(Split, Hanging("hanging", direct_only()), DeepScripted("deep", direct_only(*POOLS)))
+    for _ in range(2):
+        quote = await venue.quote(SELL, CLOCK.monotonic() + seconds)
+        assert {leg.venue for leg in quote.legs} == {"deep"}
+    assert len(requested) == times
+
+
 @pytest.mark.parametrize(
     "stretch",
     [
