@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from dexexec.api.cost_sentence import cost_text
-from dexexec.api.landing_sentence import sends_text
+from dexexec.api.landing_sentence import closing_text, sends_text
+from dexexec.api.leg_sentence import legs_text
 from dexexec.api.resting_text import child_text, is_of_child, terms_text, waiting_text
 from dexexec.domain.failure_advice import advice_for
 from dexexec.domain.failure_reason import FailureReason
@@ -176,7 +177,7 @@ class _Writer:
         if status is Status.SUBMITTED and "lastValidHeight" in event:
             text = (
                 f"Attempt {event['attempt']} on {event['venue']} was signed, recorded and then sent: {event['txHash']}."
-                f" It can land until block {event['lastValidHeight']}.{_closing(event.get('closeAccount'))}"
+                f" It can land until block {event['lastValidHeight']}.{closing_text(event.get('closeAccount'))}"
             )
             yield Sentence(at=event["at"], topic=Topic.ATTEMPT, text=text, figures=event)
         elif status is Status.SUBMITTED and event.get("reason"):
@@ -261,6 +262,7 @@ class _Writer:
                 f": {self._out(quote['amountOut'])} for {self._in(quote['amountIn'])}, "
                 f"price impact {quote['priceImpactBps']} bps, fee {self._amount(quote['fee'], quote['feeMint'])}"
             )
+        offer += legs_text(quote.get("legs", ()), self._mint_in, self._amount)
         if quote["selected"]:
             return f"{quote['venue']} won{offer}."
         detail = f"; {quote['detail']}" if quote["detail"] else ""
@@ -357,14 +359,6 @@ _OUTCOMES: Mapping[Outcome, str] = {
     Outcome.UNSENT: "was never sent",
     Outcome.REJECTED: "was rejected",
 }
-
-
-def _closing(closing: Json | None) -> str:
-    if closing is None:
-        return ""
-    if "kept" in closing:
-        return _whole(f" The token account stays open: {closing['kept']}")
-    return f" It closes the emptied account {closing['account']}, which gives {closing['rent']} lamports of rent back."
 
 
 def _building(event: Json) -> str:

@@ -37,3 +37,13 @@ def _endpoint_text(endpoint: Json) -> str:
         return text
     landed = "in the same slot" if slots == 0 else f"{slots} slot{'s' if slots > 1 else ''} before it landed"
     return f"{text}, {landed}"
+
+
+def closing_text(closing: Mapping[str, Any] | None) -> str:
+    """Whether the emptied account is closed, as a sentence with a space before it; empty if the order closes none."""
+    if closing is None:
+        return ""
+    if "kept" in closing:
+        kept = f" The token account stays open: {closing['kept']}"
+        return kept if kept.endswith((".", "!", "?")) else f"{kept}."
+    return f" It closes the emptied account {closing['account']}, which gives {closing['rent']} lamports of rent back."

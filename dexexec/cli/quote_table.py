@@ -111,7 +111,7 @@ def _answer_json(quotes: Quotes, answer: Answer) -> dict[str, object]:
     return {
         **common,
         "price": quotes.price(quote),
-        **promise(quote),
+        **promise(quote, quotes.tokens),
         **({"reason": answer.code, "detail": answer.detail} if answer.code else {}),
         "expiresInMs": max(0, quote.expires_at_ms - quotes.now_ms),
     }

@@ -14,7 +14,7 @@ from dexexec.domain.quote import BPS, Fill, Leg, Mode, Quote
 from dexexec.domain.rate import rate_at
 from dexexec.domain.share import amount_text as amount_text_of
 from dexexec.domain.share import quote_for
-from dexexec.domain.token import WSOL, Tokens
+from dexexec.domain.token import WSOL, Token, Tokens
 from dexexec.execution.size_suggestion import SuggestedSize
 from dexexec.settlement.solana.funds import amount_text
 from dexexec.venue import Unsupported
@@ -54,7 +54,7 @@ class Presenter:
 
     def quote(self, order: NewOrder | Order, quote: Quote) -> dict[str, object]:
         """The amounts and the price of a quote."""
-        return {"price": self.price(order, quote.amount_in, quote.amount_out), **promise(quote)}
+        return {"price": self.price(order, quote.amount_in, quote.amount_out), **promise(quote, self._tokens)}
 
     def fill(self, order: Order, fill: Fill, quoted: Detail) -> dict[str, object]:
         """What a swap moved, the order's bound, and the slippage in bps: against the order's first quote, and against
@@ -176,8 +176,8 @@ def slippage_bps(mode: Mode, fill: Fill, quoted: Amounts) -> str:
     return format(Decimal(-(-loss * BPS * 100 // max(1, base))) / 100, "f")
 
 
-def promise(quote: Quote) -> dict[str, object]:
-    """A quote without its price, which depends on the order's side."""
+def promise(quote: Quote, tokens: Tokens) -> dict[str, object]:
+    """A quote without its price, which depends on the order's side. Legs have prices of the given tokens."""
     return {
         "amountIn": str(quote.amount_in),
         "amountOut": str(quote.amount_out),
@@ -190,13 +190,15 @@ def promise(quote: Quote) -> dict[str, object]:
         "priceImpactBps": format(Decimal(quote.price_impact_ppm) / 100, "f"),
         "route": list(quote.route),
         "contextSlot": quote.context_slot,
-        **({"legs": [_leg(quote, leg) for leg in quote.legs]} if quote.legs else {}),
+        **({"legs": [_leg(quote, leg, tokens) for leg in quote.legs]} if quote.legs else {}),
     }
 
 
-def _leg(quote: Quote, leg: Leg) -> dict[str, object]:
-    """A part of a swap over several pools. `shareBps` is its part of the whole input, or of what another leg gave."""
+def _leg(quote: Quote, leg: Leg, tokens: Tokens) -> dict[str, object]:
+    """A part of a swap over several pools. `shareBps` is its part of what all legs sell of its token, and `price` how
+    many tokens it gives for one, unless the decimals are not known."""
     total = sum(other.amount_in for other in quote.legs if other.mint_in == leg.mint_in)
+    sold, bought = tokens.get(leg.mint_in), tokens.get(leg.mint_out)
     return {
         "venue": leg.venue,
         "pool": leg.pool,
@@ -205,7 +207,13 @@ def _leg(quote: Quote, leg: Leg) -> dict[str, object]:
         "amountIn": str(leg.amount_in),
         "amountOut": str(leg.amount_out),
         "shareBps": leg.amount_in * BPS // total,
+        **({"price": _leg_price(leg, sold, bought)} if sold and bought else {}),
     }
+
+
+def _leg_price(leg: Leg, sold: Token, bought: Token) -> str:
+    price = PRICE.divide(Decimal(leg.amount_out), Decimal(leg.amount_in)).scaleb(sold.decimals - bought.decimals)
+    return format(price.normalize(), "f")
 
 
 def _bound(quoted: Detail) -> Bound | None:

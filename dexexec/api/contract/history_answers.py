@@ -72,6 +72,7 @@ class QuoteLeg(Answer):
     amount_out: BaseUnits
     share_bps: Bps
     """Of all legs that sell the same token."""
+    price: DecimalText = absent("How many tokens it gives for one, if the decimals of both are known.")
 
 
 class VenueQuote(Answer):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dexexec.domain.order import U64_MAX
 from dexexec.domain.quote import Quote
+from dexexec.domain.token import Tokens
 from dexexec.execution.event_detail import promise
 from dexexec.venue import BadAnswer
 from dexexec.venues.quote_check import checked
@@ -111,5 +112,5 @@ def test_every_checked_quote_can_be_recorded(name: str, value: Any) -> None:
         found = checked("v", SELL_ONE_SOL, replace(GOOD, **{name: value}), 0)
     except BadAnswer:
         return
-    told = orjson.dumps(promise(found)).decode()
+    told = orjson.dumps(promise(found, Tokens(()))).decode()
     assert "\\u0000" not in told
