@@ -49,7 +49,7 @@ def sound(stretches: Sequence[Stretch]) -> bool:
     return all(
         0 <= stretch.end <= stretch.start < inf
         and stretch.start > 0
-        and (0 < stretch.amount_in < inf if stretch.end == stretch.start else 0 < stretch.liquidity < inf)
+        and (0 <= stretch.amount_in < inf if stretch.end == stretch.start else 0 < stretch.liquidity < inf)
         for stretch in stretches
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from dexexec.clock import SystemClock
 from dexexec.domain.bound import Bound
-from dexexec.domain.depth import DeepVenue, PoolDepth, Stretch
+from dexexec.domain.depth import DeepVenue, PoolDepth, Stretch, sound
 from dexexec.domain.quote import Leg, Mode, Quote, SwapRequest
 from dexexec.domain.solana import SwapInstructions
 from dexexec.domain.swap import Blockhash
@@ -30,6 +30,7 @@ from dexexec.venue import (
 from dexexec.venues.quote_check import checked
 from dexexec.venues.router import Router
 from dexexec.venues.routes.venue import Hops, RouteRules, Routes, Split
+from dexexec_adapters.curves.stretches import ranged
 from tests.support.pool_depths import depth_of
 from tests.support.raydium_accounts import RecordedChain
 from tests.support.scripted import ScriptedVenue, quote_of
@@ -267,6 +268,11 @@ async def test_a_venue_that_hangs_does_not_take_the_others_with_it() -> None:
     venue = combining(Split, Hanging("hanging", direct_only()), DeepScripted("deep", direct_only(*POOLS)))
     quote = await venue.quote(SELL, CLOCK.monotonic() + 0.05)
     assert {leg.venue for leg in quote.legs} == {"deep"}
+
+
+def test_a_range_whose_ends_are_the_same_float_does_not_leave_out_its_pool() -> None:
+    # A price that is one unit of 2^-64 above a tick.
+    assert sound((ranged(3 + 2**-64, 3.0, 1e12, kept_in=0.997), *POOLS[0].stretches))
 
 
 @pytest.mark.parametrize(("seconds", "times"), [(0.2, 1), (0.01, 2)])
