@@ -77,31 +77,42 @@ def test_moving_input_from_one_pool_to_another_never_gives_more(
     assert sum(map(received, made, other)) <= best * (1 + 1e-9)
 
 
-def solved(reserves: list[tuple[int, int]], kept: Decimal, amount: int) -> Decimal:
-    """The most that constant products can give, by another way: a search for the marginal price, in 60 digits."""
+def solved(made: list[list[Stretch]], amount: float) -> Decimal:
+    """The most that the pools can give, by another way: a search for the marginal price, in 60 digits."""
     with localcontext(Context(prec=60)):
-        low, high = Decimal(0), max(kept * out / into for into, out in reserves)
+        stretches = [tuple(map(Decimal, stretch)) for pool in made for stretch in pool]
+        wanted = Decimal(amount)
 
-        def parts(price: Decimal) -> list[Decimal]:
-            # kept * x * y / (x + kept * part)^2 = price
-            return [max(Decimal(0), ((kept * into * out / price).sqrt() - into) / kept) for into, out in reserves]
+        def taken(root: Decimal) -> list[Decimal]:
+            return [
+                (most if start > root else Decimal(0))
+                if start == end
+                else max(Decimal(0), liquidity * (1 / max(end, root) - 1 / start))
+                for start, end, liquidity, most in stretches
+            ]
 
-        for _ in range(180):
+        low, high = Decimal(0), max(start for start, *_ in stretches)
+        for _ in range(190):
             middle = (low + high) / 2
-            low, high = (low, middle) if sum(parts(middle)) < amount else (middle, high)
-        whole = zip(parts(low), reserves, strict=True)
-        return sum((kept * part * out / (into + kept * part) for part, (into, out) in whole), Decimal(0))
+            low, high = (middle, high) if sum(taken(middle)) >= wanted else (low, middle)
+        parts = taken(high)
+        received = sum(
+            (
+                part * start * start if start == end else liquidity * (start - 1 / (1 / start + part / liquidity))
+                for part, (start, end, liquidity, _) in zip(parts, stretches, strict=True)
+            ),
+            Decimal(0),
+        )
+        # What is left is taken at this price.
+        return received + (wanted - sum(parts)) * high * high
 
 
-@PROPERTY
-@given(
-    st.lists(st.tuples(st.integers(10**6, 10**15), st.integers(10**6, 10**15)), min_size=1, max_size=8),
-    st.integers(10**6, 10**14),
-)
-def test_the_division_gives_what_an_exact_search_gives(reserves: list[tuple[int, int]], amount: int) -> None:
-    made = [product(into, out) for into, out in reserves]
+@settings(deadline=None, max_examples=30)
+@given(st.lists(pools(), min_size=1, max_size=8), st.floats(0.001, 0.999))
+def test_the_division_gives_what_an_exact_search_gives(made: list[list[Stretch]], share: float) -> None:
+    amount = share * sum(capacity(pool, Mode.EXACT_IN) for pool in made)
     ours = sum(map(received, made, divide(made, amount, Mode.EXACT_IN)))
-    assert ours == pytest.approx(float(solved(reserves, Decimal("0.9975"), amount)), rel=1e-9)
+    assert ours == pytest.approx(float(solved(made, amount)), rel=1e-9)
 
 
 @pytest.mark.parametrize("mode", Mode)
