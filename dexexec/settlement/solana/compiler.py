@@ -29,6 +29,9 @@ class VersionChoice(StrEnum):
 MIN_UNITS = 10_000
 LONG_MEMO = AttemptId(UUID(int=0), 10, "0" * 16).memo(UNNAMED)
 """As long as the memo of an order with a key, in its tenth attempt or a later one."""
+SOME_ORDERS_BYTES = 128
+"""What some orders add to the message of others: the signature and address of a second signer (98 bytes) where a client
+signs, and the instruction that closes an emptied account."""
 PRICE_UNITS = 150
 """Compute units of the instruction that sets the priority fee, which is not part of the simulation."""
 
@@ -79,7 +82,7 @@ class MessageCompiler:
         counts as fitting: only its build shows it."""
         steps = (compute_unit_limit(MAX_UNITS), *swap.instructions, memo(LONG_MEMO))
         try:
-            self.draft(payer, steps, swap.blockhash.hash, PRICE_BYTES)
+            self.draft(payer, steps, swap.blockhash.hash, PRICE_BYTES + SOME_ORDERS_BYTES)
         except Unsupported:
             return bool(self._tables and swap.lookup_tables)
         return True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dexexec.concurrency.cancellation import ignore_exception
 from dexexec.domain import base58
 from dexexec.domain.depth import DeepVenue, PoolDepth, sound
 from dexexec.domain.quote import Quote, SwapRequest
@@ -148,6 +149,7 @@ class Routes(Venue[NoOptions], ABC):
             await asyncio.wait(reading.values(), timeout=most)
         finally:
             for task in reading.values():
+                task.add_done_callback(ignore_exception)
                 task.cancel()
         found = []
         for name, task in reading.items():
