@@ -106,14 +106,16 @@ async def test_while_others_wait_a_read_is_followed_by_a_rest_and_else_by_the_ne
     gate = ReadGate(at_once=1, per_client=10)
     first, second = Reader(gate), Reader(gate)
     loop = asyncio.get_running_loop()
-    begun = loop.time()
     tasks = [first.start(), second.start()]
+    await until(lambda: first.running)
+    begun = loop.time()
     await asyncio.sleep(0.02)
     first.end.set()
     await settle()
     assert not second.running
     await until(lambda: second.running)
-    assert loop.time() - begun >= 0.04
+    # The read took at least as long as the pause here, and its rest as long as itself.
+    assert loop.time() - begun >= 0.0399
     second.end.set()
     await asyncio.gather(*tasks)
     third = Reader(gate)
