@@ -25,6 +25,12 @@ FIELDS_OF_KINDS = {
     "Sniper": {"Token to wait for": "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"},
 }
 """The fields without which an order of the kind is refused, beside its amount."""
+SHOWN: dict[str, str | re.Pattern[str]] = {
+    "Market": "confirmed",
+    # A mock venue launches a pool for its token sooner or later, so it may be filled by then.
+    "Sniper": re.compile("waiting|routing|building|submitted|confirmed"),
+}
+"""Statuses in the list; an order of another kind waits."""
 TEXTS = {"venue", "detail", "reason", "tag", "symbol", "title", "sentences", "name", "failureReason"}
 """Members that hold what others wrote."""
 
@@ -59,8 +65,9 @@ def test_every_kind_of_order_can_be_placed(tabs: Tabs, service: Process) -> None
             if kind == "Stop or take-profit":
                 form(page).get_by_role("combobox", name="Trigger side").select_option("below")
             order_id = placed(page, place_button(page).click)
-            expect(row(page, order_id)).to_contain_text("confirmed" if kind == "Market" else "waiting")
-            assert client.get(order_id).status == ("confirmed" if kind == "Market" else "waiting")
+            expect(row(page, order_id)).to_contain_text(SHOWN.get(kind, "waiting"))
+            rested = "waiting" in {event.status for event in client.get(order_id).events}
+            assert rested is (kind != "Market")
 
 
 def test_the_quotes_of_all_venues_are_shown_side_by_side_and_name_the_winner(tabs: Tabs, service: Process) -> None:
