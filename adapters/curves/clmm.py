@@ -19,8 +19,8 @@ from dexexec_adapters.curves.clmm_ticks import (
     sqrt_price_at,
     tick_at,
 )
-from dexexec_adapters.curves.integers import Q64, ceil_div
-from dexexec_adapters.curves.stretches import MOST_STRETCHES, ranged
+from dexexec_adapters.curves.integers import ceil_div
+from dexexec_adapters.curves.stretches import MOST_STRETCHES, between_ticks
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
@@ -146,9 +146,7 @@ def stretches(pool: ClmmPool, direction: TradeDirection, now: ChainTime) -> tupl
             if tick.has_orders or len(found) == MOST_STRETCHES:
                 break
             at_tick = sqrt_price_at(tick.at)
-            if liquidity > 0 and (at_tick < price if a_to_b else at_tick > price):
-                roots = (price / Q64, at_tick / Q64) if a_to_b else (Q64 / price, Q64 / at_tick)
-                found.append(ranged(*roots, liquidity, kept_in=kept))
+            found += between_ticks(price, at_tick, liquidity, a_to_b=a_to_b, kept_in=kept)
             liquidity += -tick.liquidity_net if a_to_b else tick.liquidity_net
             price = at_tick
     return tuple(found)

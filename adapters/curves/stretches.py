@@ -8,6 +8,7 @@ times `sqrt(kept_out / kept_in)`.
 from math import sqrt
 
 from dexexec.domain.depth import Stretch, falling
+from dexexec_adapters.curves.integers import Q64
 
 MOST_STRETCHES = 48
 """Of one pool: with eight pools, a division still takes less than a millisecond."""
@@ -24,3 +25,12 @@ def ranged(start: float, end: float, liquidity: float, *, kept_in: float, kept_o
     curve's price down to `end`: base units of output per base unit of input."""
     factor = sqrt(kept_in * kept_out)
     return falling(start * factor, end * factor, liquidity * sqrt(kept_out / kept_in))
+
+
+def between_ticks(price: int, after: int, liquidity: int, *, a_to_b: bool, kept_in: float) -> list[Stretch]:
+    """The range between two sqrt prices (Q64.64 roots of token B per token A), in the direction of a swap; none if it
+    has no liquidity, or lies behind."""
+    if liquidity <= 0 or (after >= price if a_to_b else after <= price):
+        return []
+    start, end = (price / Q64, after / Q64) if a_to_b else (Q64 / price, Q64 / after)
+    return [ranged(start, end, liquidity, kept_in=kept_in)]

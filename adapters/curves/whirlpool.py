@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dexexec.domain.depth import Stretch
-from dexexec_adapters.curves.integers import Q64, U64_MAX, ceil_div
-from dexexec_adapters.curves.stretches import MOST_STRETCHES, ranged
+from dexexec_adapters.curves.integers import U64_MAX, ceil_div
+from dexexec_adapters.curves.stretches import MOST_STRETCHES, between_ticks
 from dexexec_adapters.curves.swap import (
     ChainTime,
     CurveError,
@@ -125,9 +125,7 @@ def stretches(pool: Whirlpool, direction: TradeDirection, now: ChainTime) -> tup
             for _ in range(MOST_STRETCHES):
                 kept = 1 - rates.rate() / FEE_RATE_DENOMINATOR
                 bound = rates.bounded(target, liquidity)
-                if liquidity > 0 and (bound < price if a_to_b else bound > price):
-                    roots = (price / Q64, bound / Q64) if a_to_b else (Q64 / price, Q64 / bound)
-                    found.append(ranged(*roots, liquidity, kept_in=kept))
+                found += between_ticks(price, bound, liquidity, a_to_b=a_to_b, kept_in=kept)
                 price = bound
                 rates.advance(price, tick.at)
                 if price == target:

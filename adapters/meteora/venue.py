@@ -18,6 +18,7 @@ from dexexec_adapters.pools.search import Mints, PoolKeys
 from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.solana.addresses import Addresses, address_bytes
 from dexexec_adapters.solana.clusters import METEORA_DAMM_V2
+from dexexec_adapters.solana.layout import owned
 
 SWAP2 = bytes.fromhex("414b3f4ceb5b5b88")
 SWAP_MODE = {Mode.EXACT_IN: 0, Mode.EXACT_OUT: 2}
@@ -72,10 +73,7 @@ class Meteora(PoolVenue[PoolKeys, PoolState, DammV2Pool]):
 
     def check_config(self, address: str, account: Account | None) -> None:
         """Check the owner. No field of a config is used."""
-        if account is None:
-            raise BadAnswer(f"there is no config {address}")
-        if account.owner != self.program_id:
-            raise BadAnswer(f"the config {address} belongs to {account.owner}, not to the program {self.program_id}")
+        owned("config", address, account, self.program_id)
 
     def accounts_of(self, pool: PoolKeys) -> Sequence[str]:
         """The mints, the pool and its vaults."""

@@ -31,6 +31,7 @@ from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.solana import spl
 from dexexec_adapters.solana.addresses import Addresses, address_bytes
 from dexexec_adapters.solana.clusters import METEORA_DLMM
+from dexexec_adapters.solana.layout import owned
 
 SWAPS = {Mode.EXACT_IN: bytes.fromhex("414b3f4ceb5b5b88"), Mode.EXACT_OUT: bytes.fromhex("2bd7f784893cf351")}
 """The instructions `swap2` and `swap_exact_out2`, which work with both token programs."""
@@ -92,10 +93,7 @@ class MeteoraDlmm(PoolVenue[PoolKeys, PoolState, DlmmPool]):
 
     def check_config(self, address: str, account: Account | None) -> None:
         """Check the owner. No field of a preset is used."""
-        if account is None:
-            raise BadAnswer(f"there is no preset {address}")
-        if account.owner != self.program_id:
-            raise BadAnswer(f"the preset {address} belongs to {account.owner}, not to the program {self.program_id}")
+        owned("preset", address, account, self.program_id)
 
     def vault_owner(self, pool: PoolKeys) -> str:
         """The pool itself."""

@@ -23,6 +23,7 @@ from dexexec_adapters.pools.venue import PoolVenue
 from dexexec_adapters.solana import spl
 from dexexec_adapters.solana.addresses import Addresses, address_bytes
 from dexexec_adapters.solana.clusters import ORCA
+from dexexec_adapters.solana.layout import owned
 
 SWAP_V2 = bytes.fromhex("2b04ed0b1ac91e62")
 FEE_TIERS = (1, 2, 4, 8, 16, 64, 96, 128, 256, 32_896)
@@ -102,10 +103,7 @@ class Orca(PoolVenue[PoolKeys, PoolState, Whirlpool]):
 
     def check_config(self, address: str, account: Account | None) -> None:
         """Check the owner. No field of a config is used."""
-        if account is None:
-            raise BadAnswer(f"there is no config {address}")
-        if account.owner != self.program_id:
-            raise BadAnswer(f"the config {address} belongs to {account.owner}, not to the program {self.program_id}")
+        owned("config", address, account, self.program_id)
 
     def vault_owner(self, pool: PoolKeys) -> str:
         """The pool itself."""

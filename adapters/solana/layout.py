@@ -142,6 +142,15 @@ def rows(record: type[RowT], count: int, *, size: int = 0) -> Wire:
     return Wire(f"{table.size * count}s", lambda data: Rows(data, table, count))
 
 
+def owned(kind: str, address: str, account: Account | None, owner: str) -> Account:
+    """The account, if it belongs to the program `owner`. Raises `BadAnswer`, with the `kind` of account, for others."""
+    if account is None:
+        raise BadAnswer(f"there is no {kind} {address}")
+    if account.owner != owner:
+        raise BadAnswer(f"the {kind} {address} belongs to {account.owner}, not to the program {owner}")
+    return account
+
+
 class Layout(Generic[RecordT]):
     """The layout of one kind of account: `record` behind the discriminator (hex), in `size` bytes of data, `or_more`.
 
@@ -162,11 +171,8 @@ class Layout(Generic[RecordT]):
 
     def read(self, address: str, account: Account | None, *, owner: str) -> RecordT:
         """The fields of an account that belongs to the program `owner`. Raises `BadAnswer` for any other account."""
-        if account is None:
-            raise BadAnswer(f"there is no {self.kind} {address}")
         # The owner first: only the owning program can have written the bytes, so nothing before this check is reliable.
-        if account.owner != owner:
-            raise BadAnswer(f"the {self.kind} {address} belongs to {account.owner}, not to the program {owner}")
+        account = owned(self.kind, address, account, owner)
         prefix = account.data[: len(self.discriminator)]
         if prefix != self.discriminator:
             found = prefix.hex() or "missing"

@@ -7,7 +7,6 @@ from dexexec.domain.quote import Leg, Mode, Quote, SwapRequest, max_in, min_out
 from dexexec.domain.solana import Instruction, SwapInstructions
 from dexexec.venues.routes.split import Part
 
-PPM = 1_000_000
 SYSTEM = "11111111111111111111111111111111"
 ASSOCIATED_TOKEN = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"  # noqa: S105 - a program's address
 TOKEN = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - a program's address

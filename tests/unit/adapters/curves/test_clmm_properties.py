@@ -19,6 +19,7 @@ from dexexec_adapters.curves.swap import CurveError, MissingArray, Refusal, Swap
 from dexexec_adapters.curves.ticks import MAX_TICK, MIN_TICK
 from tests.support.clmm_pools import Position, pool_of_positions
 from tests.support.curve_values import A_TO_B, B_TO_A, NOW
+from tests.support.price_moves import ideal
 
 PROPERTY = settings(deadline=None)
 REFUSED = {Refusal.ZERO_OUTPUT, Refusal.INSUFFICIENT_LIQUIDITY, Refusal.PRICE_RANGE, Refusal.MATH_OVERFLOW}
@@ -101,7 +102,7 @@ def test_every_rounding_is_against_the_wallet(
     result = swap(pool, amount, direction, exact_in=exact_in)
     if result is None:
         return
-    paid, received = ideal(pool, result, direction)
+    paid, received = ideal(pool, result.pool_after, direction, sqrt_price_at)
     kept = 1 - Fraction(pool.config.trade_fee_rate, FEE_RATE_DENOMINATOR)
     # The price moved no further than the input pays for, and what came out is no more than that move gives.
     assert result.amount_in >= paid / kept
@@ -168,26 +169,3 @@ def test_bytes_of_anybody_end_in_a_price_or_a_refusal(
         return
     assert 0 < result.amount_in <= U64_MAX
     assert 0 < result.amount_out <= U64_MAX
-
-
-def _ranges(pool: ClmmPool, result: SwapResult[ClmmPool]) -> list[tuple[int, int, int]]:
-    """The ranges that a swap moved through: lower price, upper price and liquidity."""
-    low, high = sorted((pool.sqrt_price, result.pool_after.sqrt_price))
-    ticks = sorted(tick for array in pool.arrays.values() for tick in array.ticks)
-    ranges = []
-    liquidity = 0
-    borders = [*((sqrt_price_at(tick.at), tick.liquidity_net) for tick in ticks), (high, 0)]
-    begin = 0
-    for border, net in borders:
-        if min(border, high) > max(begin, low):
-            ranges.append((max(begin, low), min(border, high), liquidity))
-        liquidity += net
-        begin = border
-    return ranges or [(low, high, 0)]
-
-
-def ideal(pool: ClmmPool, result: SwapResult[ClmmPool], direction: TradeDirection) -> tuple[Fraction, Fraction]:
-    """What the price's move takes and gives without rounding and fee, from the pool's liquidity alone."""
-    token_a = sum((Fraction((high - low) << 64, high * low) * held for low, high, held in _ranges(pool, result)))
-    token_b = sum((Fraction(high - low, 1 << 64) * held for low, high, held in _ranges(pool, result)))
-    return (Fraction(token_a), Fraction(token_b)) if direction is A_TO_B else (Fraction(token_b), Fraction(token_a))

@@ -20,6 +20,7 @@ from dexexec_adapters.curves.whirlpool_ticks import (
     sqrt_price_at,
 )
 from tests.support.curve_values import A_TO_B, B_TO_A, NOW
+from tests.support.price_moves import ideal, ranges_of
 from tests.support.whirlpool_pools import Position, pool_of_positions
 
 PROPERTY = settings(deadline=None)
@@ -121,7 +122,7 @@ def test_an_exact_output_costs_no_more_than_an_input_that_gives_more_but_for_the
         assert cost.amount_out == small.amount_out
         # The program rounds down what there is up to a tick: for the last unit of an exact output it may go on to it.
         # The fee of each range rounds up to a unit, and so does its input.
-        assert cost.amount_in <= large.amount_in + 2 * len(_ranges(pool, cost))
+        assert cost.amount_in <= large.amount_in + 2 * len(ranges_of(pool, cost.pool_after, sqrt_price_at))
 
 
 @PROPERTY
@@ -132,7 +133,7 @@ def test_every_rounding_is_against_the_wallet(
     result = swap(pool, amount, direction, exact_in=exact_in)
     if result is None:
         return
-    paid, received = ideal(pool, result, direction)
+    paid, received = ideal(pool, result.pool_after, direction, sqrt_price_at)
     # An adaptive fee comes on top.
     kept = 1 - Fraction(pool.fee_rate, FEE_RATE_DENOMINATOR)
     assert result.amount_in >= paid / kept
@@ -207,26 +208,3 @@ def test_bytes_of_anybody_end_in_a_price_or_a_refusal(
         return
     assert 0 < result.amount_in <= U64_MAX
     assert 0 < result.amount_out <= U64_MAX
-
-
-def _ranges(pool: Whirlpool, result: SwapResult[Whirlpool]) -> list[tuple[int, int, int]]:
-    """The ranges that a swap moved through: lower price, upper price and liquidity."""
-    low, high = sorted((pool.sqrt_price, result.pool_after.sqrt_price))
-    ticks = sorted(tick for array in pool.arrays.values() for tick in array.ticks)
-    ranges = []
-    liquidity = 0
-    borders = [*((sqrt_price_at(tick.at), tick.liquidity_net) for tick in ticks), (high, 0)]
-    begin = 0
-    for border, net in borders:
-        if min(border, high) > max(begin, low):
-            ranges.append((max(begin, low), min(border, high), liquidity))
-        liquidity += net
-        begin = border
-    return ranges or [(low, high, 0)]
-
-
-def ideal(pool: Whirlpool, result: SwapResult[Whirlpool], direction: TradeDirection) -> tuple[Fraction, Fraction]:
-    """What the price's move takes and gives without rounding and fee, from the pool's liquidity alone."""
-    token_a = sum((Fraction((high - low) << 64, high * low) * held for low, high, held in _ranges(pool, result)))
-    token_b = sum((Fraction(high - low, 1 << 64) * held for low, high, held in _ranges(pool, result)))
-    return (Fraction(token_a), Fraction(token_b)) if direction is A_TO_B else (Fraction(token_b), Fraction(token_a))
